@@ -1,0 +1,12 @@
+export { Deadline, REST_CEILING_MS, RPC_CEILING_MS } from "./deadline.ts";
+export { type Edge, type EdgeOptions, type EdgeState, makeEdge } from "./edge.ts";
+export {
+  type Backoff,
+  type BackoffOptions,
+  brokerBackoff,
+  databaseBackoff,
+  exponential,
+  type KeepTryingOptions,
+  keepTrying,
+  sleep,
+} from "./retry.ts";

@@ -1,0 +1,1 @@
+export type { RpcClient, RpcClientOptions, RpcMethod, RpcServer, RpcServerOptions } from "./types.ts";

@@ -1,0 +1,64 @@
+/** What travels with a request from part to part: its id, its trace, its time. */
+import { Deadline, REST_CEILING_MS } from "#shared/resilience";
+
+/** W3C Trace Context, version 00 (https://www.w3.org/TR/trace-context/). */
+export interface Trace {
+  /** 32 lower-case hexadecimal digits, not all zero. */
+  readonly traceId: string;
+  /** 16 lower-case hexadecimal digits, not all zero: the span that is the parent of what is called next. */
+  readonly spanId: string;
+  readonly sampled: boolean;
+}
+
+export interface CallContext {
+  /** 1 to 128 characters of `[A-Za-z0-9._:/+=@-]`; the caller's, if it sent a sane one. */
+  readonly requestId: string;
+  readonly trace: Trace;
+  readonly deadline: Deadline;
+}
+
+const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
+const SANE_ID = /^[A-Za-z0-9._:/+=@-]{1,128}$/;
+
+function randomHex(bytes: number): string {
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(bytes))).toString("hex");
+}
+
+export function newTrace(): Trace {
+  return { traceId: randomHex(16), spanId: randomHex(8), sampled: true };
+}
+
+/** The trace that a `traceparent` header continues, or a new one where there is none or a malformed one (§4.3). */
+export function traceOf(traceparent: unknown): Trace {
+  const parts = typeof traceparent === "string" ? TRACEPARENT.exec(traceparent) : null;
+  const [, version, traceId, parentId, flags, rest] = parts ?? [];
+  const malformed =
+    traceId === undefined ||
+    parentId === undefined ||
+    version === "ff" ||
+    (version === "00" && rest !== undefined) ||
+    /^0+$/.test(traceId) ||
+    /^0+$/.test(parentId);
+  if (malformed) return newTrace();
+  return { traceId, spanId: randomHex(8), sampled: (Number.parseInt(flags ?? "0", 16) & 1) === 1 };
+}
+
+/** As the `traceparent` header carries it. */
+export function traceparentOf(trace: Trace): string {
+  return `00-${trace.traceId}-${trace.spanId}-${trace.sampled ? "01" : "00"}`;
+}
+
+/** The caller's request id if it is sane, else a new one (UUIDv7, so that ids sort by time). */
+export function requestIdOf(given: unknown): string {
+  return typeof given === "string" && SANE_ID.test(given) ? given : Bun.randomUUIDv7();
+}
+
+/** A context from nowhere, for work that no request asked for (background jobs, replays). */
+export function newContext(ms: number = REST_CEILING_MS, parent?: AbortSignal): CallContext {
+  return { requestId: Bun.randomUUIDv7(), trace: newTrace(), deadline: Deadline.after(ms, parent) };
+}
+
+/** `context` with a deadline that is `ms` from now at the latest. */
+export function within(context: CallContext, ms: number): CallContext {
+  return { ...context, deadline: context.deadline.within(ms) };
+}

@@ -1,0 +1,11 @@
+export {
+  type CallContext,
+  newContext,
+  newTrace,
+  requestIdOf,
+  type Trace,
+  traceOf,
+  traceparentOf,
+  within,
+} from "./context.ts";
+export { type Metrics, makeMetrics } from "./metrics.ts";
