@@ -29,6 +29,8 @@ export interface Missing {
   readonly tried: readonly string[];
   /** The one command or setting that helps most here. */
   readonly remedy: string;
+  /** A URL was configured, and that server can't be used: to go on without it would hide a mistake. */
+  readonly configured: boolean;
 }
 
 export interface StartOptions {
@@ -42,4 +44,6 @@ export interface StartOptions {
   readonly onProgress: (name: BackingName, doing: string) => void;
   /** Fires when the person gives up: what has been started by then is stopped. */
   readonly signal: AbortSignal;
+  /** Serve RabbitMQ's management page too, where the installation has it (about a second more to start). Default: no. */
+  readonly management?: boolean;
 }

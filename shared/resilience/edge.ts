@@ -78,7 +78,10 @@ export function makeEdge(options: EdgeOptions): Edge {
   const { name, attemptMs, totalMs, retries = 0, concurrent, queue = 0 } = options;
   const limit: BulkheadPolicy = bulkhead(concurrent, queue);
   const breaker = circuitBreaker(handleType(SickAnswer), {
-    halfOpenAfter: new ExponentialBackoff({ initialDelay: options.openMs ?? 1_000, maxDelay: options.maxOpenMs ?? 2_000 }),
+    halfOpenAfter: new ExponentialBackoff({
+      initialDelay: options.openMs ?? 1_000,
+      maxDelay: options.maxOpenMs ?? 2_000,
+    }),
     breaker: new SamplingBreaker({
       threshold: 0.5,
       duration: 10_000,

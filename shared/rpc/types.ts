@@ -4,7 +4,10 @@ import type { Log } from "#shared/log";
 import type { CallContext, Metrics } from "#shared/telemetry";
 
 /** A method: parameters as decoded (unchecked values), answered with a result that MessagePack can carry. */
-export type RpcMethod = (params: readonly unknown[], context: CallContext) => Promise<Result<unknown>> | Result<unknown>;
+export type RpcMethod = (
+  params: readonly unknown[],
+  context: CallContext,
+) => Promise<Result<unknown>> | Result<unknown>;
 
 export interface RpcServerOptions {
   host: string;

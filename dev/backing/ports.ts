@@ -1,0 +1,72 @@
+import { connect, createServer } from "node:net";
+
+/** Ports on the loopback interface: which are free, and which one a service gets. */
+
+/** How long a connection attempt to a local port may take before it counts as refused (ms). */
+const LOOK_MS = 300;
+/** Ports this process has given out: two services that are started side by side never get the same one. */
+const given = new Set<number>();
+
+/** A port that nothing listens on, never given twice by this process. */
+export async function freePort(): Promise<number> {
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const port = await bind(0);
+    if (port !== undefined && !given.has(port)) {
+      given.add(port);
+      return port;
+    }
+  }
+  throw new Error("no free port on 127.0.0.1");
+}
+
+/** Tells whether a server could listen there now: nobody answers on it (on whatever interface), and binding works. */
+export async function isFree(port: number): Promise<boolean> {
+  if (await answers(port)) return false;
+  return (await bind(port)) === port;
+}
+
+/** Tells whether anything accepts connections at this port of 127.0.0.1. */
+export function answers(port: number, host = "127.0.0.1", ms = LOOK_MS): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    const done = (open: boolean) => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(open);
+    };
+    const timer = setTimeout(() => done(false), ms);
+    socket.once("connect", () => done(true));
+    socket.once("error", () => done(false));
+  });
+}
+
+function bind(port: number): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(undefined));
+    server.listen({ host: "127.0.0.1", port, exclusive: true }, () => {
+      const address = server.address();
+      const bound = typeof address === "object" && address !== null ? address.port : undefined;
+      server.close(() => resolve(bound));
+    });
+  });
+}
+
+export interface PortWish {
+  /** The one it had the last time: clients may have it in their configuration. */
+  readonly remembered: number | undefined;
+  /** The one everybody expects (5432), where that may be used. */
+  readonly usual: number | undefined;
+}
+
+/** The port a service gets: the remembered one, else the usual one, else any that is free. */
+export async function choosePort(
+  wish: PortWish,
+  free: (port: number) => Promise<boolean> = isFree,
+  any: () => Promise<number> = freePort,
+): Promise<number> {
+  for (const port of [wish.remembered, wish.usual]) {
+    if (port !== undefined && (await free(port))) return port;
+  }
+  return any();
+}

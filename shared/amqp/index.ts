@@ -1,0 +1,1 @@
+export type { OutgoingMessage, Publisher, PublisherOptions, PublisherState } from "./types.ts";

@@ -1,0 +1,295 @@
+/**
+ * Configuration is the environment (twelve-factor III), checked once at start: every bad variable is named
+ * in one message, with what is allowed and never with the value of a secret.
+ * A service reads `<SERVICE>_X` before `X`, and every secret `X` also as `X_FILE`, a path to a mounted secret.
+ */
+import { readFileSync } from "node:fs";
+import { LOG_LEVELS, type LogLevel } from "#shared/log";
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** One variable: how its text becomes a value. */
+export interface Field<T> {
+  /** What it is for, with its unit; printed by `--help` and in the docs. */
+  readonly about: string;
+  /** What is allowed, in words: follows "must be". */
+  readonly allowed: string;
+  /** As text; undefined where the variable may be absent, or has to be given. */
+  readonly default: string | undefined;
+  /** Absent without a default is an error. */
+  readonly required: boolean;
+  /** Its value is never shown, and may be given as a file. */
+  readonly secret: boolean;
+  /** The value, or undefined where the text is not allowed. */
+  readonly parse: (text: string) => T | undefined;
+}
+
+/** Text that is not shown when printed, logged or serialised. */
+export class Secret {
+  readonly #text: string;
+  constructor(text: string) {
+    this.#text = text;
+  }
+  /** The secret itself: call this only where it is handed to what needs it. */
+  reveal(): string {
+    return this.#text;
+  }
+  toString(): string {
+    return "[secret]";
+  }
+  toJSON(): string {
+    return "[secret]";
+  }
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return "[secret]";
+  }
+}
+
+export function integer(about: string, fallback: number, { min, max }: { min: number; max: number }): Field<number> {
+  return {
+    about,
+    allowed: `a whole number from ${min} to ${max}`,
+    default: String(fallback),
+    required: false,
+    secret: false,
+    parse: (text) => {
+      const value = /^-?\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+      return value >= min && value <= max ? value : undefined;
+    },
+  };
+}
+
+/** A TCP port; 0 takes any free one. */
+export function port(about: string, fallback: number): Field<number> {
+  return integer(about, fallback, { min: 0, max: 65_535 });
+}
+
+export function choice<const T extends string>(about: string, fallback: T, values: readonly T[]): Field<T> {
+  return {
+    about,
+    allowed: `one of ${values.join(", ")}`,
+    default: fallback,
+    required: false,
+    secret: false,
+    parse: (text) => values.find((value) => value === text),
+  };
+}
+
+export function flag(about: string, fallback: boolean): Field<boolean> {
+  return {
+    about,
+    allowed: "true or false",
+    default: String(fallback),
+    required: false,
+    secret: false,
+    parse: (text) => (text === "true" ? true : text === "false" ? false : undefined),
+  };
+}
+
+export function text(about: string, fallback: string, pattern = /^.+$/s, allowed = "text"): Field<string> {
+  return {
+    about,
+    allowed,
+    default: fallback,
+    required: false,
+    secret: false,
+    parse: (value) => (pattern.test(value) ? value : undefined),
+  };
+}
+
+/** Comma-separated text; empty for none. */
+export function list(
+  about: string,
+  fallback: string,
+  item = /^\S+$/,
+  allowed = "a comma-separated list",
+): Field<string[]> {
+  return {
+    about,
+    allowed,
+    default: fallback,
+    required: false,
+    secret: false,
+    parse: (value) => {
+      const items = value
+        .split(",")
+        .map((part) => part.trim())
+        .filter((part) => part !== "");
+      return items.every((part) => item.test(part)) ? items : undefined;
+    },
+  };
+}
+
+function urlOf(value: string, protocols: readonly string[]): URL | undefined {
+  if (!URL.canParse(value)) return undefined;
+  const url = new URL(value);
+  return protocols.includes(url.protocol.slice(0, -1)) && url.hostname !== "" ? url : undefined;
+}
+
+function protocolsAllowed(protocols: readonly string[]): string {
+  return `a URL that begins with ${protocols.map((protocol) => `${protocol}://`).join(" or ")}`;
+}
+
+/** A URL without credentials in it, as text and without a slash at its end. */
+export function url(about: string, fallback: string, protocols: readonly string[]): Field<string> {
+  return {
+    about,
+    allowed: `${protocolsAllowed(protocols)}, without user and password`,
+    default: fallback,
+    required: false,
+    secret: false,
+    parse: (value) => {
+      const parsed = urlOf(value, protocols);
+      return parsed === undefined || parsed.username !== "" || parsed.password !== ""
+        ? undefined
+        : value.replace(/\/+$/, "");
+    },
+  };
+}
+
+/** A URL that may hold a password, and is therefore a secret. MongoDB's may name several hosts. */
+export function secretUrl(about: string, fallback: string, protocols: readonly string[]): Field<Secret> {
+  return {
+    about,
+    allowed: protocolsAllowed(protocols),
+    default: fallback,
+    required: false,
+    secret: true,
+    parse: (value) => {
+      // Several hosts (`a:1,b:2`) are no URL by the URL standard: the first one is checked in their place.
+      const single = value.replace(/^(mongodb(?:\+srv)?:\/\/(?:[^@/]*@)?[^,/]+),[^/?]*/, "$1");
+      return urlOf(single, protocols) === undefined ? undefined : new Secret(value);
+    },
+  };
+}
+
+/** Secret text that may be absent. */
+export function secret(about: string): Field<Secret | undefined> {
+  return {
+    about,
+    allowed: "text that is not empty",
+    default: undefined,
+    required: false,
+    secret: true,
+    parse: (value) => (value === "" ? undefined : new Secret(value)),
+  };
+}
+
+/** `field`, but absent is allowed and means undefined. */
+export function optional<T>(field: Field<T>): Field<T | undefined> {
+  return { ...field, default: undefined, required: false };
+}
+
+// A field of any type: its type is read back from the record by `Values`.
+export type Fields = Readonly<Record<string, Field<unknown>>>;
+export type Values<F extends Fields> = { readonly [K in keyof F]: F[K] extends Field<infer T> ? T : never };
+
+/** The environment is not what the service can start with. `message` names every bad variable. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+/** What every service reads. */
+export const commonFields = (defaultPort: number) => ({
+  PORT: port("HTTP port", defaultPort),
+  HOST: text("Address to listen on; 0.0.0.0 for all", "127.0.0.1", /^[A-Za-z0-9.:_-]+$/, "a host name or an address"),
+  ENVIRONMENT: choice("Development has open defaults; production refuses them", "development", [
+    "development",
+    "production",
+  ]),
+  LOG_LEVEL: choice<LogLevel>("Least severe line that the service logs", "info", LOG_LEVELS),
+  CORS_ORIGINS: optional(
+    list(
+      "Origins that browsers may call from; * for all, without credentials. Default: * in development, none in production",
+      "",
+      /^(\*|https?:\/\/[^\s/]+)$/,
+      "* or a comma-separated list of origins such as https://app.example.com",
+    ),
+  ),
+});
+
+/** Origins that browsers may call from: as configured, else all in development and none in production. */
+export function corsOriginsOf(config: {
+  readonly CORS_ORIGINS: string[] | undefined;
+  readonly ENVIRONMENT: "development" | "production";
+}): readonly string[] {
+  return config.CORS_ORIGINS ?? (config.ENVIRONMENT === "development" ? ["*"] : []);
+}
+
+function readFile(path: string): { text: string } | { error: string } {
+  try {
+    return { text: readFileSync(path, "utf8").replace(/\r?\n$/, "") };
+  } catch (error) {
+    return { error: error instanceof Error && "code" in error ? String(error.code) : "unreadable" };
+  }
+}
+
+/** The text of a variable, and the name that it was found under. */
+function find(service: string, name: string, field: Field<unknown>, env: Environment) {
+  for (const candidate of [`${service.toUpperCase()}_${name}`, name]) {
+    const direct = env[candidate];
+    const path = field.secret ? env[`${candidate}_FILE`] : undefined;
+    if (direct !== undefined && path !== undefined) {
+      return { name: candidate, problem: `is given twice, also as ${candidate}_FILE: give one of them` };
+    }
+    if (path !== undefined) {
+      const file = readFile(path);
+      return "text" in file
+        ? { name: `${candidate}_FILE`, text: file.text }
+        : { name: `${candidate}_FILE`, problem: `names a file that cannot be read (${file.error})` };
+    }
+    if (direct !== undefined && direct !== "") return { name: candidate, text: direct };
+  }
+  return { name, text: field.default };
+}
+
+/**
+ * The values of `fields` for `service`. Empty text counts as absent.
+ * @throws ConfigError that names all bad variables at once.
+ */
+export function loadConfig<F extends Fields>(service: string, fields: F, env: Environment): Values<F> {
+  const problems: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, field] of Object.entries(fields)) {
+    const found = find(service, name, field, env);
+    if (found.problem !== undefined) {
+      problems.push(`${found.name} ${found.problem}`);
+    } else if (found.text === undefined) {
+      if (field.required) problems.push(`${name} is missing: it must be ${field.allowed} (${field.about})`);
+    } else {
+      const value = field.parse(found.text);
+      const shown = field.secret ? "" : `, not ${JSON.stringify(found.text.slice(0, 80))}`;
+      if (value === undefined) problems.push(`${found.name} must be ${field.allowed}${shown}`);
+      values[name] = value;
+    }
+  }
+  if (problems.length > 0) {
+    throw new ConfigError(`${service}: the configuration is wrong:\n${problems.map((line) => `  ${line}\n`).join("")}`);
+  }
+  return Object.freeze(values) as Values<F>;
+}
+
+/** What `--help` shows of the variables: name, default, meaning. */
+export function describeConfig(fields: Fields): string {
+  const rows = Object.entries(fields).map(([name, field]) => {
+    const shown = field.default === undefined ? "" : withoutPassword(field.default);
+    return { name: field.secret ? `${name}, ${name}_FILE` : name, about: field.about, shown };
+  });
+  const width = Math.max(...rows.map((row) => row.name.length));
+  return rows
+    .map((row) => `  ${row.name.padEnd(width)}  ${row.about}${row.shown === "" ? "" : ` (default ${row.shown})`}`)
+    .join("\n");
+}
+
+/** The same as rows of a Markdown table, for the docs. */
+export function configTable(fields: Fields): string {
+  const rows = Object.entries(fields).map(
+    ([name, field]) =>
+      `| \`${name}\` | ${field.default === undefined || field.default === "" ? "" : `\`${withoutPassword(field.default)}\``} | ${field.about} | ${field.allowed} |`,
+  );
+  return ["| variable | default | meaning | allowed |", "| --- | --- | --- | --- |", ...rows].join("\n");
+}
+
+function withoutPassword(value: string): string {
+  return value.replace(/:\/\/([^:/@]+):[^@/]+@/, "://$1:***@");
+}

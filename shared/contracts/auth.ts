@@ -1,0 +1,32 @@
+/** Who is calling. Owner: auth. */
+import { type Static, Type } from "@sinclair/typebox";
+
+/** What a login is made of. Longer than any password that is hashed: it is refused before it costs anything. */
+export const Credentials = Type.Object({
+  email: Type.String({ minLength: 1, maxLength: 255 }),
+  password: Type.String({ minLength: 1, maxLength: 1_024 }),
+});
+export type Credentials = Static<typeof Credentials>;
+
+/** A user as anybody may see him: never the password. Times are RFC 3339 in UTC. */
+export const UserView = Type.Object({
+  id: Type.Integer(),
+  email: Type.String(),
+  first_name: Type.String(),
+  last_name: Type.String(),
+  active: Type.Integer({ description: "1 active, 0 not" }),
+  created_at: Type.String(),
+  updated_at: Type.String(),
+});
+export type UserView = Static<typeof UserView>;
+
+/** The answer to a login: the user and his tokens. */
+export const LoginReply = Type.Intersect([
+  UserView,
+  Type.Object({
+    access_token: Type.String({ description: "JWT (RFC 9068), signed with EdDSA" }),
+    refresh_token: Type.String({ description: "Opaque; works once" }),
+    expires_in: Type.Integer({ description: "Seconds until the access token expires" }),
+  }),
+]);
+export type LoginReply = Static<typeof LoginReply>;

@@ -1,0 +1,32 @@
+/** Mail as clients ask for it. Owner: mail. */
+import { type Static, Type } from "@sinclair/typebox";
+
+/**
+ * One plain address, `local@domain`: no display name, comment, group, list, quoted local part, address literal,
+ * white space or control character. Narrower than RFC 5321 on purpose: mailers parse addresses again, and what
+ * they make of the rest is not what was validated.
+ */
+export const ADDRESS_PATTERN =
+  "^(?=.{3,254}$)(?=[^@]{1,64}@)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@" +
+  "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$";
+
+export const Address = Type.String({ pattern: ADDRESS_PATTERN, description: "one plain e-mail address" });
+
+export const MailRequest = Type.Object({
+  from: Address,
+  to: Address,
+  subject: Type.String({
+    maxLength: 998,
+    pattern: "^[^\\u0000-\\u001f\\u007f]*$",
+    description: "text of at most 998 characters on one line",
+  }),
+  message: Type.String({ pattern: "^[^\\u0000]*$", description: "text without NUL" }),
+});
+export type MailRequest = Static<typeof MailRequest>;
+
+/** What became of a mail by the time of the answer. */
+export const MailReply = Type.Object({
+  id: Type.String({ description: "UUID of the mail" }),
+  state: Type.Union([Type.Literal("sent"), Type.Literal("queued")]),
+});
+export type MailReply = Static<typeof MailReply>;

@@ -1,0 +1,165 @@
+/**
+ * The root of every service's HTTP side: ids, headers, limits, failures as envelopes, metrics, and the three
+ * routes that operators ask. A service adds its own routes with `.use(routes(…))`.
+ */
+import { cors } from "@elysiajs/cors";
+import { Elysia } from "elysia";
+import type { Envelope } from "#contracts/envelope";
+import { Failure, failureOf } from "#shared/errors";
+import type { Runtime } from "#shared/lifecycle";
+import { Deadline, REST_CEILING_MS } from "#shared/resilience";
+import { type CallContext, requestIdOf, traceOf } from "#shared/telemetry";
+import { checkLength, readJson } from "./body.ts";
+import { CORS_ALLOWED, CORS_EXPOSED, REQUEST_ID_HEADER, SECURITY_HEADERS, TIMEOUT_HEADER } from "./headers.ts";
+
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+interface Call {
+  readonly context: CallContext;
+  readonly startedAt: number;
+}
+
+const calls = new WeakMap<Request, Call>();
+
+/** The context of a request: its id, trace and deadline (the caller's, at most 30 s; over when the client goes away). */
+export function contextOf(request: Request): CallContext {
+  const call = calls.get(request);
+  if (call === undefined) throw new Error("contextOf: not a request of an httpApp");
+  return call.context;
+}
+
+/** The envelope of a success. */
+export function envelope(message: string, data?: unknown): Envelope {
+  return data === undefined ? { error: false, message } : { error: false, message, data };
+}
+
+function begin(request: Request): Call {
+  const asked = Number(request.headers.get(TIMEOUT_HEADER) ?? Number.NaN);
+  const ms = asked > 0 ? Math.min(asked, REST_CEILING_MS) : REST_CEILING_MS;
+  const call = {
+    startedAt: performance.now(),
+    context: {
+      requestId: requestIdOf(request.headers.get(REQUEST_ID_HEADER)),
+      trace: traceOf(request.headers.get("traceparent")),
+      deadline: Deadline.after(ms, request.signal),
+    },
+  };
+  calls.set(request, call);
+  return call;
+}
+
+/** What Elysia calls an error, as a failure of ours. A body that could not be parsed carries ours as its cause. */
+function failureAt(code: string | number, error: unknown): Failure {
+  if (error instanceof Failure) return error;
+  if (error instanceof Error && error.cause instanceof Failure) return error.cause;
+  if (code === "NOT_FOUND") return new Failure("not_found", "no such route");
+  return failureOf(error);
+}
+
+/** The Elysia application that a service's routes are added to. */
+export function httpApp(runtime: Runtime, corsOrigins: readonly string[]) {
+  const { log, metrics, health } = runtime;
+  const durations = metrics.histogram("http_request_duration_seconds", "Time from the first byte seen to the answer.", [
+    "method",
+    "route",
+    "status",
+  ]);
+  const dependencyUp = metrics.gauge("dependency_up", "1 while the dependency answers.", ["dependency"], (gauge) => {
+    for (const { name, state } of health.report().dependencies) gauge.set({ dependency: name }, state === "up" ? 1 : 0);
+  });
+  dependencyUp.reset();
+
+  const app = new Elysia({ normalize: false, serve: { maxRequestBodySize: Number.MAX_SAFE_INTEGER, idleTimeout: 60 } })
+    .onRequest(({ request, set }) => {
+      const { context } = begin(request);
+      Object.assign(set.headers, SECURITY_HEADERS);
+      set.headers[REQUEST_ID_HEADER] = context.requestId;
+    })
+    .use(
+      cors({
+        origin: corsOrigins.includes("*") ? "*" : [...corsOrigins],
+        credentials: false,
+        methods: METHODS,
+        allowedHeaders: CORS_ALLOWED,
+        exposeHeaders: CORS_EXPOSED,
+        maxAge: 600,
+      }),
+    )
+    .onRequest(({ request }) => {
+      if (!METHODS.includes(request.method))
+        throw new Failure("method_not_allowed", `${request.method} is not allowed`);
+      checkLength(request);
+    })
+    .onParse(({ request }) => readJson(request))
+    .onError(({ code, error, request, set }) => {
+      let failure = failureAt(code, error);
+      if (failure.code === "not_found" && code === "NOT_FOUND") {
+        const allowed = methodsAt(new URL(request.url).pathname);
+        if (allowed.length > 0) {
+          set.headers["allow"] = allowed.join(", ");
+          failure = new Failure(
+            "method_not_allowed",
+            `${request.method} is not allowed here; allowed: ${allowed.join(", ")}`,
+          );
+        }
+      }
+      const context = calls.get(request)?.context ?? begin(request).context;
+      if (failure.code === "internal") {
+        log.error("request failed: this is a bug", { request_id: context.requestId, error: failure.cause ?? error });
+      } else if (failure.status >= 500) {
+        log.warn("request failed", { request_id: context.requestId, reason: failure });
+      }
+      set.status = failure.status;
+      if (failure.retryAfterS !== undefined) set.headers["retry-after"] = String(Math.ceil(failure.retryAfterS));
+      return { error: true, message: failure.message } satisfies Envelope;
+    })
+    .onAfterResponse(({ request, route, set }) => {
+      const call = calls.get(request);
+      if (call === undefined) return;
+      const seconds = (performance.now() - call.startedAt) / 1_000;
+      // Only routes that exist become labels: paths are the caller's to choose.
+      const labels = {
+        method: METHODS.includes(request.method) ? request.method : "other",
+        route: route || "none",
+        status: String(set.status ?? 200),
+      };
+      durations.observe(labels, seconds);
+      log.debug("request", {
+        ...labels,
+        request_id: call.context.requestId,
+        trace_id: call.context.trace.traceId,
+        seconds,
+      });
+    })
+    .get("/ping", () => "OK")
+    .get("/ready", ({ set }) => {
+      const { ready, stopping, dependencies } = health.report();
+      set.status = ready ? 200 : 503;
+      const message = ready ? "ready" : stopping ? "stopping" : "not ready";
+      return { error: !ready, message, data: { dependencies } } satisfies Envelope;
+    })
+    .get("/metrics", async ({ set }) => {
+      set.headers["content-type"] = metrics.contentType;
+      return metrics.text();
+    });
+
+  /** Methods of the routes that a path matches, for 405 and its `Allow` (RFC 9110 §15.5.6). */
+  function methodsAt(path: string): string[] {
+    const segments = path.split("/");
+    const found = app.routes.filter((route) => {
+      const pattern = route.path.split("/");
+      const rest = pattern.at(-1) === "*";
+      if (rest ? segments.length < pattern.length : segments.length !== pattern.length) return false;
+      return pattern.every((part, index) => part === "*" || part.startsWith(":") || part === segments[index]);
+    });
+    const methods = new Set(
+      found.map((route) => route.method).filter((method) => METHODS.includes(method) && method !== "OPTIONS"),
+    );
+    if (methods.has("GET")) methods.add("HEAD");
+    return [...methods].sort();
+  }
+
+  return app;
+}
+
+export type HttpApp = ReturnType<typeof httpApp>;

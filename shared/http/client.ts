@@ -1,0 +1,90 @@
+/** Calls to another service's JSON API: id, trace and time left go along, and every outcome is a `Result`. */
+import { Envelope } from "#contracts/envelope";
+import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
+import { type CallContext, traceparentOf } from "#shared/telemetry";
+import { makeValidator } from "#shared/validation";
+import { REQUEST_ID_HEADER, TIMEOUT_HEADER } from "./headers.ts";
+
+/** Time that an answer needs on its way back (ms): taken from what the callee is told. */
+const MARGIN_MS = 10;
+const MAX_ANSWER_BYTES = 8 * 1_048_576;
+
+export interface Answer {
+  readonly status: number;
+  readonly envelope: Envelope;
+  /** Seconds, where the answer has `Retry-After` in that form. */
+  readonly retryAfterS: number | undefined;
+}
+
+export interface JsonClient {
+  /**
+   * Any answer that is an envelope is a success here, whatever its status: what it means is the caller's to decide.
+   * @returns failure `unavailable` (no connection, or lost: a POST may have been done), `deadline`, `bad_gateway` (an answer off the contract).
+   */
+  request(
+    method: "GET" | "POST",
+    path: string,
+    body: unknown,
+    context: CallContext,
+    headers?: Record<string, string>,
+  ): Promise<Result<Answer>>;
+}
+
+const envelopeOf = makeValidator(Envelope, { name: "answer" });
+
+/** @param name the service that is called, for messages. @param baseUrl without a slash at its end. */
+export function makeJsonClient(name: string, baseUrl: string): JsonClient {
+  return {
+    async request(method, path, body, context, headers = {}) {
+      const remainingMs = context.deadline.remainingMs() - MARGIN_MS;
+      if (remainingMs <= 0) return fail("deadline", `no time left to call ${name}`);
+      try {
+        const response = await fetch(`${baseUrl}${path}`, {
+          method,
+          ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+          headers: {
+            ...(body === undefined ? {} : { "content-type": "application/json" }),
+            traceparent: traceparentOf(context.trace),
+            [REQUEST_ID_HEADER]: context.requestId,
+            [TIMEOUT_HEADER]: String(remainingMs),
+            ...headers,
+          },
+          redirect: "error",
+          signal: context.deadline.signal,
+        });
+        return await answerOf(response, name);
+      } catch (cause) {
+        if (context.deadline.passed) return fail("deadline", `${name} took too long`, { cause });
+        return fail("unavailable", `${name} is not reachable`, { cause });
+      }
+    },
+  };
+}
+
+async function answerOf(response: Response, name: string): Promise<Result<Answer>> {
+  const { status } = response;
+  if (Number(response.headers.get("content-length") ?? 0) > MAX_ANSWER_BYTES) {
+    await response.body?.cancel();
+    return fail("bad_gateway", `${name} answered with too much`);
+  }
+  const text = await response.text();
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    return fail("bad_gateway", `${name} answered ${status} with what is not JSON`, { cause });
+  }
+  const checked = envelopeOf(value);
+  if (!checked.ok) return fail("bad_gateway", `${name} answered off its contract`, { cause: checked.error });
+  const after = Number(response.headers.get("retry-after") ?? Number.NaN);
+  return ok({ status, envelope: checked.value, retryAfterS: Number.isNaN(after) ? undefined : after });
+}
+
+/** The failure that another service's refusal stands for, in its own words; `bad_gateway` for what is a fault of its own. */
+export function failureOfAnswer({ status, envelope, retryAfterS }: Answer): Failure {
+  const options = retryAfterS === undefined ? {} : { retryAfterS };
+  const code = (Object.keys(FAILURES) as FailureCode[]).find((candidate) => FAILURES[candidate].http === status);
+  if (code === undefined || code === "internal")
+    return new Failure("bad_gateway", undefined, { cause: `status ${status}` });
+  return new Failure(code, envelope.message, options);
+}

@@ -1,0 +1,159 @@
+/**
+ * The life of a service's process: its command line, its signals, its end.
+ * Exit codes: 0 drained, 1 a bug, 2 configuration, 3 existing queues of another shape.
+ */
+import { ConfigError, commonFields, describeConfig, type Fields, loadConfig, type Values } from "#shared/config";
+import { messageOf } from "#shared/errors";
+import { type Log, makeLog } from "#shared/log";
+import { type Metrics, makeMetrics } from "#shared/telemetry";
+import manifest from "../../package.json" with { type: "json" };
+import { type Health, makeHealth } from "./health.ts";
+
+/** Set by the build; absent when run from source. */
+declare const BUILD_COMMIT: string | undefined;
+
+export const EXIT = { drained: 0, bug: 1, configuration: 2, topology: 3 } as const;
+export const VERSION: string = manifest.version;
+const COMMIT = typeof BUILD_COMMIT === "string" ? BUILD_COMMIT : "source";
+
+/** Longest drain (ms): an accepted request is given this time before it is cut. The process ends within 10 s of the signal. */
+const DRAIN_MS = 9_000;
+const HEALTHCHECK_MS = 2_000;
+
+/** What a service is given besides its configuration. */
+export interface Runtime {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly health: Health;
+  readonly version: string;
+  /** Ends the process with `code` after a drain: for what no retry mends (a queue of another shape). */
+  readonly stop: (code: number, reason: string) => void;
+}
+
+/** A running service. Disposing drains it: nothing accepted is cut, nothing new is taken. Idempotent. */
+export interface App extends AsyncDisposable {
+  /** Where it answers, e.g. `http://127.0.0.1:8080`. */
+  readonly url: string;
+}
+
+type CommonFields = ReturnType<typeof commonFields>;
+
+export interface Service<F extends CommonFields & Fields> {
+  readonly name: string;
+  /** One sentence for `--help`. */
+  readonly summary: string;
+  readonly fields: F;
+  readonly start: (config: Values<F>, runtime: Runtime) => Promise<App>;
+}
+
+/** A reason not to start that the person at the terminal can mend: told without a stack, exit code 2. */
+export class StartError extends Error {
+  override readonly name = "StartError";
+}
+
+function usage({
+  name,
+  summary,
+  fields,
+}: Pick<Service<CommonFields>, "name" | "summary"> & { fields: Fields }): string {
+  return `${name} ${VERSION} (${COMMIT}): ${summary}
+
+Usage: ${name} [command]
+
+  (none)          serve until SIGTERM or SIGINT, then drain
+  healthcheck     ask the running service's /ping; exit code 0 or 1
+  --check-config  check the environment and exit; exit code 0 or 2
+  --version       print the version
+  --help          print this
+
+Environment (each also as ${name.toUpperCase()}_X, which comes first):
+${describeConfig(fields)}
+
+Exit codes: 0 drained, 1 a bug, 2 configuration, 3 existing queues of another shape.
+`;
+}
+
+async function healthcheck(host: string, port: number): Promise<number> {
+  const local = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "[::1]" : host;
+  try {
+    const answer = await fetch(`http://${local}:${port}/ping`, { signal: AbortSignal.timeout(HEALTHCHECK_MS) });
+    return answer.status === 200 ? 0 : 1;
+  } catch (error) {
+    process.stderr.write(`no answer from http://${local}:${port}/ping: ${messageOf(error)}\n`);
+    return 1;
+  }
+}
+
+/** The runtime of a service without a process around it: for tests that start services inside their own. */
+export function makeRuntime(name: string, log: Log, stop: Runtime["stop"]): Runtime {
+  return { log, metrics: makeMetrics(name, VERSION), health: makeHealth(log), version: VERSION, stop };
+}
+
+/** Runs `service` as this process, by its command line and environment. Never returns. */
+export async function run<F extends CommonFields & Fields>(service: Service<F>): Promise<never> {
+  const [command, ...extra] = process.argv.slice(2);
+  if (command === "--version") return exit(EXIT.drained, `${service.name} ${VERSION} (${COMMIT})`);
+  if (command === "--help" || command === "-h") return exit(EXIT.drained, usage(service));
+  if (extra.length > 0 || ![undefined, "--check-config", "healthcheck"].includes(command)) {
+    return exit(
+      EXIT.configuration,
+      `${service.name}: unknown argument ${extra[0] ?? command}; see ${service.name} --help`,
+    );
+  }
+  let config: Values<F>;
+  try {
+    config = loadConfig(service.name, service.fields, process.env);
+  } catch (error) {
+    if (error instanceof ConfigError) return exit(EXIT.configuration, error.message.trimEnd());
+    throw error;
+  }
+  const { HOST, PORT, LOG_LEVEL } = config as unknown as Values<CommonFields>;
+  if (command === "--check-config") return exit(EXIT.drained, `${service.name}: the configuration is right`);
+  if (command === "healthcheck") return process.exit(await healthcheck(HOST, PORT));
+  return serve(service, config, makeLog({ service: service.name, level: LOG_LEVEL }));
+}
+
+async function serve<F extends CommonFields & Fields>(
+  service: Service<F>,
+  config: Values<F>,
+  log: Log,
+): Promise<never> {
+  const ending = Promise.withResolvers<{ code: number; reason: string }>();
+  const bug = (error: unknown): void => {
+    log.error("unhandled error: this is a bug", { error });
+    process.exit(EXIT.bug);
+  };
+  process.on("uncaughtException", bug);
+  process.on("unhandledRejection", bug);
+  // npx delivers SIGINT twice: a second signal is no reason to cut what is draining.
+  process.on("SIGTERM", () => ending.resolve({ code: EXIT.drained, reason: "SIGTERM" }));
+  process.on("SIGINT", () => ending.resolve({ code: EXIT.drained, reason: "SIGINT" }));
+
+  const runtime = makeRuntime(service.name, log, (code, reason) => ending.resolve({ code, reason }));
+  let app: App;
+  try {
+    app = await service.start(config, runtime);
+  } catch (error) {
+    if (error instanceof StartError) return exit(EXIT.configuration, `${service.name}: ${error.message}`);
+    log.error("could not start: this is a bug", { error });
+    return process.exit(EXIT.bug);
+  }
+  log.info("listening", { url: app.url, version: VERSION, commit: COMMIT, pid: process.pid });
+
+  const { code, reason } = await ending.promise;
+  log.info("draining", { reason });
+  runtime.health.stopping();
+  const cut = setTimeout(() => {
+    log.error("drain took too long, what is left is cut", { drain_ms: DRAIN_MS });
+    process.exit(EXIT.bug);
+  }, DRAIN_MS);
+  await app[Symbol.asyncDispose]();
+  clearTimeout(cut);
+  log.info("drained", { exit_code: code });
+  return process.exit(code);
+}
+
+function exit(code: number, message: string): never {
+  (code === 0 ? process.stdout : process.stderr).write(`${message}\n`);
+  return process.exit(code);
+}

@@ -1,0 +1,3 @@
+/** What comes from outside becomes a typed value here, or a failure that says what is wrong with it. */
+export { parseJson, problemOf } from "./json.ts";
+export { makeValidator, type Validator, type ValidatorOptions } from "./validator.ts";
