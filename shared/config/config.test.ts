@@ -64,7 +64,7 @@ test("a secret is read from a file, is not printed, and may not be given twice",
   writeFileSync(path, "canary-2\n");
   const { TOKEN } = loadConfig("broker", fields, { TOKEN_FILE: path });
   expect(TOKEN?.reveal()).toBe("canary-2");
-  expect(`${JSON.stringify({ TOKEN })} ${TOKEN} ${Bun.inspect(TOKEN)}`).not.toContain("canary");
+  expect(`${JSON.stringify({ TOKEN })} ${String(TOKEN)} ${Bun.inspect(TOKEN)}`).not.toContain("canary");
   expect(problemsOf({ TOKEN_FILE: path, TOKEN: "x" })).toContain("given twice");
   expect(problemsOf({ TOKEN_FILE: "/nowhere" })).toContain("cannot be read");
 });

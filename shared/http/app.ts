@@ -56,8 +56,13 @@ function failureAt(code: string | number, error: unknown): Failure {
   return failureOf(error);
 }
 
+export interface HttpOptions {
+  /** Paths of POST routes whose body, if any, is ignored rather than read as JSON. */
+  bodiless?: readonly string[];
+}
+
 /** The Elysia application that a service's routes are added to. */
-export function httpApp(runtime: Runtime, corsOrigins: readonly string[]) {
+export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodiless = [] }: HttpOptions = {}) {
   const { log, metrics, health } = runtime;
   const durations = metrics.histogram("http_request_duration_seconds", "Time from the first byte seen to the answer.", [
     "method",
@@ -90,7 +95,8 @@ export function httpApp(runtime: Runtime, corsOrigins: readonly string[]) {
         throw new Failure("method_not_allowed", `${request.method} is not allowed`);
       checkLength(request);
     })
-    .onParse(({ request }) => readJson(request))
+    // `null`, since undefined would hand the body on to Elysia's own parsers, which know no limits.
+    .onParse(({ request, path }) => (bodiless.includes(path) ? null : readJson(request)))
     .onError(({ code, error, request, set }) => {
       let failure = failureAt(code, error);
       if (failure.code === "not_found" && code === "NOT_FOUND") {

@@ -12,9 +12,9 @@ const left = Promise.withResolvers<string>();
 let server: Listening;
 
 beforeAll(() => {
-  const app = httpApp(runtime, ["https://app.example.com"])
+  const app = httpApp(runtime, ["https://app.example.com"], { bodiless: ["/ignores"] })
     .post("/echo", ({ body, request }) => envelope(contextOf(request).requestId, body))
-    .post("/ignores", () => envelope("no body needed"), { parse: "none" })
+    .post("/ignores", () => envelope("no body needed"))
     .get("/things/:id", ({ params }) => envelope("thing", params))
     .get("/fails", () => {
       throw new Failure("unavailable", "auth is away", { retryAfterS: 1.2, cause: new Error("secret host name") });
@@ -28,7 +28,7 @@ beforeAll(() => {
     })
     .get("/left", ({ request }) => {
       const { signal } = contextOf(request).deadline;
-      signal.addEventListener("abort", () => left.resolve(String((signal.reason as Error).name)));
+      signal.addEventListener("abort", () => left.resolve((signal.reason as Error).name));
       return new Promise<never>(() => undefined);
     });
   server = listen(app, { HOST: "127.0.0.1", PORT: 0 });

@@ -2,11 +2,11 @@
  * The life of a service's process: its command line, its signals, its end.
  * Exit codes: 0 drained, 1 a bug, 2 configuration, 3 existing queues of another shape.
  */
+import manifest from "#manifest" with { type: "json" };
 import { ConfigError, commonFields, describeConfig, type Fields, loadConfig, type Values } from "#shared/config";
 import { messageOf } from "#shared/errors";
 import { type Log, makeLog } from "#shared/log";
 import { type Metrics, makeMetrics } from "#shared/telemetry";
-import manifest from "../../package.json" with { type: "json" };
 import { type Health, makeHealth } from "./health.ts";
 
 /** Set by the build; absent when run from source. */
