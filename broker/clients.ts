@@ -1,0 +1,162 @@
+/** The ways out of the broker: HTTP to auth and mail, RPC to the logger, RabbitMQ, the spool. They talk and never decide. */
+import { type Credentials, LoginReply } from "#contracts/auth";
+import { HEADER_CREATED_AT, JOBS_EXCHANGE, LOGS_EXCHANGE, MAIL_JOBS_KEY, routingKeyOf } from "#contracts/events";
+import { RPC_LOG_INFO } from "#contracts/logs";
+import { MailReply } from "#contracts/mail";
+import type { Publisher } from "#shared/amqp";
+import { fail, ok, type Result } from "#shared/errors";
+import { failureOfAnswer, type JsonClient } from "#shared/http";
+import type { Edge } from "#shared/resilience";
+import type { RpcClient } from "#shared/rpc";
+import type { Outcome, Spool, SpoolRecord } from "#shared/spool";
+import { type CallContext, newContext, within } from "#shared/telemetry";
+import { makeValidator } from "#shared/validation";
+import type { AcceptedEntry, Ports } from "./handle.ts";
+
+/** An event as it waits in the spool. */
+interface SpooledEvent {
+  readonly routing_key: string;
+  readonly event: { readonly name: string; readonly data: unknown };
+}
+
+export interface Clients {
+  readonly auth: { readonly client: JsonClient; readonly edge: Edge };
+  readonly mail: { readonly client: JsonClient; readonly edge: Edge };
+  readonly logger: { readonly client: RpcClient; readonly edge: Edge };
+  readonly publisher: Publisher;
+  /** Entries that neither the logger nor RabbitMQ could take. */
+  readonly entries: Spool;
+  /** Events that RabbitMQ could not take. */
+  readonly events: Spool;
+  /** Told of an event that could be kept nowhere. */
+  readonly onLost: (name: string, error: unknown) => void;
+}
+
+const loginReplyOf = makeValidator(LoginReply, { name: "auth's answer" });
+const mailReplyOf = makeValidator(MailReply, { name: "mail's answer" });
+const encoder = new TextEncoder();
+
+/** What a service answered with 202, checked; any other status is the failure that it stands for. */
+async function accepted<T>(
+  call: { readonly client: JsonClient; readonly edge: Edge },
+  path: string,
+  body: unknown,
+  context: CallContext,
+  check: (data: unknown) => Result<T>,
+  headers: Record<string, string> = {},
+): Promise<Result<T>> {
+  return call.edge.run(context.deadline, async (deadline) => {
+    const answer = await call.client.request("POST", path, body, { ...context, deadline }, headers);
+    if (!answer.ok) return answer;
+    if (answer.value.status !== 202) return { ok: false, error: failureOfAnswer(answer.value) };
+    const checked = check(answer.value.envelope.data);
+    return checked.ok ? checked : fail("bad_gateway", undefined, { cause: checked.error });
+  });
+}
+
+/** Parallel, in order: the RPC and the publisher pipeline what is handed to them in one turn. */
+function eachOf(
+  records: readonly SpoolRecord[],
+  signal: AbortSignal,
+  send: (record: SpoolRecord, context: CallContext) => Promise<Result<void>>,
+): Promise<Outcome[]> {
+  const context = newContext(10_000, signal);
+  return Promise.all(
+    records.map(async (record) => {
+      const sent = await send(record, context);
+      if (sent.ok) return "delivered";
+      return sent.error.code === "invalid" || sent.error.code === "too_large"
+        ? { refused: sent.error.message }
+        : "later";
+    }),
+  );
+}
+
+export function makePorts(clients: Clients): Ports {
+  const { auth, mail, logger, publisher, entries, events } = clients;
+
+  async function storeEntry(entry: AcceptedEntry, context: CallContext): Promise<Result<void>> {
+    const stored = await logger.edge.run(context.deadline, (deadline) =>
+      logger.client.call(RPC_LOG_INFO, [entry], { ...context, deadline }),
+    );
+    return stored.ok ? ok() : stored;
+  }
+
+  function queueEntry(entry: AcceptedEntry, context: CallContext): Promise<Result<void>> {
+    return publisher.publish(
+      {
+        exchange: LOGS_EXCHANGE,
+        routingKey: routingKeyOf(entry.severity),
+        messageId: entry.event_id,
+        body: encoder.encode(JSON.stringify({ name: entry.name, data: entry.data })),
+        headers: { [HEADER_CREATED_AT]: entry.created_at },
+      },
+      context,
+    );
+  }
+
+  function publishEvent(
+    id: string,
+    at: string,
+    { routing_key, event }: SpooledEvent,
+    context: CallContext,
+  ): Promise<Result<void>> {
+    return publisher.publish(
+      {
+        exchange: LOGS_EXCHANGE,
+        routingKey: routing_key,
+        messageId: id,
+        body: encoder.encode(JSON.stringify(event)),
+        headers: { [HEADER_CREATED_AT]: at },
+        timestamp: new Date(at),
+      },
+      context,
+    );
+  }
+
+  entries.forward((batch, signal) =>
+    eachOf(batch, signal, async (record, context) => {
+      const entry = record.body as AcceptedEntry;
+      const stored = await storeEntry(entry, within(context, 3_000));
+      if (stored.ok || stored.error.code === "invalid") return stored;
+      return queueEntry(entry, context);
+    }),
+  );
+  events.forward((batch, signal) =>
+    eachOf(batch, signal, (record, context) =>
+      publishEvent(record.id, record.at, record.body as SpooledEvent, context),
+    ),
+  );
+
+  return {
+    authenticate: (credentials: Credentials, context) =>
+      accepted(auth, "/authenticate", credentials, context, loginReplyOf),
+    storeEntry,
+    queueEntry,
+    spoolEntry: (entry) => entries.append({ id: entry.event_id, kind: "log", at: entry.created_at, body: entry }),
+    // The same key on both ways, so that a timeout followed by a queued job cannot send twice.
+    sendMail: (letter, id, context) => accepted(mail, "/send", letter, context, mailReplyOf, { "idempotency-key": id }),
+    queueMail: (letter, id, context) =>
+      publisher.publish(
+        {
+          exchange: JOBS_EXCHANGE,
+          routingKey: MAIL_JOBS_KEY,
+          messageId: id,
+          body: encoder.encode(JSON.stringify(letter)),
+        },
+        context,
+      ),
+    async announce(name, data, context) {
+      const id = Bun.randomUUIDv7();
+      const at = new Date().toISOString();
+      const spooled: SpooledEvent = { routing_key: routingKeyOf("INFO"), event: { name, data } };
+      const published = await publishEvent(id, at, spooled, context);
+      if (published.ok) return published;
+      const kept = await events.append({ id, kind: "event", at, body: spooled });
+      if (!kept.ok) clients.onLost(name, kept.error);
+      return kept;
+    },
+    newId: () => Bun.randomUUIDv7(),
+    now: () => new Date(),
+  };
+}

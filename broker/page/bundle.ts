@@ -1,0 +1,12 @@
+/**
+ * A macro: runs while the broker is transpiled or compiled, so that the executable carries the finished script.
+ * It calls the bundler as a process, because the bundler that is running waits for this macro.
+ */
+export function bundle(entry: string): string {
+  const path = new URL(entry, import.meta.url).pathname;
+  const built = Bun.spawnSync([process.execPath, "build", path, "--target=browser", "--minify"], {
+    env: { ...process.env, BUN_BE_BUN: "1" },
+  });
+  if (!built.success) throw new Error(`cannot bundle ${entry}: ${built.stderr.toString()}`);
+  return built.stdout.toString();
+}

@@ -1,0 +1,39 @@
+/** The files of the broker's pages, as they are served: everything is inside the executable, nothing comes from elsewhere. */
+import apiPage from "./api.html" with { type: "text" };
+import { bundle } from "./bundle.ts" with { type: "macro" };
+import homePage from "./home.html" with { type: "text" };
+import style from "./page.css" with { type: "text" };
+
+const homeScript = bundle("./browser/home.ts");
+const apiScript = bundle("./browser/api.ts");
+
+// Bun's own type of an imported HTML file is its bundle; with `type: "text"` it is the text.
+const homeText = homePage as unknown as string;
+const apiText = apiPage as unknown as string;
+
+/** What a page may load: its own files and this origin's answers. */
+export const CSP_PAGE =
+  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+export interface PageFile {
+  readonly path: string;
+  readonly type: string;
+  readonly body: string;
+}
+
+const HTML = "text/html; charset=utf-8";
+const SCRIPT = "text/javascript; charset=utf-8";
+
+export function pages({ inboxUrl, version }: { inboxUrl: string | undefined; version: string }): PageFile[] {
+  const inbox = inboxUrl === undefined ? "" : `<a href="${Bun.escapeHTML(inboxUrl)}">Inbox</a>`;
+  const fill = (page: string): string =>
+    page.replaceAll("{{inbox}}", () => inbox).replaceAll("{{version}}", () => Bun.escapeHTML(version));
+  return [
+    { path: "/", type: HTML, body: fill(homeText) },
+    { path: "/openapi", type: HTML, body: fill(apiText) },
+    { path: "/assets/page.css", type: "text/css; charset=utf-8", body: style },
+    { path: "/assets/home.js", type: SCRIPT, body: homeScript },
+    { path: "/assets/api.js", type: SCRIPT, body: apiScript },
+  ];
+}
