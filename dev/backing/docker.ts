@@ -1,5 +1,6 @@
 import { untilAnswers } from "./probes.ts";
-import { run } from "./processes.ts";
+import { run } from "./commands.ts";
+
 import { hashOf, portFor } from "./records.ts";
 import type { StartOptions } from "./types.ts";
 import type { Kind, Way } from "./ways.ts";
@@ -28,6 +29,7 @@ export interface ContainerSpec {
 export function docker(kind: Kind, options: StartOptions, spec: ContainerSpec): Way {
   return {
     what: `Docker (${spec.image})`,
+    otherData: true,
     open: async () => {
       const never = new AbortController().signal;
       const ask = (args: readonly string[], timeoutMs: number, signal: AbortSignal = options.signal) =>
@@ -48,13 +50,9 @@ export function docker(kind: Kind, options: StartOptions, spec: ContainerSpec): 
       };
       try {
         const variables = spec.environment.flatMap((variable) => ["--env", variable]);
-        await ask(
-          [
-            ...["run", "--detach", "--name", name, "--label", label, ...variables],
-            ...["--publish", `127.0.0.1:${port}:${spec.port}`, "--volume", `${name}:${spec.dataAt}`, spec.image],
-          ],
-          FETCH_MS,
-        );
+        const named = [`--name=${name}`, `--label=${label}`];
+        const places = [`--publish=127.0.0.1:${port}:${spec.port}`, `--volume=${name}:${spec.dataAt}`];
+        await ask(["run", "--detach", ...named, ...places, ...variables, spec.image], FETCH_MS);
         await untilAnswers(() => kind.probe(url), READY_MS, options.signal);
       } catch (error) {
         await stop();

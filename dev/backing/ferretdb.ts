@@ -2,7 +2,8 @@ import { existsSync } from "node:fs";
 import { chmod, cp, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { plainEnvironment, run } from "./processes.ts";
+import { run } from "./commands.ts";
+import { plainEnvironment } from "./processes.ts";
 import { hashOf } from "./records.ts";
 
 /** The MongoDB-compatible server for machines without mongod: built once by Go from `ferretdb/`, then kept. */
@@ -28,12 +29,16 @@ export async function ferretdbProgram(say: (doing: string) => void, signal: Abor
   try {
     for (const name of SOURCES) await cp(join(source, name), join(work, name));
     const built = join(work, `ferretdb${suffix}`);
-    await run(go, ["build", "-trimpath", "-buildvcs=false", "-tags=ferretdb_no_sqlite", "-ldflags=-s -w", "-o", built, "."], {
-      cwd: work,
-      timeoutMs: BUILD_MS,
-      signal,
-      env: { ...goEnvironment(), CGO_ENABLED: "0", GOFLAGS: "" },
-    });
+    await run(
+      go,
+      ["build", "-trimpath", "-buildvcs=false", "-tags=ferretdb_no_sqlite", "-ldflags=-s -w", "-o", built, "."],
+      {
+        cwd: work,
+        timeoutMs: BUILD_MS,
+        signal,
+        env: { ...goEnvironment(), CGO_ENABLED: "0", GOFLAGS: "" },
+      },
+    );
     await chmod(built, 0o755);
     await rename(built, program);
   } finally {
@@ -46,7 +51,10 @@ export async function ferretdbProgram(say: (doing: string) => void, signal: Abor
 function goEnvironment(): Record<string, string> {
   const own: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) {
-    if (value !== undefined && (/^(GO[A-Z]+|[A-Za-z]+_PROXY|[a-z]+_proxy|XDG_CACHE_HOME|SSL_CERT_(FILE|DIR))$/.test(name))) {
+    if (
+      value !== undefined &&
+      /^(GO[A-Z]+|[A-Za-z]+_PROXY|[a-z]+_proxy|XDG_CACHE_HOME|SSL_CERT_(FILE|DIR))$/.test(name)
+    ) {
       own[name] = value;
     }
   }

@@ -6,7 +6,8 @@ import { createDatabase } from "./database.ts";
 import { docker } from "./docker.ts";
 import { cacheDirectory, ferretdbProgram } from "./ferretdb.ts";
 import { answers } from "./ports.ts";
-import { type LaunchOptions, plainEnvironment, run } from "./processes.ts";
+import { run } from "./commands.ts";
+import { type LaunchOptions, plainEnvironment } from "./processes.ts";
 import { probeMongodb, within } from "./probes.ts";
 import { claim, portFor } from "./records.ts";
 import { serve } from "./servers.ts";
@@ -87,9 +88,12 @@ async function startMongod(program: string, what: string, options: StartOptions)
     source: `${what} ${version}`.trim(),
     command: program,
     args: (port) => [
-      ...["--dbpath", data, "--port", String(port), "--bind_ip", "127.0.0.1", "--nounixsocket"],
+      `--dbpath=${data}`,
+      `--port=${port}`,
+      "--bind_ip=127.0.0.1",
+      "--nounixsocket",
       // The default takes half of the machine's memory.
-      ...["--wiredTigerCacheSizeGB", "0.25"],
+      "--wiredTigerCacheSizeGB=0.25",
     ],
     endBy: "SIGTERM",
   });

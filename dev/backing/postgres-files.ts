@@ -1,4 +1,17 @@
-import { chmod, chown, cp, lstat, mkdir, readdir, readFile, readlink, rename, rm, stat, symlink } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  cp,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  stat,
+  symlink,
+} from "node:fs/promises";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import type { User } from "./processes.ts";
@@ -147,7 +160,8 @@ export async function runningOn(data: string): Promise<number | undefined> {
   const file = join(data, "postmaster.pid");
   if (!existsSync(file)) return undefined;
   const pid = Number((await readFile(file, "utf8")).split("\n")[0]);
-  if (process.platform !== "linux" || !Number.isInteger(pid) || pid <= 0 || !existsSync(`/proc/${pid}`)) return undefined;
+  if (process.platform !== "linux" || !Number.isInteger(pid) || pid <= 0 || !existsSync(`/proc/${pid}`))
+    return undefined;
   let directory: string;
   try {
     // A server's working directory is its data directory.

@@ -15,13 +15,14 @@ import {
   runningOn,
   unprivilegedUser,
 } from "./postgres-files.ts";
-import { plainEnvironment, run, type User } from "./processes.ts";
+import { run } from "./commands.ts";
+import { plainEnvironment, type User } from "./processes.ts";
 import { probePostgres } from "./probes.ts";
 import { answers } from "./ports.ts";
 import { claim, portFor } from "./records.ts";
 import { serve } from "./servers.ts";
 import type { Backing, Missing, StartOptions } from "./types.ts";
-import { firstThatWorks, installCommand, type Kind, type Opened } from "./ways.ts";
+import { Blocked, firstThatWorks, installCommand, type Kind, type Opened } from "./ways.ts";
 
 /** A private PostgreSQL: its own data, its own port, nobody's database touched. */
 
@@ -148,11 +149,12 @@ async function dataDirectory(dataDir: string, user: User | undefined): Promise<s
   const inside = join(dataDir, "pg");
   await mkdir(dataDir, { recursive: true });
   const closed = user === undefined ? undefined : await closedDirectory(inside, user);
-  if (user === undefined || closed === undefined) return inside;
-  if (existsSync(join(inside, "PG_VERSION"))) {
-    throw new Error(`user ${user.name} can't reach the data in ${inside}: run chmod o+x ${closed}`);
-  }
   const open = openDirectory(inside);
+  const isInside = existsSync(join(inside, "PG_VERSION"));
+  if (user === undefined || closed === undefined) {
+    return !isInside && existsSync(join(open, "pg", "PG_VERSION")) ? join(open, "pg") : inside;
+  }
+  if (isInside) throw new Blocked(`user ${user.name} can't reach the data in ${inside}`, `chmod o+x ${closed}`);
   await makeOpenDirectory(open);
   return join(open, "pg");
 }
@@ -160,24 +162,21 @@ async function dataDirectory(dataDir: string, user: User | undefined): Promise<s
 /** Refuses, in words, what PostgreSQL would refuse; nothing is ever removed or upgraded here. */
 async function checkData(data: string, version: string): Promise<void> {
   if (!existsSync(data)) return;
-  const entries = await readdir(data).catch((error: unknown) => {
-    throw new Error(`${data} can't be read: another user (root?) made it; run as that user, or move it away`, {
-      cause: error,
-    });
-  });
+  const away = `mv ${data} ${data}.old   # then it starts empty`;
+  const entries = await readdir(data).catch(() => undefined);
+  if (entries === undefined) throw new Blocked(`${data} can't be read: another user made it (root?)`, `sudo ${away}`);
   const file = join(data, "PG_VERSION");
   if (!existsSync(file)) {
-    if (entries.length > 0) throw new Error(`${data} holds files but no database; move it away`);
+    if (entries.length > 0) throw new Blocked(`${data} holds files but no database`, away);
     return;
   }
   const major = (await readFile(file, "utf8")).trim();
   if (major !== version.split(".")[0]) {
-    throw new Error(
-      `${data} was made by PostgreSQL ${major}, this is ${version}: install ${major}, or move that directory away to start empty`,
-    );
+    const said = `${data} was made by PostgreSQL ${major}, this one is ${version}`;
+    throw new Blocked(said, `install PostgreSQL ${major}, or ${away}`);
   }
   const pid = await runningOn(data);
-  if (pid !== undefined) throw new Error(`process ${pid} serves ${data} already; end it with: kill -INT ${pid}`);
+  if (pid !== undefined) throw new Blocked(`process ${pid} serves ${data} already`, `kill -INT ${pid}`);
 }
 
 /** Made beside its place and moved there when it is whole: half a database can't be told from a broken one. */

@@ -11,6 +11,8 @@ import { withDatabase } from "./addresses.ts";
 
 /** Enough for a local server that is up; a busy one is asked again by whoever waits for it (ms). */
 const PROBE_MS = 1_000;
+/** SQLSTATE. */
+const NO_SUCH_DATABASE = "3D000";
 
 export async function probePostgres(url: string, ms = PROBE_MS): Promise<string> {
   const target = new URL(url).pathname.length > 1 ? url : withDatabase(url, "postgres");
@@ -18,6 +20,10 @@ export async function probePostgres(url: string, ms = PROBE_MS): Promise<string>
   try {
     const rows = await within(ms, sql<{ version: string }[]>`select current_setting('server_version') as version`);
     return rows[0]?.version.split(" ")[0] ?? "";
+  } catch (error) {
+    // It let us in and only misses the database, which can be made.
+    if (error instanceof postgres.PostgresError && error.code === NO_SUCH_DATABASE) return "";
+    throw error;
   } finally {
     void sql.end({ timeout: 0 }).catch(() => {});
   }

@@ -37,9 +37,17 @@ export interface LaunchOptions {
   readonly user?: User;
 }
 
+/** How a process ended: by its own exit code, or by a signal. */
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
 export interface Child extends Identity {
   /** How it ended, once it has: `exit code 1`, `signal SIGKILL`. */
   readonly ended: () => string | undefined;
+  /** The same for who has to act on it. */
+  readonly exited: Promise<Exit>;
   /** The last lines that it wrote since it was started, on one line. */
   readonly lastWords: () => string;
 }
@@ -71,8 +79,10 @@ export async function launch(options: LaunchOptions): Promise<Child> {
       ...(options.user === undefined ? {} : { uid: options.user.uid, gid: options.user.gid }),
     });
     let end: string | undefined;
+    const exited = Promise.withResolvers<Exit>();
     child.on("exit", (code, signal) => {
       end = signal === null ? `exit code ${code}` : `signal ${signal}`;
+      exited.resolve({ code, signal });
     });
     const pid = await new Promise<number>((resolve, reject) => {
       child.once("error", reject);
@@ -83,6 +93,7 @@ export async function launch(options: LaunchOptions): Promise<Child> {
       pid,
       started: startOf(pid) ?? "",
       ended: () => end,
+      exited: exited.promise,
       lastWords: () => tail(readFileSync(options.log).subarray(offset).toString("utf8")),
     };
   } finally {
@@ -133,7 +144,8 @@ async function goneWithin(identity: Identity, ms: number): Promise<boolean> {
   return true;
 }
 
-function send(pid: number, signal: NodeJS.Signals): void {
+/** Tells a process (or, by a negative number, its group) something; one that has ended in between hears nothing. */
+export function send(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch {
@@ -164,58 +176,6 @@ function startOf(pid: number): string | undefined {
   const line = spawnSync("ps", ["-o", "stat=,lstart=", "-p", String(pid)], { encoding: "utf8" }).stdout.trim();
   const space = line.indexOf(" ");
   return line === "" || line.startsWith("Z") ? undefined : line.slice(space + 1).trim();
-}
-
-export interface RunOptions {
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal;
-  readonly env?: Readonly<Record<string, string>>;
-  readonly cwd?: string;
-  readonly user?: User;
-}
-
-/**
- * Runs a command to its end and gives its standard output. Throws with its last words where it fails, and kills it
- * (with what it started) at the deadline or when the signal fires.
- */
-export function run(command: string, args: readonly string[], options: RunOptions): Promise<string> {
-  options.signal.throwIfAborted();
-  return new Promise<string>((resolve, reject) => {
-    const child = spawn(command, [...args], {
-      detached: true,
-      windowsHide: true,
-      stdio: ["ignore", "pipe", "pipe"],
-      env: { ...(options.env ?? plainEnvironment()) },
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      ...(options.user === undefined ? {} : { uid: options.user.uid, gid: options.user.gid }),
-    });
-    let out = "";
-    let err = "";
-    child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
-    child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text));
-    let stopped: Error | undefined;
-    const stop = (why: Error) => {
-      stopped = why;
-      if (child.pid !== undefined) send(-child.pid, "SIGKILL");
-    };
-    const timer = setTimeout(
-      () => stop(new Error(`it took more than ${options.timeoutMs / 1000} s`)),
-      options.timeoutMs,
-    );
-    const aborted = () => stop(new Error("given up"));
-    options.signal.addEventListener("abort", aborted, { once: true });
-    const finish = (error: Error | undefined) => {
-      clearTimeout(timer);
-      options.signal.removeEventListener("abort", aborted);
-      if (error === undefined) resolve(out);
-      else reject(error);
-    };
-    child.once("error", finish);
-    child.once("close", (code) => {
-      if (code === 0) finish(undefined);
-      else finish(stopped ?? new Error(`exit code ${code}: ${tail(err) || tail(out)}`));
-    });
-  });
 }
 
 /**

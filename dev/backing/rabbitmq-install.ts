@@ -59,7 +59,8 @@ function numberOf(name: string): string {
 }
 
 function findEpmd(): string | undefined {
-  const onPath = Bun.which("epmd") ?? Bun.which("epmd", { PATH: "/usr/local/bin:/opt/homebrew/bin:/usr/lib/erlang/bin" });
+  const onPath =
+    Bun.which("epmd") ?? Bun.which("epmd", { PATH: "/usr/local/bin:/opt/homebrew/bin:/usr/lib/erlang/bin" });
   if (onPath !== null) return onPath;
   for (const root of ["/usr/lib/erlang", "/usr/local/lib/erlang", "/opt/homebrew/lib/erlang"]) {
     if (!existsSync(root)) continue;

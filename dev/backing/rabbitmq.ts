@@ -3,7 +3,8 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { docker } from "./docker.ts";
 import { answers, freePort } from "./ports.ts";
-import { launch, plainEnvironment, run } from "./processes.ts";
+import { run } from "./commands.ts";
+import { launch, plainEnvironment } from "./processes.ts";
 import { probeAmqp } from "./probes.ts";
 import { claim, hashOf, portFor, remember, type Started } from "./records.ts";
 import { findInstallation, type Installation } from "./rabbitmq-install.ts";
@@ -30,8 +31,7 @@ export const RABBITMQ: Kind = {
   // The path is the virtual host and stays.
   tidy: (url) => url,
   usual: ["amqp://guest:guest@127.0.0.1:5672"],
-  remedy: () =>
-    installCommand({ apt: "rabbitmq-server", brew: "rabbitmq", other: "docker compose up -d rabbitmq" }),
+  remedy: () => installCommand({ apt: "rabbitmq-server", brew: "rabbitmq", other: "docker compose up -d rabbitmq" }),
 };
 
 export function startRabbitmq(options: StartOptions): Promise<Backing | Missing> {
@@ -106,7 +106,6 @@ async function prepare({ home, port, webPort, epmdPort, distPort }: Layout): Pro
     `listeners.tcp.default = 127.0.0.1:${port}`,
     "log.file = false",
     "log.console = true",
-    "log.console.level = warning",
     // A laptop's disk is often nearly full; the default depends on its size in later versions.
     "disk_free_limit.absolute = 50MB",
     ...(webPort === undefined ? [] : ["management.tcp.ip = 127.0.0.1", `management.tcp.port = ${webPort}`]),
@@ -133,7 +132,7 @@ async function prepare({ home, port, webPort, epmdPort, distPort }: Layout): Pro
     RABBITMQ_NODE_PORT: String(port),
     RABBITMQ_DIST_PORT: String(distPort),
     // Distribution on the loopback only; no busy waiting, which costs a small machine a core at every start.
-    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none",
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: "-kernel inet_dist_use_interface {127,0,0,1}",
     ERL_EPMD_PORT: String(epmdPort),
     ERL_EPMD_ADDRESS: "127.0.0.1",
     // The start script then becomes the Erlang machine instead of waiting for it: a killed script would orphan it.

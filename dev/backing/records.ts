@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "
 import { dirname, join } from "node:path";
 import { choosePort } from "./ports.ts";
 import { end, type Identity, isAlive, thisProcess } from "./processes.ts";
+import { Blocked } from "./ways.ts";
 import { BACKING_NAMES, type BackingName, type StartOptions } from "./types.ts";
 
 /**
@@ -60,7 +61,7 @@ export async function claim(dataDir: string, name: BackingName): Promise<void> {
   const living = record.processes.filter(isAlive);
   const { owner } = record;
   if (living.length > 0 && owner !== null && owner.pid !== process.pid && isAlive(owner)) {
-    throw new Error(`process ${owner.pid} is running it already for ${dataDir}; stop that run first`);
+    throw new Blocked(`process ${owner.pid} runs it already on ${dataDir}`, "stop that run first");
   }
   for (const process_ of living) await end(process_, process_.endBy);
   if (record.processes.length > 0) write(dataDir, name, { ...record, processes: [], owner: null });

@@ -12,8 +12,20 @@ export type Opened = Omit<Backing, "name" | "tookMs">;
 export interface Way {
   /** For the list of what was tried: `embedded PostgreSQL`. */
   readonly what: string;
+  /** Its data is not the private instance's: to go on with it would look as if everything was gone. */
+  readonly otherData?: boolean;
   /** Gives a server that answers by its protocol, or throws why there is none, leaving nothing behind. */
   readonly open: () => Promise<Opened>;
+}
+
+/** There is a private instance's data, and it can't be served as things are: only a person can decide what to do. */
+export class Blocked extends Error {
+  readonly remedy: string;
+
+  constructor(message: string, remedy: string) {
+    super(message);
+    this.remedy = remedy;
+  }
 }
 
 /** What is special about one service, for the ways that all of them share. */
@@ -45,20 +57,23 @@ export async function firstThatWorks(
   const url = options.configured[kind.name];
   const ways = url === undefined ? [...privateWays, running(kind, options)] : [configured(kind, url)];
   const tried: string[] = [];
+  let blocked: Blocked | undefined;
   for (const way of ways) {
     options.signal.throwIfAborted();
+    if (blocked !== undefined && way.otherData === true) continue;
     options.onProgress(kind.name, way.what);
     try {
       const opened = await way.open();
       return { name: kind.name, tookMs: Math.round(performance.now() - began), ...opened };
     } catch (error) {
       options.signal.throwIfAborted();
+      if (error instanceof Blocked) blocked = error;
       tried.push(`${way.what}: ${reasonOf(error)}`);
     }
   }
   const remedy =
     url === undefined
-      ? kind.remedy()
+      ? (blocked?.remedy ?? kind.remedy())
       : `correct ${kind.variable}, start that server, or unset ${kind.variable} to get a private one`;
   return { name: kind.name, tried, remedy, configured: url !== undefined };
 }
@@ -77,6 +92,7 @@ function configured(kind: Kind, url: string): Way {
 function running(kind: Kind, options: StartOptions): Way {
   return {
     what: `a running ${kind.title} at ${kind.usual.map(shown).join(" or ")}`,
+    otherData: true,
     open: async () => {
       if (options.ports === "free") throw new Error("not used for tests, they would write into its data");
       let last: unknown;

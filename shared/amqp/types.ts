@@ -1,22 +1,27 @@
 /** The faces of messaging: what a publisher takes and promises. Names and topology are in #contracts/events. */
+import type { Options } from "amqplib";
 import type { Secret } from "#shared/config";
 import type { Result } from "#shared/errors";
 import type { Dependency } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
 import type { CallContext, Metrics } from "#shared/telemetry";
+import type { Topology } from "./topology.ts";
 
 export interface OutgoingMessage {
   exchange: string;
   routingKey: string;
   /** Identity of what is sent: the same id again is the same message. */
   messageId: string;
-  /** At most MESSAGE_LIMITS.bytes. */
+  /** At most `maxBytes` of the publisher; not to be changed until the outcome is known. */
   body: Uint8Array;
   /** Default `application/json`. */
   contentType?: string;
-  headers?: Readonly<Record<string, string>>;
-  /** When it was accepted (default now). */
+  /** Values that AMQP can carry: text, numbers, booleans, lists and tables of these. */
+  headers?: Readonly<Record<string, unknown>>;
+  /** When it was accepted (default now); also as the header `x-created-at`, unless `headers` has one. */
   timestamp?: Date;
+  /** Further properties, for a message that is passed on as it came. */
+  properties?: Readonly<Pick<Options.Publish, "appId" | "contentEncoding" | "correlationId" | "replyTo" | "type">>;
 }
 
 export type PublisherState = "connected" | "blocked" | "away";
@@ -27,7 +32,12 @@ export interface PublisherOptions {
   name: string;
   log: Log;
   metrics: Metrics;
+  /** Up while messages are taken; down, with the reason, also where the server refuses a part of the topology. */
   dependency: Dependency;
+  /** Declared on every connection (default: the platform's, `topologyOf()`). */
+  topology?: Topology;
+  /** Longest body (default MESSAGE_LIMITS.bytes). */
+  maxBytes?: number;
 }
 
 export interface Publisher extends AsyncDisposable {
@@ -37,7 +47,7 @@ export interface Publisher extends AsyncDisposable {
    * Decided within 2.1 s, or sooner by the context's deadline. Never throws.
    * @returns failure `unavailable`: not connected, blocked by an alarm, refused, returned as unroutable, or not
    * confirmed in time (it may have arrived: send it again under the same id); `too_large`; `exhausted` when
-   * 1,000 are unconfirmed.
+   * 1,000 (or 64 MiB) are unconfirmed; `invalid` for a property that AMQP cannot carry.
    */
   publish(message: OutgoingMessage, context: CallContext): Promise<Result<void>>;
 }

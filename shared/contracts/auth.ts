@@ -30,3 +30,17 @@ export const LoginReply = Type.Intersect([
   }),
 ]);
 export type LoginReply = Static<typeof LoginReply>;
+
+/**
+ * What an access token is, for who signs it and for who verifies it: a JWT as RFC 9068 profiles them, with
+ * iss, aud, sub (the user's id), client_id, iat, exp, jti and sid (the session). Keys: `/.well-known/jwks.json`.
+ */
+export const ACCESS_TOKEN = {
+  issuer: "platform-auth",
+  audience: "platform",
+  /** The platform's own pages and API: the one client there is. */
+  clientId: "platform",
+  type: "at+jwt",
+  algorithm: "EdDSA",
+  lifetimeS: 600,
+} as const;

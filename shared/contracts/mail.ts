@@ -27,6 +27,8 @@ export type MailRequest = Static<typeof MailRequest>;
 /** What became of a mail by the time of the answer. */
 export const MailReply = Type.Object({
   id: Type.String({ description: "UUID of the mail" }),
-  state: Type.Union([Type.Literal("sent"), Type.Literal("queued")]),
+  state: Type.Union([Type.Literal("sent"), Type.Literal("queued"), Type.Literal("ambiguous")], {
+    description: "ambiguous: the mail server took its content and never answered; it is not sent again by itself",
+  }),
 });
 export type MailReply = Static<typeof MailReply>;

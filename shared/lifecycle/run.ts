@@ -43,6 +43,8 @@ export interface Service<F extends CommonFields & Fields> {
   /** One sentence for `--help`. */
   readonly summary: string;
   readonly fields: F;
+  /** What is wrong with values that are right each by itself, one line each; it names the variables, never a secret. */
+  readonly problemsOf?: (config: Values<F>) => readonly string[];
   readonly start: (config: Values<F>, runtime: Runtime) => Promise<App>;
 }
 
@@ -103,6 +105,9 @@ export async function run<F extends CommonFields & Fields>(service: Service<F>):
   let config: Values<F>;
   try {
     config = loadConfig(service.name, service.fields, process.env);
+    const problems = service.problemsOf?.(config) ?? [];
+    if (problems.length > 0)
+      throw new ConfigError([`${service.name}: the configuration is wrong:`, ...problems].join("\n  "));
   } catch (error) {
     if (error instanceof ConfigError) return exit(EXIT.configuration, error.message.trimEnd());
     throw error;

@@ -9,13 +9,20 @@ export const REST_CEILING_MS = 30_000;
 /** Longest time that an RPC call may take (ms). */
 export const RPC_CEILING_MS = 5_000;
 
+/** Who may end work early: an `AbortSignal`, or something that makes one only where somebody listens. */
+export interface Asker {
+  readonly aborted: boolean;
+  /** Needed unless this is an `AbortSignal` itself. */
+  readonly signal?: AbortSignal;
+}
+
 export class Deadline {
   /** By `performance.now()`: steps of the wall clock do not move it. */
   readonly #endsAt: number;
-  readonly #parent: AbortSignal | undefined;
+  readonly #parent: Asker | undefined;
   #signal: AbortSignal | undefined;
 
-  private constructor(endsAt: number, parent: AbortSignal | undefined) {
+  private constructor(endsAt: number, parent: Asker | undefined) {
     this.#endsAt = endsAt;
     this.#parent = parent;
   }
@@ -24,7 +31,7 @@ export class Deadline {
    * @param ms time from now; negative counts as none.
    * @param parent ends the work early, e.g. the signal of a request whose client goes away.
    */
-  static after(ms: number, parent?: AbortSignal): Deadline {
+  static after(ms: number, parent?: Asker): Deadline {
     return new Deadline(performance.now() + Math.max(0, ms), parent);
   }
 
@@ -47,7 +54,8 @@ export class Deadline {
   get signal(): AbortSignal {
     if (this.#signal === undefined) {
       const timer = AbortSignal.timeout(this.remainingMs());
-      this.#signal = this.#parent === undefined ? timer : AbortSignal.any([timer, this.#parent]);
+      const asker = this.#parent instanceof AbortSignal ? this.#parent : this.#parent?.signal;
+      this.#signal = asker === undefined ? timer : AbortSignal.any([timer, asker]);
     }
     return this.#signal;
   }

@@ -1,4 +1,4 @@
-export { Deadline, REST_CEILING_MS, RPC_CEILING_MS } from "./deadline.ts";
+export { type Asker, Deadline, REST_CEILING_MS, RPC_CEILING_MS } from "./deadline.ts";
 export { type Edge, type EdgeOptions, type EdgeState, makeEdge } from "./edge.ts";
 export {
   type Backoff,

@@ -23,6 +23,10 @@ export class WireError extends Error {
 
 /** Texts up to this length (bytes) are looked at here; longer ones are cheaper in one native call. */
 const SHORT_TEXT_BYTES = 32;
+/** Keys and names of methods up to this length (bytes) are kept. */
+const KEPT_TEXT_BYTES = 32;
+/** Of a value up to this length (bytes), texts are slices of one text: each made by itself costs two to five times that. */
+const SLICED_BYTES = 1_024;
 const KEY_CACHE_SIZE = 1_024;
 const TWO_32 = 0x1_0000_0000;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -32,10 +36,13 @@ let src: Buffer = Buffer.alloc(0);
 let at = 0;
 let end = 0;
 let nodesLeft = 0;
+/** The value byte by byte, and where it begins, where it is short enough. */
+let sliced = "";
+let slicedFrom = 0;
 let limits: ValueLimits = RPC_LIMITS;
 
 /** Recently seen keys by a hash of their bytes: keys repeat, and a text that exists need not be made again. */
-const keyTexts = new Array<string>(KEY_CACHE_SIZE).fill("");
+const keyTexts = Array.from({ length: KEY_CACHE_SIZE }, () => "");
 
 function broken(what: string): never {
   throw new WireError(what, true);
@@ -67,10 +74,12 @@ function text(length: number): string {
   need(length);
   const from = at;
   at += length;
-  if (length <= SHORT_TEXT_BYTES) {
+  if (length <= SHORT_TEXT_BYTES || sliced !== "") {
     let seen = 0;
     for (let i = from; i < at; i += 1) seen |= src[i] ?? 0;
-    if (seen < 0x80) return src.latin1Slice(from, at);
+    // ASCII, so that bytes and characters are the same.
+    if (seen < 0x80)
+      return sliced === "" ? src.toString("latin1", from, at) : sliced.slice(from - slicedFrom, at - slicedFrom);
   }
   try {
     return utf8.decode(src.subarray(from, at));
@@ -82,7 +91,7 @@ function text(length: number): string {
 
 /** A text that is likely to come again: a key, the name of a method. */
 function repeatedText(length: number): string {
-  if (length > SHORT_TEXT_BYTES || length === 0) return text(length);
+  if (length > KEPT_TEXT_BYTES || length === 0) return text(length);
   need(length);
   const first = src[at] ?? 0;
   const last = src[at + length - 1] ?? 0;
@@ -214,6 +223,8 @@ function begin(bytes: Buffer, from: number, to: number, within: ValueLimits): vo
   end = to;
   limits = within;
   nodesLeft = within.nodes - 1;
+  sliced = to - from <= SLICED_BYTES ? bytes.toString("latin1", from, to) : "";
+  slicedFrom = from;
 }
 
 /**
@@ -267,15 +278,19 @@ export function decodeMessage(bytes: Buffer, from: number, to: number, into: Mes
   const length = header(uint(1));
   const type = length >= 3 && length <= 5 ? uint(1) : -1;
   const optional = type === 0 ? 5 : type === 2 ? 4 : -1;
-  if ((type !== 0 && type !== 1 && type !== 2) || (type === 1 ? length !== 4 : length !== optional && length !== optional - 1)) {
+  if (
+    (type !== 0 && type !== 1 && type !== 2) ||
+    (type === 1 ? length !== 4 : length !== optional && length !== optional - 1)
+  ) {
     broken("not a request, response or notification");
   }
   spend(length);
   if (type !== 2) {
     const id = value(1);
-    if (typeof id !== "number" || id < 0 || id >= TWO_32 || !Number.isInteger(id)) broken("an id is an unsigned 32-bit integer");
-    into.id = id as number;
-    into.type = type as 0 | 1;
+    if (typeof id !== "number" || id < 0 || id >= TWO_32 || !Number.isInteger(id))
+      broken("an id is an unsigned 32-bit integer");
+    into.id = id;
+    into.type = type;
   }
   if (type === 1) {
     into.error = value(1);

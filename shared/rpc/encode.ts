@@ -13,14 +13,19 @@ const SHORT_TEXT = 40;
 const INITIAL_BYTES = 16_384;
 /** A buffer that grew beyond this is given back once it is empty. */
 const KEEP_BYTES = 1_048_576;
+/** Texts longer than this (characters) are measured before they are written, shorter ones given room for the worst. */
+const MEASURED_TEXT = 4_096;
+/** What a frame's room may exceed its limit by while it is written; the limit itself is checked at its end. */
+const SLACK_BYTES = 4 * MEASURED_TEXT;
 /** Room for any scalar's bytes, or a container's header. */
 const SCALAR_BYTES = 9;
 
-// State of the one encoding that is going on (`append` is not entered again: only `toJSON` of a value calls out).
+// State of the one encoding that is going on. Only getters and `toJSON` of a value call out, and may not come back.
 let out: Buffer = Buffer.alloc(0);
 let at = 0;
 let frameStart = 0;
 let nodesLeft = 0;
+let busy = false;
 
 class Unencodable extends Error {
   readonly code: FailureCode;
@@ -32,7 +37,7 @@ class Unencodable extends Error {
 
 function room(bytes: number): void {
   if (at + bytes <= out.length) return;
-  if (at + bytes - frameStart > RPC_LIMITS.bytes + PREFIX_BYTES + 4 * SCALAR_BYTES) {
+  if (at + bytes - frameStart > RPC_LIMITS.bytes + SLACK_BYTES) {
     throw new Unencodable("too_large", `more than ${RPC_LIMITS.bytes} bytes`);
   }
   const grown = Buffer.allocUnsafeSlow(Math.max(out.length * 2, at + bytes));
@@ -130,10 +135,10 @@ function text(value: string): void {
     }
   }
   if (length > RPC_LIMITS.bytes) throw new Unencodable("too_large", `more than ${RPC_LIMITS.bytes} bytes`);
-  const bytes = length > 4_096 ? Buffer.byteLength(value) : length * 3;
+  const bytes = length > MEASURED_TEXT ? Buffer.byteLength(value) : length * 3;
   room(bytes + 5);
   const guess = headerBytes(length);
-  const written = out.utf8Write(value, at + guess, bytes);
+  const written = out.write(value, at + guess, bytes, "utf8");
   const actual = headerBytes(written);
   if (actual !== guess) out.copyWithin(at + actual, at + guess, at + guess + written);
   at = textHeader(at, written) + written;
@@ -250,6 +255,8 @@ export class Output {
    * nothing is added then.
    */
   append(message: readonly unknown[]): Failure | undefined {
+    if (busy) return new Failure("invalid", "a value makes a call while it is encoded");
+    busy = true;
     out = this.#bytes;
     at = frameStart = this.#end;
     nodesLeft = RPC_LIMITS.nodes;
@@ -269,6 +276,7 @@ export class Output {
       return new Failure("invalid", "a value failed to be encoded", { cause: error });
     } finally {
       this.#bytes = out;
+      busy = false;
     }
   }
 

@@ -21,6 +21,21 @@ export interface RpcServerOptions {
   metrics: Metrics;
   /** Needed in `RPCServer.Hello` or in each call's `meta.token` where set. */
   token?: string;
+  /** Connections at a time; one more is closed at once, and logged (default 1,024). */
+  maxConnections?: number;
+  /** How long `[Symbol.asyncDispose]` waits for the calls in hand and their answers (ms, default 5,000). */
+  drainMs?: number;
+  /** TLS instead of plain TCP. */
+  tls?: RpcTls;
+}
+
+/** TLS, each in PEM. */
+export interface RpcTls {
+  /** Certificates that the peer's is verified by. A server that is given some refuses clients without a certificate. */
+  ca?: string;
+  /** Own certificate with its chain; a server needs one, a client where the server asks for it. */
+  cert?: string;
+  key?: string;
 }
 
 export interface RpcServer extends AsyncDisposable {
@@ -38,6 +53,8 @@ export interface RpcClientOptions {
   log: Log;
   metrics: Metrics;
   token?: string;
+  /** For `tls://`; without `ca` the certificates that the system trusts count. */
+  tls?: RpcTls;
   /** Told of every change: connected, or lost and why. */
   onState?: (connected: boolean, error?: unknown) => void;
 }
@@ -50,7 +67,7 @@ export interface RpcClient extends AsyncDisposable {
    * One call; it ends in exactly one way and leaves nothing behind. Never throws.
    * @returns the result as decoded (unchecked), or a failure: the server's; `deadline`; `unavailable` when not
    * connected or when the connection was lost (the peer may have done it: repeat only what is idempotent);
-   * `exhausted` when the queue to the peer is full.
+   * `exhausted` when the queue to the peer is full; `invalid` or `too_large` when the params cannot be sent.
    */
   call(method: string, params: readonly unknown[], context: CallContext): Promise<Result<unknown>>;
 }

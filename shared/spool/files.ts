@@ -1,6 +1,7 @@
 /** The few file operations that the spool needs, as a port, and the durable ways of using them. */
 import { link, mkdir, open, readdir, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
+import { Failure } from "#shared/errors";
 
 /** An open file; `node:fs/promises` FileHandle has this shape. */
 export interface SpoolFile {
@@ -33,6 +34,14 @@ export const DIRECTORY_MODE = 0o700;
 /** The code of a failed system call (`ENOSPC`, `EIO`, …), if it is one. */
 export function errnoOf(thrown: unknown): string | undefined {
   return thrown instanceof Error && "code" in thrown && typeof thrown.code === "string" ? thrown.code : undefined;
+}
+
+/** Tries to read a segment before it is given up for what is behind it. */
+export const READ_TRIES = 4;
+
+/** Whether a failed read speaks of the segment (a bad medium, an impossible content), not of a passing lack. */
+export function isUnreadable(thrown: unknown): boolean {
+  return !(thrown instanceof Failure) && ["EIO", undefined].includes(errnoOf(thrown));
 }
 
 /** Writes all of `bytes` at `position`, however little each call takes. */

@@ -100,7 +100,12 @@ export function decodeRecord(payload: Buffer): SpoolRecord {
   const bodyAt = 2 + payload.readUInt16BE(0);
   const [id, kind, at, type] = JSON.parse(payload.toString("utf8", 2, bodyAt)) as [string, string, string, string];
   const content = payload.subarray(bodyAt);
-  return { id, kind, at, body: type === "bytes" ? new Uint8Array(content) : (JSON.parse(content.toString()) as unknown) };
+  return {
+    id,
+    kind,
+    at,
+    body: type === "bytes" ? new Uint8Array(content) : (JSON.parse(content.toString()) as unknown),
+  };
 }
 
 /** A record that was found, as offsets into the bytes that were scanned. */
@@ -118,7 +123,11 @@ export interface Scan {
   readonly end: number;
 }
 
-function headerAt(bytes: Buffer, at: number, mark: Buffer): { sequence: number; length: number; crc: number } | undefined {
+function headerAt(
+  bytes: Buffer,
+  at: number,
+  mark: Buffer,
+): { sequence: number; length: number; crc: number } | undefined {
   if (bytes.compare(mark, 0, MARK_BYTES, at, at + MARK_BYTES) !== 0) return undefined;
   if (Bun.hash.crc32(bytes.subarray(at, at + 24)) !== bytes.readUInt32BE(at + 24)) return undefined;
   return {
@@ -145,7 +154,8 @@ export function scan(bytes: Buffer, mark: Buffer, from: number): Scan {
     const payloadAt = at + RECORD_HEADER_BYTES;
     const end = payloadAt + header.length;
     if (end > bytes.length) break;
-    if (Bun.hash.crc32(bytes.subarray(payloadAt, end)) === header.crc) found.push({ sequence: header.sequence, payloadAt, end });
+    if (Bun.hash.crc32(bytes.subarray(payloadAt, end)) === header.crc)
+      found.push({ sequence: header.sequence, payloadAt, end });
     else damaged = true;
     at = end;
   }

@@ -8,7 +8,7 @@ import { Failure } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { type Catalogue, hashOf, makeCatalogue, type Segment, segmentNumbers, segmentPath } from "./catalogue.ts";
 import { loadCursor } from "./cursor.ts";
-import { readWhole, type SpoolFiles } from "./files.ts";
+import { isUnreadable, READ_TRIES, readWhole, type SpoolFiles } from "./files.ts";
 import {
   decodeRecord,
   markOfFirstRecord,
@@ -69,39 +69,41 @@ function readingOf(number: number, path: string, bytes: Buffer): Reading {
 }
 
 /** Nothing was ever acknowledged in it: the process died while it was being created. */
-function neverWritten(bytes: Buffer): boolean {
-  return bytes.length < SEGMENT_HEADER_BYTES || bytes.every((byte) => byte === 0);
+function neverWritten(bytes: Buffer, last: boolean): boolean {
+  return bytes.length < SEGMENT_HEADER_BYTES || (last && bytes.every((byte) => byte === 0));
 }
 
-async function readAll(options: RecoverOptions, numbers: readonly number[]): Promise<Reading[]> {
+/** Reads a segment; undefined where there is nothing to read, or nothing that can be read. */
+async function readSegment(options: RecoverOptions, number: number, last: boolean): Promise<Reading | undefined> {
   const { files, dir, log, onCorrupt } = options;
-  const readings: Reading[] = [];
-  for (const number of numbers) {
-    const path = segmentPath(dir, number);
+  const path = segmentPath(dir, number);
+  for (let tries = 1; ; tries += 1) {
     try {
       const bytes = await readWhole(files, path);
-      if (bytes === undefined) continue;
-      if (neverWritten(bytes)) await files.unlink(path);
-      else readings.push(readingOf(number, path, bytes));
+      if (bytes === undefined) return undefined;
+      if (!neverWritten(bytes, last)) return readingOf(number, path, bytes);
+      await files.unlink(path);
+      return undefined;
     } catch (error) {
-      if (error instanceof Failure) throw error;
+      if (!isUnreadable(error)) throw error;
+      log.error("a segment cannot be read", { path, tries, error });
+      if (tries < READ_TRIES) continue;
       onCorrupt();
-      log.error("a segment cannot be read; kept as .bad", { path, error });
       await files.rename(path, `${path}.bad`);
+      return undefined;
     }
   }
-  return readings;
 }
 
 /** What of a reading counts, given where the next segment begins (undefined: it is the last, or that is not known). */
 function judge(reading: Reading, nextFirst: number | undefined, fence: number) {
   const entries = reading.entries.filter(({ sequence }) => sequence < fence);
-  const first = reading.header?.first ?? entries[0]?.sequence ?? fence;
-  const last = nextFirst === undefined ? (entries.at(-1)?.sequence ?? first - 1) : nextFirst - 1;
-  const missing = Math.max(0, last - first + 1 - entries.length);
+  const first = reading.header?.first ?? entries[0]?.sequence;
+  const last = nextFirst === undefined ? entries.at(-1)?.sequence : nextFirst - 1;
+  const missing = first === undefined || last === undefined ? 0 : Math.max(0, last - first + 1 - entries.length);
   // With all sequences there up to the next segment, damage can only lie in what is void.
   const damaged = reading.header === undefined || missing > 0 || (nextFirst === undefined && reading.damaged);
-  return { entries, first, missing, damaged };
+  return { entries, first: first ?? fence, missing, damaged };
 }
 
 async function cutTornTail({ files, log }: RecoverOptions, { path, size, end }: Reading): Promise<void> {
@@ -127,7 +129,11 @@ export async function recover(options: RecoverOptions): Promise<Catalogue> {
   if (cursor === undefined) log.warn("the cursor is damaged; all that is on disk is delivered again", { dir });
   catalogue.delivered = cursor ?? 0;
 
-  const readings = await readAll(options, numbers);
+  const readings: Reading[] = [];
+  for (const number of numbers) {
+    const reading = await readSegment(options, number, number === numbers.at(-1));
+    if (reading !== undefined) readings.push(reading);
+  }
   const last = readings.at(-1);
   if (last !== undefined) await cutTornTail(options, last);
 
@@ -135,17 +141,18 @@ export async function recover(options: RecoverOptions): Promise<Catalogue> {
   let nextFirst: number | undefined;
   for (const reading of readings.toReversed()) {
     const { entries, first, missing, damaged } = judge(reading, nextFirst, fence);
+    let kept = true;
     if (damaged) {
       onCorrupt();
-      log.error("a segment is damaged; kept as .bad", { path: reading.path, lost: missing, intact: entries.length });
-      await quarantine.keepSegment(reading.path);
+      log.error("a segment is damaged", { path: reading.path, lost: missing, intact: entries.length });
+      kept = await quarantine.keepSegment(reading.path);
     }
     nextFirst = reading.header?.first;
     fence = Math.min(fence, first);
     const left = entries.filter(({ sequence }) => sequence > catalogue.delivered);
     const end = entries.at(-1);
     if (end === undefined || left[0] === undefined) {
-      await files.unlink(reading.path);
+      if (kept) await files.unlink(reading.path);
     } else {
       const ids = new Map(entries.map(({ idHash, sequence }) => [idHash, sequence]));
       const { number, path, mark } = reading;
@@ -157,5 +164,13 @@ export async function recover(options: RecoverOptions): Promise<Catalogue> {
     catalogue.next = Math.max(catalogue.next, (end?.sequence ?? 0) + 1);
   }
   catalogue.next = Math.max(catalogue.next, catalogue.delivered + 1);
+  const oldest = catalogue.segments[0];
+  if (cursor !== undefined && oldest !== undefined && oldest.first > cursor + 1) {
+    // Also so where delivered segments were removed and the disk was too full for the cursor: no alarm.
+    log.warn("sequences before the oldest segment are not known as delivered", {
+      from: cursor + 1,
+      to: oldest.first - 1,
+    });
+  }
   return catalogue;
 }

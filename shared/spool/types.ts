@@ -58,7 +58,7 @@ export interface ForwardOptions {
 export interface Forwarding extends AsyncDisposable {
   /** Ends the present wait after `later`: call it when the receiver is known to be back. */
   wake(): void;
-  /** Stops: the delivery in hand is aborted, its outcome is still recorded if it comes within 2 s. Idempotent. */
+  /** Stops: the delivery in hand has 2 s to end, then it is aborted and will be repeated. Idempotent. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -69,7 +69,7 @@ export interface Spool extends AsyncDisposable {
    * `too_large` above 4 MiB; `invalid` for an id, kind, time or body outside the shape.
    */
   append(record: SpoolRecord): Promise<Result<void>>;
-  /** Starts handing records on, in the order in which they were kept. One at a time: a second call throws. */
+  /** Starts handing records on, in the order in which they were kept. One at a time: throws while another runs. */
   forward(deliver: Deliver, options?: ForwardOptions): Forwarding;
   /** Whether a record with this id is kept and not yet delivered (for receipts). */
   has(id: string): boolean;
@@ -79,6 +79,6 @@ export interface Spool extends AsyncDisposable {
   readonly bytes: number;
   /** When the oldest record that is not yet delivered was accepted. */
   readonly oldestAt: Date | undefined;
-  /** Ends forwarding, writes what is in hand (for at most 5 s), gives the directory free. Idempotent. */
+  /** Ends forwarding, writes what is in hand (for at most twice `commitMs`), gives the directory free. Idempotent. */
   [Symbol.asyncDispose](): Promise<void>;
 }

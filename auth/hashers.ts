@@ -1,0 +1,164 @@
+/**
+ * Threads that hash, and the bounded line in front of them. Each thread has one job at a time, so that a job's
+ * deadline is looked at as late as possible. A thread that ends is started again with backoff; its job gets one
+ * more try on another, since it may have been what ended it.
+ */
+import { type Failure, fail, messageOf, ok, type Result } from "#shared/errors";
+import type { Log } from "#shared/log";
+import { type Deadline, exponential } from "#shared/resilience";
+import type { Metrics } from "#shared/telemetry";
+import type { HashJob, HashReply } from "./hash-worker.ts";
+
+/** A job without its number. */
+export type HashWork =
+  | Omit<Extract<HashJob, { kind: "hash" }>, "id">
+  | Omit<Extract<HashJob, { kind: "verify" }>, "id">;
+
+export interface Hashers extends AsyncDisposable {
+  /**
+   * @returns failure `unavailable` when the line is full or the threads are stopped, `deadline` when the time is up
+   * before its turn or its end (a job that runs is not stopped), `internal` when two threads ended under it.
+   */
+  run(work: HashWork, deadline: Deadline): Promise<Result<HashReply>>;
+  readonly waiting: number;
+}
+
+export interface HashersOptions {
+  threads: number;
+  /** Jobs that may wait. */
+  line: number;
+  log: Log;
+  metrics: Metrics;
+  /** Starts a thread (default: auth/hash-worker.ts). */
+  spawn?: () => Worker;
+}
+
+interface Pending {
+  job: HashJob;
+  deadline: Deadline;
+  tries: number;
+  settle: (result: Result<HashReply>) => void;
+}
+
+interface Thread {
+  worker: Worker;
+  running: { pending: Pending; startedAt: number } | undefined;
+}
+
+// In this form the bundler puts the thread into the executable (it has to be an entry of the build, too).
+const spawnThread = (): Worker => new Worker(new URL("./hash-worker.ts", import.meta.url));
+
+export function makeHashers({ threads, line, log, metrics, spawn = spawnThread }: HashersOptions): Hashers {
+  const seconds = metrics.histogram("auth_hash_seconds", "Time of one hash in its thread, waiting not counted.", [
+    "kind",
+  ]);
+  metrics.gauge("auth_hash_queue", "Hashes that wait for a thread.", [], (gauge) => gauge.set(queue.length));
+  metrics.gauge("auth_hash_threads", "Threads that hash.", [], (gauge) => gauge.set(crew.size));
+  const restarts = metrics.counter("auth_hash_thread_restarts_total", "Threads that ended and were started again.");
+
+  const crew = new Set<Thread>();
+  const timers = new Set<ReturnType<typeof setTimeout>>();
+  const queue: Pending[] = [];
+  const backoff = exponential({ firstMs: 100, maxMs: 3_000 });
+  let failures = 0;
+  let nextId = 0;
+  let stopped = false;
+
+  function start(): void {
+    const thread: Thread = { worker: spawn(), running: undefined };
+    crew.add(thread);
+    thread.worker.addEventListener("message", ({ data }: MessageEvent<HashReply>) => finish(thread, data));
+    thread.worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      log.error("a hashing thread failed", { reason: messageOf(event.error ?? event.message) });
+      thread.worker.terminate();
+    });
+    thread.worker.addEventListener("close", () => ended(thread));
+    feed();
+  }
+
+  function finish(thread: Thread, reply: HashReply): void {
+    const { running } = thread;
+    if (running === undefined || running.pending.job.id !== reply.id) return;
+    thread.running = undefined;
+    failures = 0;
+    seconds.observe({ kind: reply.kind }, (performance.now() - running.startedAt) / 1_000);
+    running.pending.settle(ok(reply));
+    feed();
+  }
+
+  function ended(thread: Thread): void {
+    if (!crew.delete(thread)) return;
+    const pending = thread.running?.pending;
+    if (stopped) {
+      pending?.settle(fail("unavailable", "stopping"));
+      return;
+    }
+    if (pending !== undefined && pending.tries < 2) queue.unshift(pending);
+    else pending?.settle(fail("internal", undefined, { cause: "two hashing threads ended under one job" }));
+    const waitMs = backoff(failures);
+    failures += 1;
+    restarts.inc();
+    log.warn("a hashing thread ended, starting another", { wait_ms: Math.round(waitMs) });
+    const timer = setTimeout(() => {
+      timers.delete(timer);
+      if (!stopped) start();
+    }, waitMs);
+    timers.add(timer);
+    feed();
+  }
+
+  /** Gives every idle thread the oldest job whose time is not up. */
+  function feed(): void {
+    for (const thread of crew) {
+      while (thread.running === undefined) {
+        const pending = queue.shift();
+        if (pending === undefined) return;
+        // Whoever asked has been answered by his deadline already.
+        if (pending.deadline.passed) continue;
+        pending.tries += 1;
+        thread.running = { pending, startedAt: performance.now() };
+        thread.worker.postMessage(pending.job, []);
+      }
+    }
+  }
+
+  for (let count = 0; count < threads; count += 1) start();
+
+  return {
+    get waiting() {
+      return queue.length;
+    },
+    async run(work, deadline) {
+      if (stopped) return fail("unavailable", "stopping");
+      if (deadline.passed) return fail("deadline", "no time left to check the password");
+      if (queue.length >= line) return fail("unavailable", "too many logins at once", { retryAfterS: 1 });
+      const turn = Promise.withResolvers<Result<HashReply>>();
+      nextId += 1;
+      const pending = { job: { ...work, id: nextId }, deadline, tries: 0, settle: turn.resolve };
+      queue.push(pending);
+      feed();
+      return deadline.bound(turn.promise, "checking the password").catch((error: Failure): Result<never> => {
+        const at = queue.indexOf(pending);
+        if (at >= 0) queue.splice(at, 1);
+        return { ok: false, error };
+      });
+    },
+    async [Symbol.asyncDispose]() {
+      if (stopped) return;
+      stopped = true;
+      for (const timer of timers) clearTimeout(timer);
+      for (const pending of queue.splice(0)) pending.settle(fail("unavailable", "stopping"));
+      const all = [...crew];
+      await Promise.all(
+        all.map(
+          ({ worker }) =>
+            new Promise<void>((resolve) => {
+              worker.addEventListener("close", () => resolve());
+              worker.terminate();
+            }),
+        ),
+      );
+    },
+  };
+}

@@ -1,0 +1,73 @@
+/**
+ * The development user, so that there is somebody to log in as. Run by the development set-up
+ * (`bun auth/seed.ts`), never by the service.
+ */
+import { ConfigError, loadConfig, Secret } from "#shared/config";
+import { messageOf } from "#shared/errors";
+import { EXIT, makeRuntime } from "#shared/lifecycle";
+import { makeLog, silentLog } from "#shared/log";
+import { makeDatabase } from "#shared/postgres";
+import { Deadline } from "#shared/resilience";
+import { fields } from "./config.ts";
+import { MIGRATIONS } from "./migrations.ts";
+
+export const DEVELOPMENT_USER = { email: "admin@example.com", password: "verysecret" } as const;
+const COST = 12;
+/** Longest wait for the database (ms). */
+const WAIT_MS = 30_000;
+
+/**
+ * Adds the development user, active, after bringing the schema up to date. A user of that address is left as he is.
+ * @returns what was found or done.
+ * @throws Failure `unavailable` where the database is not there within 30 s; its cause says why.
+ */
+export async function seedDevelopmentUser(databaseUrl: string): Promise<"created" | "present"> {
+  const runtime = makeRuntime("auth seed", silentLog, () => undefined);
+  using _metrics = runtime.metrics;
+  await using database = makeDatabase({
+    url: new Secret(databaseUrl),
+    name: "auth seed",
+    log: silentLog,
+    metrics: runtime.metrics,
+    dependency: runtime.health.dependency("postgres"),
+    migrations: MIGRATIONS,
+    maxConnections: 2,
+  });
+  const deadline = Deadline.after(WAIT_MS);
+  const ready = await database.ready(deadline);
+  if (!ready.ok) throw ready.error;
+  const { email, password } = DEVELOPMENT_USER;
+  const hash = await Bun.password.hash(password, { algorithm: "bcrypt", cost: COST });
+  const added = await database.query(
+    (sql) => sql`
+      insert into users (email, first_name, last_name, password, user_active)
+      select ${email}, 'Admin', 'User', ${hash}, 1
+      where not exists (select 1 from users where lower(email) = lower(${email}))
+      on conflict do nothing
+      returning id`,
+    { deadline, retry: true },
+  );
+  if (!added.ok) throw added.error;
+  return added.value.length === 1 ? "created" : "present";
+}
+
+async function main(): Promise<number> {
+  const log = makeLog({ service: "auth seed" });
+  try {
+    const { DATABASE_URL, ENVIRONMENT } = fields;
+    const config = loadConfig("auth", { DATABASE_URL, ENVIRONMENT }, process.env);
+    if (config.ENVIRONMENT === "production") {
+      log.error("the development user is not for production");
+      return EXIT.configuration;
+    }
+    const outcome = await seedDevelopmentUser(config.DATABASE_URL.reveal());
+    log.info("development user", { email: DEVELOPMENT_USER.email, outcome });
+    return EXIT.drained;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) log.error("no development user", { reason: messageOf(error) });
+    else process.stderr.write(error.message);
+    return error instanceof ConfigError ? EXIT.configuration : EXIT.bug;
+  }
+}
+
+if (import.meta.main) process.exit(await main());

@@ -1,0 +1,136 @@
+/**
+ * Access tokens: JWT as RFC 9068 profiles them, signed with Ed25519 by a key that all replicas share.
+ * Keys are read again every minute, so that one that was added or retired is known everywhere soon.
+ */
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from "jose";
+import { ACCESS_TOKEN } from "#contracts/auth";
+import { fail, messageOf, ok, type Result } from "#shared/errors";
+import type { Dependency } from "#shared/lifecycle";
+import type { Log } from "#shared/log";
+import { Deadline, databaseBackoff, keepTrying, sleep } from "#shared/resilience";
+import type { Sealer } from "./keys.ts";
+import type { Store, StoredKey } from "./store.ts";
+
+const REFRESH_MS = 60_000;
+/** A retired key verifies for this long (ms): the life of a token, and time for clocks and caches. */
+const RETIRED_MS = 3_600_000;
+/** Longest wait for the database, and longest time for reading or making keys (ms). */
+const READY_MS = 60_000;
+const LOAD_MS = 5_000;
+
+export interface Tokens extends AsyncDisposable {
+  /**
+   * @param userId becomes the subject. @param sessionId becomes `sid`.
+   * @returns failure `unavailable` while no key is known yet.
+   */
+  sign(userId: number, sessionId: string): Promise<Result<string>>;
+  /** The JWK set (RFC 7517 §5) that tokens are verified with; `unavailable` while no key is known yet. */
+  keySet(): Result<{ keys: JWK[] }>;
+}
+
+interface Keys {
+  kid: string;
+  privateKey: CryptoKey | Uint8Array;
+  set: { keys: JWK[] };
+}
+
+export interface TokensOptions {
+  store: Pick<Store, "findKeys" | "addFirstKey">;
+  sealer: Sealer;
+  /** Waits for the database, so that keys are there as soon as it is. */
+  ready: (deadline: Deadline) => Promise<Result<void>>;
+  /** Up once there is a key to sign with. */
+  dependency: Dependency;
+  log: Log;
+}
+
+/** Starts to load the keys in the background, and makes the first one where there is none. */
+export function makeTokens({ store, sealer, ready, dependency, log }: TokensOptions): Tokens {
+  const closing = new AbortController();
+  let keys: Keys | undefined;
+
+  async function load(): Promise<Keys> {
+    unwrap(await ready(Deadline.after(READY_MS, closing.signal)));
+    const deadline = Deadline.after(LOAD_MS, closing.signal);
+    const since = new Date(Date.now() - RETIRED_MS);
+    let stored = unwrap(await store.findKeys(since, deadline));
+    if (!stored.some(({ retiredAt }) => retiredAt === null)) {
+      unwrap(await store.addFirstKey(await newKey(sealer), deadline));
+      stored = unwrap(await store.findKeys(since, deadline));
+    }
+    return opened(stored, sealer);
+  }
+
+  async function keepLoaded(): Promise<void> {
+    for (;;) {
+      keys = await keepTrying(load, {
+        backoff: databaseBackoff,
+        signal: closing.signal,
+        onFailure: (error) => {
+          // What is known goes on working; only where nothing is known the service is not ready.
+          if (keys === undefined) dependency.down(error);
+          else log.warn("signing keys not refreshed", { reason: messageOf(error) });
+        },
+      });
+      dependency.up();
+      await sleep(REFRESH_MS, closing.signal);
+    }
+  }
+
+  const loading = keepLoaded().catch((error: unknown) => {
+    if (!closing.signal.aborted) throw error;
+  });
+  const missing = () => fail("unavailable", "the signing keys are not loaded yet", { retryAfterS: 2 });
+
+  return {
+    async sign(userId, sessionId) {
+      if (keys === undefined) return missing();
+      const token = await new SignJWT({ client_id: ACCESS_TOKEN.clientId, sid: sessionId })
+        .setProtectedHeader({ alg: ACCESS_TOKEN.algorithm, typ: ACCESS_TOKEN.type, kid: keys.kid })
+        .setIssuer(ACCESS_TOKEN.issuer)
+        .setAudience(ACCESS_TOKEN.audience)
+        .setSubject(String(userId))
+        .setJti(crypto.randomUUID())
+        .setIssuedAt()
+        .setExpirationTime(`${ACCESS_TOKEN.lifetimeS}s`)
+        .sign(keys.privateKey);
+      return ok(token);
+    },
+    keySet: () => (keys === undefined ? missing() : ok(keys.set)),
+    async [Symbol.asyncDispose]() {
+      closing.abort(new Error("auth is stopping"));
+      await loading;
+    },
+  };
+}
+
+function unwrap<T>(result: Result<T>): T {
+  if (!result.ok) throw result.error;
+  return result.value;
+}
+
+async function newKey(sealer: Sealer): Promise<StoredKey> {
+  const pair = await generateKeyPair(ACCESS_TOKEN.algorithm, { crv: "Ed25519", extractable: true });
+  const jwk = await exportJWK(pair.publicKey);
+  // The thumbprint (RFC 7638) names the key by what it is.
+  const kid = await calculateJwkThumbprint(jwk);
+  const publicJwk = { ...jwk, kid, use: "sig", alg: ACCESS_TOKEN.algorithm };
+  const privateJwk = sealer.seal(JSON.stringify(await exportJWK(pair.privateKey)), kid);
+  return { kid, publicJwk, privateJwk, retiredAt: null };
+}
+
+async function opened(stored: readonly StoredKey[], sealer: Sealer): Promise<Keys> {
+  const current = stored.find(({ retiredAt }) => retiredAt === null);
+  if (current === undefined) throw new Error("there is no signing key in the database");
+  const text = sealer.open(current.privateJwk, current.kid);
+  if (text === undefined) {
+    throw new Error(
+      `the signing key ${current.kid} was sealed with another AUTH_SECRET: set that one again, or retire the key (update signing_keys set retired_at = now()), which logs everybody out`,
+    );
+  }
+  return {
+    kid: current.kid,
+    privateKey: await importJWK(JSON.parse(text) as JWK, ACCESS_TOKEN.algorithm),
+    set: { keys: stored.map(({ publicJwk }) => publicJwk) },
+  };
+}

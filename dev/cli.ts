@@ -1,0 +1,62 @@
+/** Which command was asked for. */
+import { build } from "./commands/build.ts";
+import { check } from "./commands/check.ts";
+import { demo } from "./commands/demo.ts";
+import { down } from "./commands/down.ts";
+import { logs } from "./commands/logs.ts";
+import { run } from "./commands/run.ts";
+import { status } from "./commands/status.ts";
+import { test } from "./commands/test.ts";
+import { up } from "./commands/up.ts";
+import { type Command, helpOf, parse, UsageError } from "./command.ts";
+import { StackError } from "./stack.ts";
+
+const COMMANDS: readonly Command[] = [up, down, status, logs, demo, test, check, build, run];
+
+const EXIT_USAGE = 2;
+
+function help(): string {
+  const width = Math.max(...COMMANDS.map(({ name }) => name.length));
+  return `The platform's commands: bun run <command> [options]   (without Bun: npx --yes bun@1.4.5 run <command>)
+
+${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`).join("\n")}
+
+bun run <command> --help tells what a command takes.
+`;
+}
+
+/** Runs what was typed; gives the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+    process.stdout.write(help());
+    return 0;
+  }
+  const command = COMMANDS.find((known) => known.name === name);
+  if (command === undefined) {
+    process.stderr.write(`There is no command "${name}". Known: ${COMMANDS.map((known) => known.name).join(", ")}.\n`);
+    return EXIT_USAGE;
+  }
+  // `run` passes everything behind the service's name on to the service.
+  if ((rest.includes("--help") || rest.includes("-h")) && (command !== run || rest.length === 1)) {
+    process.stdout.write(helpOf(command));
+    return 0;
+  }
+  try {
+    return await command.run(command === run ? passed(rest) : parse(command, rest));
+  } catch (error) {
+    if (error instanceof UsageError) {
+      process.stderr.write(`${name}: ${error.message}; see bun run ${name} --help\n`);
+      return EXIT_USAGE;
+    }
+    if (error instanceof StackError) {
+      process.stderr.write(`${error.message}\n`);
+      return EXIT_USAGE;
+    }
+    throw error;
+  }
+}
+
+function passed(words: readonly string[]) {
+  return { words, flag: () => false, text: () => undefined };
+}

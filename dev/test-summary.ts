@@ -1,0 +1,36 @@
+/** What a run of `bun test` came to, from what it printed and its exit code. */
+
+export interface TestSummary {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+  /** Names of the skipped ones, which say what they lacked. */
+  readonly skippedNames: readonly string[];
+}
+
+/**
+ * Counts from the closing lines (` 7 pass`, ` 1 skip`, …): a file that could not be loaded is in no report file. A run
+ * without such lines has failed, whatever its exit code (a test that ends the process looks like success), and one
+ * that ran nothing too. `fail` counts files that could not be loaded already; `error` may count more.
+ */
+export function summarize(output: string, exitCode: number): TestSummary {
+  const text = Bun.stripANSI(output);
+  const closing = text.slice(Math.max(0, text.lastIndexOf("\n\n ")));
+  const count = (what: string): number => Number(new RegExp(`^ (\\d+) ${what}\\b`, "m").exec(closing)?.[1] ?? 0);
+  const finished = /^Ran \d+ tests? across \d+ files?/m.test(closing);
+  const passed = count("pass");
+  const failed = Math.max(count("fail"), count("errors?"));
+  const skipped = count("skip") + count("todo");
+  const bad = !finished || exitCode !== 0 || passed + failed + skipped === 0;
+  return {
+    passed,
+    failed: failed === 0 && bad ? 1 : failed,
+    skipped,
+    skippedNames: [...text.matchAll(/^\((?:skip|todo)\) (.*?)(?: \[[\d.]+m?s\])?$/gm)].map((match) => match[1] ?? ""),
+  };
+}
+
+/** `123 passed, 0 failed`, and what was skipped where something was. */
+export function closingLine({ passed, failed, skipped }: TestSummary): string {
+  return `${passed} passed, ${failed} failed${skipped === 0 ? "" : `, ${skipped} skipped`}`;
+}

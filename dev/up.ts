@@ -1,0 +1,51 @@
+#!/usr/bin/env bun
+/**
+ * The door to every command of package.json. It works in a fresh clone: it imports nothing that has to be installed,
+ * installs from the lockfile (a few milliseconds where that is done already), and only then loads the rest.
+ */
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+function fail(message: string): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+}
+
+/** The version that `engines` of package.json asks for. */
+function wantedBun(): string {
+  const manifest = JSON.parse(readFileSync(`${root}/package.json`, "utf8")) as { engines: { bun: string } };
+  return manifest.engines.bun;
+}
+
+function checkRuntime(): void {
+  const wanted = wantedBun();
+  const version = process.versions["bun"];
+  if (version !== undefined && Bun.semver.satisfies(version, wanted)) return;
+  const found = version === undefined ? `this is Node ${process.versions.node}` : `this is Bun ${version}`;
+  fail(`The platform needs Bun ${wanted}, and ${found}.
+Without installing anything:  npx --yes bun@${wanted.replace(/^[^\d]*/, "")} run up
+Or upgrade:                   bun upgrade`);
+}
+
+/** Dependencies exactly as in the lockfile; a lockfile that does not fit package.json is an error, never rewritten. */
+function install(): void {
+  const done = spawnSync(process.execPath, ["install", "--frozen-lockfile", "--silent"], {
+    cwd: root,
+    stdio: ["ignore", "pipe", "pipe"],
+    encoding: "utf8",
+  });
+  if (done.status === 0) return;
+  const said = `${done.stdout}${done.stderr}`.trim() || (done.error?.message ?? `exit code ${done.status}`);
+  fail(`The dependencies could not be installed from bun.lock:
+${said.replaceAll(/^/gm, "  ")}
+If package.json was changed, run \`bun install\` and commit bun.lock; otherwise check the network and try again.`);
+}
+
+checkRuntime();
+install();
+const { main } = await import("./cli.ts");
+process.exitCode = await main(process.argv.slice(2));

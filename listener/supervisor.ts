@@ -1,0 +1,126 @@
+/** Keeps worker threads alive: starts them again with backoff, replaces those that are stuck, stops them in order. */
+import type { Log } from "#shared/log";
+import { exponential, sleep } from "#shared/resilience";
+import type { FromWorker, ToWorker, WorkerReport, WorkerSettings } from "./protocol.ts";
+
+/** A worker that says nothing for this long is stuck (ms): its beat comes each second. */
+const SILENT_MS = 10_000;
+const WATCH_MS = 1_000;
+/** Longest for a worker to stop (ms); the process has 10 s in all. */
+const STOP_MS = 8_500;
+/** A worker that lived this long was well: the next backoff begins anew. */
+const STABLE_MS = 30_000;
+
+const restartBackoff = exponential({ firstMs: 500, maxMs: 8_000 });
+
+export interface SupervisorOptions {
+  workers: number;
+  settings: Omit<WorkerSettings, "index">;
+  log: Log;
+  /** The last report of a worker, or undefined once it has ended. */
+  onReport: (index: number, report: WorkerReport | undefined) => void;
+  onRestart: () => void;
+  onMismatch: (reason: string) => void;
+  /** Opens a thread (default: worker.ts). */
+  open?: () => Worker;
+  /** Time without a sign of life after which a worker is replaced (ms, default 10,000). */
+  silentMs?: number;
+}
+
+export interface Supervisor extends AsyncDisposable {
+  readonly running: number;
+  /** Stops every worker after what it has in hand. Idempotent. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+interface Thread {
+  readonly worker: Worker;
+  readonly ended: Promise<string>;
+  heardAt: number;
+}
+
+export function superviseWorkers(options: SupervisorOptions): Supervisor {
+  const {
+    log,
+    onReport,
+    silentMs = SILENT_MS,
+    open = () => new Worker(new URL("./worker.ts", import.meta.url)),
+  } = options;
+  const stopping = new AbortController();
+  const threads = new Map<number, Thread>();
+  const lives = Array.from({ length: options.workers }, (_, index) => live(index));
+
+  async function live(index: number): Promise<void> {
+    for (let attempt = 0; ; attempt += 1) {
+      const startedAt = performance.now();
+      const why = await oneThread(index);
+      onReport(index, undefined);
+      if (stopping.signal.aborted) return;
+      if (performance.now() - startedAt >= STABLE_MS) attempt = 0;
+      const waitMs = restartBackoff(attempt);
+      log.error("a worker ended and is started again", { worker: index, reason: why, wait_ms: Math.round(waitMs) });
+      options.onRestart();
+      await sleep(waitMs, stopping.signal).catch(() => undefined); // Stopping: the check above ends the loop.
+      if (stopping.signal.aborted) return;
+    }
+  }
+
+  /** @returns why it ended. */
+  async function oneThread(index: number): Promise<string> {
+    const worker = open();
+    const end = Promise.withResolvers<string>();
+    let lastError = "";
+    const thread: Thread = { worker, ended: end.promise, heardAt: performance.now() };
+    threads.set(index, thread);
+    worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
+      thread.heardAt = performance.now();
+      if (data.type === "mismatch") options.onMismatch(data.reason);
+      else onReport(index, data.report);
+      if (data.type === "stopped") worker.terminate();
+    });
+    worker.addEventListener("error", (event) => {
+      lastError = event.message;
+      // The thread may live on after it, in no known state.
+      worker.terminate();
+    });
+    // Whatever the code: an unhandled rejection ends a thread with 0.
+    worker.addEventListener("close", (event) => end.resolve(lastError || `it closed with code ${event.code}`));
+    send(worker, { type: "start", settings: { ...options.settings, index } });
+    const watch = setInterval(() => {
+      if (performance.now() - thread.heardAt < silentMs) return;
+      lastError = `no sign of life for ${silentMs} ms`;
+      worker.terminate();
+    }, WATCH_MS);
+    const why = await end.promise;
+    clearInterval(watch);
+    threads.delete(index);
+    return why;
+  }
+
+  return {
+    get running() {
+      return threads.size;
+    },
+    async [Symbol.asyncDispose]() {
+      stopping.abort(new Error("stopped"));
+      for (const { worker } of threads.values()) send(worker, { type: "stop" });
+      const patience = new AbortController();
+      const late = sleep(STOP_MS, patience.signal).then(
+        () => {
+          for (const [worker, thread] of threads) {
+            log.error("a worker did not stop in time: what it had in hand goes back to its queue", { worker });
+            thread.worker.terminate();
+          }
+        },
+        () => undefined, // All have ended.
+      );
+      await Promise.all(lives);
+      patience.abort(new Error("ended"));
+      await late;
+    },
+  };
+}
+
+function send(worker: Worker, message: ToWorker): void {
+  worker.postMessage(message, []);
+}

@@ -1,0 +1,14 @@
+import { commonFields, port, secret, secretUrl, type Values } from "#shared/config";
+
+/** Every variable that the logger reads. */
+export const fields = {
+  ...commonFields(8082),
+  MONGODB_URL: secretUrl("MongoDB; database `logs` where the URL names none", "mongodb://localhost:27017/logs", [
+    "mongodb",
+    "mongodb+srv",
+  ]),
+  RPC_PORT: port("TCP port of the RPC, on the same address as HTTP", 5001),
+  LOGGER_RPC_TOKEN: secret("What callers of the RPC have to show; without it none is needed"),
+};
+
+export type Config = Values<typeof fields>;

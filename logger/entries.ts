@@ -1,0 +1,153 @@
+/** Takes log entries: checks them, gives them their identity, and has them stored. */
+import { LogEntry, LogRequest, type Severity } from "#contracts/logs";
+import { type Failure, fail, ok, type Result } from "#shared/errors";
+import type { Log } from "#shared/log";
+import type { CallContext, Metrics } from "#shared/telemetry";
+import { makeValidator } from "#shared/validation";
+import { encodeData, type StoredData } from "./data.ts";
+import { type BatchStore, type GroupCommitOptions, makeGroupCommit } from "./group-commit.ts";
+import { parseRfc3339 } from "./rfc3339.ts";
+
+/** The way an entry came in. */
+export type Source = "http" | "rpc";
+
+/** An entry as it is stored. */
+export interface LogRecord {
+  readonly eventId: string;
+  readonly name: string;
+  readonly severity: Severity;
+  readonly content: StoredData;
+  /** Of name, severity and data: tells a repeated entry from another one under the same id. */
+  readonly contentHash: string;
+  readonly createdAt: Date;
+  readonly source: Source;
+  readonly requestId: string;
+  readonly traceId: string;
+}
+
+export interface Entries extends AsyncDisposable {
+  /**
+   * Takes what a client of `POST /log` sent: name, data, severity.
+   * @returns when the entry is stored and acknowledged. Failures: `invalid`, `too_large`, and those of the group commit.
+   */
+  takeRequest(value: unknown, context: CallContext): Promise<Result<void>>;
+  /** Takes an entry of a service: also with its own `event_id` and `created_at`. */
+  takeEntry(value: unknown, context: CallContext): Promise<Result<void>>;
+  /** Takes nothing more and waits until everything taken is stored or has failed. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** How far ahead of ours a producer's clock may be (ms). */
+const MAX_AHEAD_MS = 24 * 3_600_000;
+
+/** Beyond about 2,000 entries a batch is no faster; the bytes are half of a document's limit, far below a message's. */
+const LIMITS = {
+  batchItems: 500,
+  batchBytes: 8 * 1_048_576,
+  // A second batch on its way brought nothing where it was measured, and one keeps the order of arrival.
+  batchesInFlight: 1,
+  queueItems: 20_000,
+  queueBytes: 64 * 1_048_576,
+} satisfies Partial<GroupCommitOptions<LogRecord>>;
+
+const validRequest = makeValidator(LogRequest);
+const validEntry = makeValidator(LogEntry, { name: "entry" });
+
+/** Its time where it has one, else now. */
+function timeOf(text: string | undefined): Result<Date> {
+  if (text === undefined) return ok(new Date());
+  const date = parseRfc3339(text);
+  if (date === undefined) return fail("invalid", "created_at must be a time as RFC 3339 writes it");
+  if (date.getTime() > Date.now() + MAX_AHEAD_MS) return fail("invalid", "created_at lies more than a day ahead");
+  return ok(date);
+}
+
+function hashOf(name: string, severity: Severity, dataText: string): string {
+  return new Bun.CryptoHasher("sha256").update(`${severity}\0${name}\0`).update(dataText).digest("base64url");
+}
+
+/** Context fields are read one by one: those of an RPC call are made when they are asked for. */
+function recordOf(entry: LogEntry, source: Source, context: CallContext): Result<{ record: LogRecord; bytes: number }> {
+  const createdAt = timeOf(entry.created_at);
+  if (!createdAt.ok) return createdAt;
+  const encoded = encodeData(entry.data);
+  if (!encoded.ok) return encoded;
+  const { stored, text, bytes } = encoded.value;
+  const severity = entry.severity ?? "INFO";
+  const record = {
+    eventId: entry.event_id ?? Bun.randomUUIDv7(),
+    name: entry.name,
+    severity,
+    content: stored,
+    contentHash: hashOf(entry.name, severity, text),
+    createdAt: createdAt.value,
+    source,
+    requestId: context.requestId,
+    traceId: context.trace.traceId,
+  };
+  return ok({ record, bytes });
+}
+
+export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { log: Log; metrics: Metrics }): Entries {
+  const taken = metrics.counter("logger_entries_total", "Log entries by what became of them.", ["result"]);
+  const duplicates = metrics.counter("logger_duplicates_total", "Entries whose event_id was stored before.");
+  const conflicts = metrics.counter("logger_id_conflicts_total", "Those among them that had other content.");
+  const sizes = metrics.histogram(
+    "logger_batch_size",
+    "Entries in one write to the store.",
+    [],
+    [1, 2, 5, 10, 20, 50, 100, 200, 500],
+  );
+  const durations = metrics.histogram("logger_store_seconds", "Time of one write to the store.");
+  metrics.gauge("logger_queue_entries", "Entries that wait to be written.", [], (gauge) => gauge.set(commit.waiting));
+
+  const commit = makeGroupCommit<LogRecord>({
+    ...LIMITS,
+    store,
+    onBatch: (items, seconds) => {
+      sizes.observe(items);
+      durations.observe(seconds);
+    },
+  });
+
+  const refuse = (error: Failure): Result<never> => {
+    taken.inc({ result: error.code });
+    return { ok: false, error };
+  };
+
+  const take = async (valid: Result<LogEntry>, source: Source, context: CallContext): Promise<Result<void>> => {
+    if (!valid.ok) return refuse(valid.error);
+    const made = recordOf(valid.value, source, context);
+    if (!made.ok) return refuse(made.error);
+    const { record, bytes } = made.value;
+    const result = await commit.add(record, bytes, context.deadline);
+    if (!result.ok) return refuse(result.error);
+    if (result.value === "stored") {
+      taken.inc({ result: "stored" });
+      return ok();
+    }
+    taken.inc({ result: "duplicate" });
+    duplicates.inc();
+    if (result.value === "conflict") {
+      conflicts.inc();
+      log.warn("another entry came under an event_id that is taken: the first one stays", {
+        event_id: record.eventId,
+        name: record.name,
+        request_id: record.requestId,
+      });
+    }
+    return ok();
+  };
+
+  return {
+    takeRequest(value, context) {
+      const valid = validRequest(value);
+      if (!valid.ok) return take(valid, "http", context);
+      const { name, data, severity } = valid.value;
+      // Only these three: an identity is not the client's to choose here.
+      return take(ok({ name, data, ...(severity === undefined ? {} : { severity }) }), "http", context);
+    },
+    takeEntry: (value, context) => take(validEntry(value), "rpc", context),
+    [Symbol.asyncDispose]: () => commit.drain(),
+  };
+}

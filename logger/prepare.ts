@@ -1,0 +1,114 @@
+/** Makes the collection ready: every document has an event_id of its own, and the indexes stand. */
+import { type Collection, type IndexDescription, MongoServerError, ObjectId } from "mongodb";
+import type { Log } from "#shared/log";
+import type { LogDocument } from "./documents.ts";
+
+const UNIQUE: IndexDescription = { name: "event_id_1", key: { event_id: 1 }, unique: true };
+
+/** Newest first, with `_id` so that a page can go on where the last one ended; then narrowed by name or severity. */
+const ORDERS: IndexDescription[] = [
+  { name: "created_at_-1__id_-1", key: { created_at: -1, _id: -1 } },
+  { name: "name_1_created_at_-1", key: { name: 1, created_at: -1 } },
+  { name: "severity_1_created_at_-1", key: { severity: 1, created_at: -1 } },
+];
+
+const CHUNK = 1_000;
+const NAMESPACE_NOT_FOUND = 26;
+
+type Logs = Collection<LogDocument>;
+
+async function indexNames(logs: Logs): Promise<Set<string>> {
+  try {
+    return new Set((await logs.listIndexes().toArray()).map((index) => String(index["name"])));
+  } catch (error) {
+    if (error instanceof MongoServerError && error.code === NAMESPACE_NOT_FOUND) return new Set();
+    throw error;
+  }
+}
+
+/** Whether nothing is left to `prepare`; asks the server, so it also tells whether that answers. */
+export async function isPrepared(logs: Logs): Promise<boolean> {
+  const names = await indexNames(logs);
+  return [UNIQUE, ...ORDERS].every(({ name }) => name !== undefined && names.has(name));
+}
+
+/** An id of the time at which the document was made, so that ids sort by time for older entries too. */
+function eventIdFor(document: Pick<LogDocument, "_id"> & Partial<LogDocument>): string {
+  const { _id, created_at: createdAt } = document;
+  const time = createdAt instanceof Date ? createdAt : _id instanceof ObjectId ? _id.getTimestamp() : new Date();
+  return Bun.randomUUIDv7("hex", Math.max(0, time.getTime()));
+}
+
+/** Gives older documents what they lack. Each is changed only while it lacks it, so several replicas may do this at once. */
+async function giveIds(logs: Logs): Promise<number> {
+  let given = 0;
+  for (;;) {
+    const old = await logs
+      .find({ event_id: { $exists: false } }, { projection: { severity: 1, created_at: 1 } })
+      .limit(CHUNK)
+      .toArray();
+    if (old.length === 0) return given;
+    const result = await logs.bulkWrite(
+      old.map((document) => ({
+        updateOne: {
+          filter: { _id: document._id, event_id: { $exists: false } },
+          update: {
+            $set: {
+              event_id: eventIdFor(document),
+              ...(document.severity === undefined ? { severity: "INFO" } : {}),
+              ...(document.created_at === undefined && document._id instanceof ObjectId
+                ? { created_at: document._id.getTimestamp() }
+                : {}),
+            },
+          },
+        },
+      })),
+      { ordered: false },
+    );
+    given += result.modifiedCount;
+  }
+}
+
+/** An event_id that several documents have (they were written without the unique index) stays with the first of them. */
+async function partRepeated(logs: Logs): Promise<number> {
+  let parted = 0;
+  for (;;) {
+    const repeated = await logs
+      .aggregate<{ _id: string }>([
+        { $group: { _id: "$event_id", documents: { $sum: 1 } } },
+        { $match: { documents: { $gt: 1 } } },
+        { $limit: CHUNK },
+      ])
+      .toArray();
+    if (repeated.length === 0) return parted;
+    for (const { _id: eventId } of repeated) {
+      const all = await logs
+        .find({ event_id: eventId }, { projection: { created_at: 1 } })
+        .sort({ _id: 1 })
+        .toArray();
+      for (const document of all.slice(1)) {
+        const update = { $set: { event_id: eventIdFor(document), duplicate_of: eventId } };
+        parted += (await logs.updateOne({ _id: document._id, event_id: eventId }, update)).modifiedCount;
+      }
+    }
+  }
+}
+
+/**
+ * Migrates older documents and makes the indexes that are missing. Idempotent, and safe in several replicas at once.
+ * Does without partial indexes, which not every server that speaks MongoDB's protocol has.
+ */
+export async function prepare(logs: Logs, log: Log): Promise<void> {
+  const names = await indexNames(logs);
+  if (!names.has("event_id_1")) {
+    const given = await giveIds(logs);
+    const parted = await partRepeated(logs);
+    if (given + parted > 0) log.info("older entries migrated", { given_event_id: given, parted_event_id: parted });
+  }
+  // Also where it is listed: another replica may still be building it, and this call waits for that.
+  await logs.createIndexes([UNIQUE]);
+  // One by one: FerretDB 1.24 breaks the connection where some indexes of one command exist already.
+  for (const index of ORDERS) {
+    if (index.name !== undefined && !names.has(index.name)) await logs.createIndexes([index]);
+  }
+}

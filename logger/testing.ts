@@ -1,0 +1,191 @@
+/** For tests only: a whole logger on a database of its own, and a way to take MongoDB away from it. */
+import type { Socket } from "bun";
+import { type Document, MongoClient } from "mongodb";
+import { loadConfig } from "#shared/config";
+import { makeRuntime } from "#shared/lifecycle";
+import { makeLog } from "#shared/log";
+import { makeRpcClient } from "#shared/rpc";
+import { newContext } from "#shared/telemetry";
+import { start } from "./app.ts";
+import { fields } from "./config.ts";
+
+export const TEST_MONGODB_URL = process.env["TEST_MONGODB_URL"];
+/** For titles of tests that are skipped without one. */
+export const NEEDS_MONGODB = "(needs TEST_MONGODB_URL)";
+
+/** Looks until `done` holds; rejects when it does not within `ms`. */
+export async function until(done: () => boolean | Promise<boolean>, what: string, ms = 8_000): Promise<void> {
+  const end = performance.now() + ms;
+  while (!(await done())) {
+    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
+    await Bun.sleep(10);
+  }
+}
+
+/** The test server with another database, and other hosts where `host` is given. */
+export function mongoUrl(database: string, host?: string): string {
+  const url = new URL(TEST_MONGODB_URL ?? "mongodb://127.0.0.1:1");
+  url.pathname = `/${database}`;
+  if (host !== undefined) url.host = host;
+  return url.href;
+}
+
+export interface Database extends AsyncDisposable {
+  readonly name: string;
+  readonly client: MongoClient;
+  readonly logs: ReturnType<typeof logsOf>;
+}
+
+function logsOf(client: MongoClient, name: string) {
+  return client.db(name).collection<Document>("logs");
+}
+
+/** A database of its own for a test, dropped afterwards. */
+export async function makeDatabase(): Promise<Database> {
+  const name = `logger_test_${Bun.randomUUIDv7().replaceAll("-", "").slice(0, 24)}`;
+  const client = await new MongoClient(mongoUrl(name), { serverSelectionTimeoutMS: 5_000 }).connect();
+  return {
+    name,
+    client,
+    logs: logsOf(client, name),
+    async [Symbol.asyncDispose]() {
+      await client.db(name).dropDatabase();
+      await client.close();
+    },
+  };
+}
+
+/** The logger on free ports, with its log lines kept. */
+export async function startLogger(url: string, environment: Record<string, string> = {}) {
+  const lines: Record<string, unknown>[] = [];
+  const stops: { code: number; reason: string }[] = [];
+  const write = (line: string): void => void lines.push(JSON.parse(line) as Record<string, unknown>);
+  const runtime = makeRuntime("logger", makeLog({ service: "logger", write }), (code, reason) =>
+    stops.push({ code, reason }),
+  );
+  const config = loadConfig("logger", fields, { PORT: "0", RPC_PORT: "0", MONGODB_URL: url, ...environment });
+  const app = await start(config, runtime);
+  const rpcUrl = `tcp://127.0.0.1:${app.rpcPort}`;
+  return {
+    app,
+    runtime,
+    lines,
+    stops,
+    rpcUrl,
+    ready: () => until(() => runtime.health.ready, "ready"),
+    post: (body: unknown, path = "/log", headers: Record<string, string> = {}) =>
+      fetch(`${app.url}${path}`, {
+        method: "POST",
+        headers: { "content-type": "application/json", ...headers },
+        body: typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body),
+      }),
+    /** The value of a metric's line that begins with `name`. */
+    metric: async (name: string) =>
+      Number(
+        (await runtime.metrics.text())
+          .split("\n")
+          .find((line) => line.startsWith(name))
+          ?.split(" ")
+          .at(-1),
+      ),
+    async [Symbol.asyncDispose]() {
+      await app[Symbol.asyncDispose]();
+      runtime.metrics[Symbol.dispose]();
+    },
+  };
+}
+
+export type Logger = Awaited<ReturnType<typeof startLogger>>;
+
+/** A client of its RPC, connected. */
+export async function connectRpc(logger: Logger, token?: string) {
+  const client = makeRpcClient({
+    url: logger.rpcUrl,
+    client: "test",
+    log: makeLog({ service: "test", level: "silent" }),
+    metrics: makeRuntime("test", makeLog({ service: "test", level: "silent" }), () => undefined).metrics,
+    ...(token === undefined ? {} : { token }),
+  });
+  await until(() => client.connected, "connected");
+  return {
+    call: (method: string, params: readonly unknown[], ms = 5_000) => client.call(method, params, newContext(ms)),
+    [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
+  };
+}
+
+interface Pipe {
+  other: Socket<Pipe> | undefined;
+  early: Uint8Array[];
+}
+
+/** A way to the test server that can be cut (refused, and connections reset) or held (accepted, and nothing passes). */
+export function makeProxy() {
+  const target = new URL(TEST_MONGODB_URL ?? "mongodb://127.0.0.1:1");
+  let holding = false;
+  const sockets = new Set<Socket<Pipe>>();
+  const handlers = {
+    data(socket: Socket<Pipe>, chunk: Buffer) {
+      if (holding) return;
+      if (socket.data.other === undefined) socket.data.early.push(new Uint8Array(chunk));
+      else socket.data.other.write(chunk);
+    },
+    close(socket: Socket<Pipe>) {
+      sockets.delete(socket);
+      socket.data.other?.terminate();
+    },
+    error(socket: Socket<Pipe>) {
+      socket.terminate();
+    },
+  };
+  const open = (port: number) =>
+    Bun.listen<Pipe>({
+      hostname: "127.0.0.1",
+      port,
+      socket: {
+        ...handlers,
+        async open(socket) {
+          socket.data = { other: undefined, early: [] };
+          sockets.add(socket);
+          try {
+            const other = await Bun.connect<Pipe>({
+              hostname: target.hostname,
+              port: Number(target.port || 27_017),
+              data: { other: socket, early: [] },
+              socket: handlers,
+            });
+            sockets.add(other);
+            socket.data.other = other;
+            for (const chunk of socket.data.early) other.write(chunk);
+          } catch {
+            socket.terminate();
+          }
+        },
+      },
+    });
+  let listener: ReturnType<typeof open> | undefined = open(0);
+  const { port } = listener;
+  const terminate = (): void => {
+    for (const socket of [...sockets]) socket.terminate();
+  };
+  return {
+    host: `127.0.0.1:${port}`,
+    cut() {
+      listener?.stop(true);
+      listener = undefined;
+      terminate();
+    },
+    hold() {
+      holding = true;
+    },
+    heal() {
+      // What was swallowed leaves holes in the streams: those connections are of no more use.
+      if (holding) terminate();
+      holding = false;
+      listener ??= open(port);
+    },
+    [Symbol.dispose]() {
+      listener?.stop(true);
+      terminate();
+    },
+  };
+}

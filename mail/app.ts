@@ -1,0 +1,67 @@
+/** Composition root of the mail service: opens what it needs, wires it, and closes it in reverse. */
+import { corsOriginsOf } from "#shared/config";
+import { httpApp, listen } from "#shared/http";
+import type { App, Runtime } from "#shared/lifecycle";
+import { makeDatabase } from "#shared/postgres";
+import type { Config } from "./config.ts";
+import outboxTable from "./migrations/0001_outbox.sql" with { type: "text" };
+import { startOutbox } from "./outbox.ts";
+import { routes } from "./routes.ts";
+import { makeSend } from "./send.ts";
+import { watchServer } from "./server-watch.ts";
+import { makeSmtp } from "./smtp.ts";
+import { makeStore } from "./store.ts";
+
+export async function start(config: Config, runtime: Runtime): Promise<App> {
+  const { log, metrics, health } = runtime;
+  await using stack = new AsyncDisposableStack();
+  stack.use(metrics);
+
+  const database = stack.use(
+    makeDatabase({
+      url: config.DATABASE_URL,
+      name: "mail",
+      log,
+      metrics,
+      dependency: health.dependency("postgres"),
+      migrations: [{ version: 1, name: "outbox", sql: outboxTable }],
+    }),
+  );
+  const store = makeStore(database);
+  const smtp = stack.use(
+    makeSmtp({
+      url: config.SMTP_URL,
+      tls: config.SMTP_TLS,
+      name: config.MAIL_DOMAIN,
+      connectTimeoutMs: config.SMTP_CONNECT_TIMEOUT_MS,
+      idleTimeoutMs: config.SMTP_ATTEMPT_TIMEOUT_MS,
+      onLost: () => watch.suspect(),
+    }),
+  );
+  const watch = stack.use(
+    watchServer({
+      probe: (signal) => smtp.probe(signal),
+      // Without it mails are still accepted, and wait.
+      dependency: health.dependency("smtp", { required: false }),
+      onUp: () => outbox.wake(),
+    }),
+  );
+  const outbox = stack.use(
+    startOutbox({
+      store,
+      smtp,
+      watch,
+      log,
+      metrics,
+      connections: config.SMTP_CONNECTIONS,
+      attemptMs: config.SMTP_ATTEMPT_TIMEOUT_MS,
+      scheduleMs: config.RETRY_SCHEDULE_MS,
+      expireAfterMs: config.EXPIRE_AFTER_MS,
+      pollMs: config.OUTBOX_POLL_MS,
+    }),
+  );
+  const send = makeSend({ outbox, store, watch, waitMs: config.SEND_WAIT_MS, domain: config.MAIL_DOMAIN });
+  const listening = stack.use(listen(httpApp(runtime, corsOriginsOf(config)).use(routes(send)), config));
+  const opened = stack.move();
+  return { url: listening.url, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}

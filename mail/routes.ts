@@ -1,0 +1,21 @@
+/** HTTP surface of the mail service. Translates only; what becomes of a mail is decided in send.ts. */
+import { Elysia } from "elysia";
+import { MailRequest } from "#contracts/mail";
+import { contextOf, envelope } from "#shared/http";
+import { makeValidator } from "#shared/validation";
+import type { Send } from "./send.ts";
+
+const mailOf = makeValidator(MailRequest);
+
+export function routes(send: Send) {
+  return new Elysia({ name: "mail.routes" }).post("/send", async ({ body, request, set }) => {
+    const mail = mailOf(body);
+    if (!mail.ok) throw mail.error;
+    const key = request.headers.get("idempotency-key") ?? undefined;
+    const reply = await send(mail.value, key, contextOf(request));
+    if (!reply.ok) throw reply.error;
+    set.status = 202;
+    const { to } = mail.value;
+    return envelope(reply.value.state === "sent" ? `email sent to ${to}` : `email queued for ${to}`, reply.value);
+  });
+}

@@ -1,0 +1,174 @@
+/** The way out to the mail server: sessions that are kept for the next mail. Talks, never decides. */
+import type { Secret } from "#shared/config";
+import {
+  openSession,
+  type Letter,
+  type Session,
+  type SessionOptions,
+  SmtpError,
+  type SmtpStage,
+  Withheld,
+} from "./session.ts";
+
+export interface SmtpOptions {
+  url: Secret;
+  /** `auto`: STARTTLS is required for every server but one on this machine. */
+  tls: "auto" | "required" | "if-offered";
+  /** How we call ourselves in EHLO. */
+  name: string;
+  connectTimeoutMs: number;
+  /** Longest silence of the server (ms). */
+  idleTimeoutMs: number;
+  /** Told when a kept session is lost: the server may be gone. */
+  onLost: () => void;
+}
+
+/** What came of handing over a mail: facts, to be judged elsewhere. */
+export type SmtpResult =
+  | { readonly ok: true; readonly code: number; readonly text: string }
+  | {
+      readonly ok: false;
+      readonly stage: SmtpStage;
+      /** The server's reply code, where it replied. */
+      readonly code: number | undefined;
+      readonly text: string;
+      /** What it replied to. */
+      readonly command: string | undefined;
+      /** `begin` said no: nothing was sent. */
+      readonly withheld: boolean;
+    };
+
+export interface Smtp extends AsyncDisposable {
+  /**
+   * Hands over one mail. Never throws.
+   * @param begin asked when the server wants the content; false holds it back.
+   * @param signal cuts the attempt.
+   */
+  send(letter: Letter, begin: () => Promise<boolean>, signal: AbortSignal): Promise<SmtpResult>;
+  /** Opens a session and keeps it for the next mail. @throws SmtpError */
+  probe(signal: AbortSignal): Promise<void>;
+  /** Says goodbye to the sessions that are kept. Those in use are their callers'. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A session that nobody used for this long is ended (ms): servers do the same after 5 minutes (RFC 5321 §4.5.3.2.7). */
+const KEEP_MS = 60_000;
+/** Mails over one session; many servers count. */
+const MAILS_PER_SESSION = 100;
+
+const LOCAL = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/i;
+
+/** What a `smtp://` or `smtps://` URL says. */
+export function sessionOptionsOf({ url, tls, name, connectTimeoutMs, idleTimeoutMs }: SmtpOptions): SessionOptions {
+  const { protocol, hostname, port, username, password } = new URL(url.reveal());
+  const secure = protocol === "smtps:";
+  return {
+    host: hostname.replace(/^\[(.*)\]$/, "$1"),
+    port: port === "" ? (secure ? 465 : 25) : Number(port),
+    secure,
+    requireTls: !secure && (tls === "required" || (tls === "auto" && !LOCAL.test(hostname))),
+    user: username === "" ? undefined : decodeURIComponent(username),
+    password: password === "" ? undefined : decodeURIComponent(password),
+    name,
+    connectTimeoutMs,
+    idleTimeoutMs,
+  };
+}
+
+/** As many sessions as there are callers at once. */
+export function makeSmtp(options: SmtpOptions): Smtp {
+  const sessionOptions = sessionOptionsOf(options);
+  const kept: { session: Session; mails: number; timer: ReturnType<typeof setTimeout> }[] = [];
+  let closed = false;
+
+  function keep(session: Session, mails: number): void {
+    if (!session.usable) return;
+    if (closed || mails >= MAILS_PER_SESSION) return session.quit();
+    const entry = { session, mails, timer: setTimeout(() => forget(entry) && session.quit(), KEEP_MS) };
+    kept.push(entry);
+    session.onEnd(() => {
+      if (forget(entry) && !closed) options.onLost();
+    });
+  }
+
+  /** Whether it was kept until now. */
+  function forget(entry: (typeof kept)[number]): boolean {
+    clearTimeout(entry.timer);
+    const index = kept.indexOf(entry);
+    if (index !== -1) kept.splice(index, 1);
+    return index !== -1;
+  }
+
+  /** The session that was used last: the others may grow old and end. */
+  function take(): { session: Session; mails: number } | undefined {
+    for (let entry = kept.at(-1); entry !== undefined; entry = kept.at(-1)) {
+      forget(entry);
+      if (entry.session.usable) return entry;
+    }
+    return undefined;
+  }
+
+  async function deliver(letter: Letter, begin: () => Promise<boolean>, signal: AbortSignal): Promise<SmtpResult> {
+    for (;;) {
+      const used = take();
+      const session = used?.session ?? (await openSession(sessionOptions, signal));
+      const mails = (used?.mails ?? 0) + 1;
+      try {
+        const { code, text } = await session.deliver(letter, begin, signal);
+        keep(session, mails);
+        return { ok: true, code, text };
+      } catch (error) {
+        keep(session, mails);
+        // The server may have ended a kept session at the very moment: that says nothing about the mail or the server.
+        const stale =
+          used !== undefined &&
+          error instanceof SmtpError &&
+          error.stage === "envelope" &&
+          (error.code === undefined || error.code === 421);
+        if (!stale || signal.aborted) throw error;
+      }
+    }
+  }
+
+  return {
+    async send(letter, begin, signal) {
+      try {
+        return await deliver(letter, begin, signal);
+      } catch (error) {
+        if (error instanceof Withheld) {
+          return {
+            ok: false,
+            stage: "envelope",
+            code: undefined,
+            text: "held back",
+            command: undefined,
+            withheld: true,
+          };
+        }
+        if (!(error instanceof SmtpError)) throw error;
+        const { stage, code, message, command } = error;
+        return { ok: false, stage, code, text: message, command, withheld: false };
+      }
+    },
+
+    async probe(signal) {
+      keep(await openSession(sessionOptions, signal), 0);
+    },
+
+    async [Symbol.asyncDispose]() {
+      closed = true;
+      const ends = kept.splice(0).map(({ session, timer }) => {
+        clearTimeout(timer);
+        return new Promise<void>((resolve) => {
+          const cut = setTimeout(() => session.close(), 500);
+          session.onEnd(() => {
+            clearTimeout(cut);
+            resolve();
+          });
+          session.quit();
+        });
+      });
+      await Promise.all(ends);
+    },
+  };
+}

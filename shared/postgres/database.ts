@@ -1,0 +1,224 @@
+/**
+ * The long life of a database connection. It is always in one of two states:
+ *
+ *   away  a loop opens a new pool, probes and migrates, until that succeeds; work fails at once with `unavailable`
+ *   up    work runs; a probe every 2 s, and at once after a connection was lost under some work
+ *
+ * Only `supervise` changes the state. A pool whose probe fails twice, or hangs, is replaced as a whole: no dead
+ * connection and no backoff of the driver's survives that.
+ */
+import { type Failure, fail, messageOf, ok, type Result } from "#shared/errors";
+import { databaseBackoff, Deadline, keepTrying, sleep } from "#shared/resilience";
+import { away, codeOf, explained, failureOfWork, isConnectionLoss, isRolledBack } from "./failures.ts";
+import { migrate } from "./migrate.ts";
+import { makePool, type Pool } from "./pool.ts";
+import { makeSlots } from "./slots.ts";
+import type { Database, DatabaseOptions, WorkOptions } from "./types.ts";
+
+const PROBE_INTERVAL_MS = 2_000;
+/** Work that may wait for a connection; what comes beyond fails at once. */
+const LINE = 500;
+/** Pause before the second try (ms, half of it random): a server that restarts closes all connections within it. */
+const RETRY_PAUSE_MS = 100;
+const CLOSE_MS = 5_000;
+/** Of the tries to connect, the first this many are logged, then every twentieth (about once a minute). */
+const LOGGED_TRIES = 5;
+
+/** How far an attempt has come: whether anything of it may have been done. */
+interface Progress {
+  begun: "nothing" | "statements" | "transaction";
+}
+type Attempt<T> = (pool: Pool, progress: Progress) => Promise<T>;
+
+/** Starts to connect in the background and returns at once; `ready` waits for it. */
+export function makeDatabase(options: DatabaseOptions): Database {
+  const { url, name, log, metrics, dependency, migrations, maxConnections = 25, statementTimeoutMs = 2_000 } = options;
+  const poolOptions = { url, name, maxConnections, statementTimeoutMs };
+  const slots = makeSlots(Math.max(1, maxConnections - 1), LINE);
+  const closing = new AbortController();
+  const working = new Set<Promise<unknown>>();
+  let pool = makePool(poolOptions);
+  let up = false;
+  let becameUp = Promise.withResolvers<void>();
+  let suspicion = Promise.withResolvers<void>();
+  let reason: unknown = new Error("not connected yet");
+
+  metrics.gauge("postgres_connections", "Open connections to PostgreSQL.", [], (gauge) => gauge.set(pool.connections));
+  metrics.gauge("postgres_connections_max", "Connections to PostgreSQL at most.").set(maxConnections);
+  metrics.gauge("postgres_work_in_progress", "Work that holds a connection.", [], (gauge) => gauge.set(slots.used));
+  metrics.gauge("postgres_work_waiting", "Work that waits for a connection.", [], (gauge) => gauge.set(slots.waiting));
+  const seconds = metrics.histogram("postgres_work_seconds", "Time that work on the database took.", ["outcome"]);
+  const retries = metrics.counter("postgres_retries_total", "Work that was tried again after a lost connection.");
+  const opened = metrics.counter(
+    "postgres_pools_opened_total",
+    "Pools opened: the first, and one each time it healed.",
+  );
+
+  async function open(): Promise<void> {
+    const fresh = makePool(poolOptions);
+    try {
+      await fresh.probe();
+      await migrate(fresh.sql, migrations, log);
+    } catch (error) {
+      void fresh.close(0);
+      throw explained(error, fresh.target);
+    }
+    if (closing.signal.aborted) {
+      await fresh.close(0);
+      return;
+    }
+    replacePool(fresh);
+    opened.inc();
+  }
+
+  /**
+   * Statements under way in the old pool are ended by the server's timeout, so they get that long. They keep their
+   * places meanwhile, and idle connections are closed at once: both pools together stay within the limit.
+   */
+  function replacePool(fresh: Pool): void {
+    const old = pool;
+    pool = fresh;
+    void old.close(statementTimeoutMs);
+  }
+
+  /**
+   * Leaves a pool in which a connection died under some work. postgres.js 3.4.9 forgets, when a connection closes
+   * between the queueing and the writing of a query, that no write is scheduled any more: that connection never
+   * sends anything again, and everything given to it ends in CONNECT_TIMEOUT.
+   */
+  function abandon(used: Pool): void {
+    if (used === pool && !closing.signal.aborted) replacePool(makePool(poolOptions));
+    suspicion.resolve();
+  }
+
+  /** @returns once the database has to be taken for away, with what was seen. */
+  async function watch(): Promise<unknown> {
+    for (;;) {
+      await Promise.race([sleep(PROBE_INTERVAL_MS, closing.signal), suspicion.promise]);
+      suspicion = Promise.withResolvers();
+      try {
+        await pool.probe();
+      } catch (first) {
+        closing.signal.throwIfAborted();
+        // A connection that died while idle is no news of the server; a second one, opened now, is.
+        if (codeOf(first) === "PROBE_TIMEOUT") return explained(first, pool.target);
+        try {
+          await pool.probe();
+        } catch (second) {
+          return explained(second, pool.target);
+        }
+      }
+    }
+  }
+
+  function onFailure(error: unknown, attempt: number, waitMs: number): void {
+    reason = error;
+    dependency.down(error);
+    if (attempt > LOGGED_TRIES && attempt % 20 !== 0) return;
+    log.warn("database not available, trying again", {
+      attempt,
+      wait_ms: Math.round(waitMs),
+      reason: messageOf(error),
+    });
+  }
+
+  async function supervise(): Promise<void> {
+    for (;;) {
+      await keepTrying(open, { backoff: databaseBackoff, signal: closing.signal, onFailure });
+      up = true;
+      dependency.up();
+      becameUp.resolve();
+      reason = await watch();
+      up = false;
+      dependency.down(reason);
+      becameUp = Promise.withResolvers();
+    }
+  }
+
+  async function attempts<T>(attempt: Attempt<T>, { deadline, retry }: WorkOptions): Promise<Result<T>> {
+    for (let tries = 0; ; tries += 1) {
+      const progress: Progress = { begun: "nothing" };
+      const used = pool;
+      try {
+        return ok(await attempt(used, progress));
+      } catch (error) {
+        const lost = isConnectionLoss(error);
+        if (lost) abandon(used);
+        const undone = isRolledBack(error);
+        const harmless = retry || progress.begun === "nothing" || (undone && progress.begun === "transaction");
+        const again = tries === 0 && harmless && (lost || undone);
+        if (!again || deadline.passed || closing.signal.aborted) return { ok: false, error: failureOfWork(error) };
+        retries.inc();
+        await sleep(RETRY_PAUSE_MS * (0.5 + 0.5 * Math.random()));
+      }
+    }
+  }
+
+  async function run<T>(attempt: Attempt<T>, options: WorkOptions): Promise<Result<T>> {
+    if (!up || closing.signal.aborted) return { ok: false, error: away(reason) };
+    const { deadline } = options;
+    const slot = await slots.acquire(deadline);
+    if (!slot.ok) return slot;
+    const startedAt = performance.now();
+    const used = pool;
+    // The place is given back when the work has ended, not when its caller stopped waiting.
+    const work = attempts(attempt, options).finally(slot.value);
+    working.add(work);
+    void work.finally(() => working.delete(work));
+    const result = await deadline.bound(work, "the database").catch((late: Failure): Result<T> => {
+      // The server ends every statement by its timeout: what lasts longer hangs on a dead connection.
+      if (performance.now() - startedAt > statementTimeoutMs + 1_000) abandon(used);
+      return fail(late.code, "the database took too long", { cause: late });
+    });
+    seconds.observe({ outcome: result.ok ? "ok" : result.error.code }, (performance.now() - startedAt) / 1_000);
+    return result;
+  }
+
+  const supervised = supervise().catch((error: unknown) => {
+    if (!closing.signal.aborted) throw error;
+  });
+  let closed: Promise<void> | undefined;
+
+  async function close(): Promise<void> {
+    // What is not done by then is cut with its connection, and fails as `unavailable`.
+    await Deadline.after(CLOSE_MS)
+      .bound(Promise.allSettled(working), "closing")
+      .catch(() => undefined);
+    closing.abort(new Error("the database is closed"));
+    await supervised;
+    await pool.close(CLOSE_MS / 5);
+  }
+
+  return {
+    get up() {
+      return up;
+    },
+    async ready(deadline) {
+      for (;;) {
+        if (up) return ok();
+        try {
+          await deadline.bound(becameUp.promise, "the database");
+        } catch {
+          return { ok: false, error: away(reason) };
+        }
+      }
+    },
+    query: (work, workOptions) =>
+      run((at, progress) => {
+        progress.begun = "statements";
+        return work(at.sql);
+      }, workOptions),
+    transaction: (work, workOptions) =>
+      run(async (at, progress) => {
+        const done = await at.sql.begin(async (tx) => {
+          progress.begun = "transaction";
+          return { value: await work(tx) };
+        });
+        return done.value;
+      }, workOptions),
+    [Symbol.asyncDispose]() {
+      closed ??= close();
+      return closed;
+    },
+  };
+}

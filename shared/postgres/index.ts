@@ -1,0 +1,6 @@
+/**
+ * PostgreSQL for a service: a pool that opens itself in the background, heals by itself, keeps the schema up to
+ * date and says in words what is wrong.
+ */
+export { makeDatabase } from "./database.ts";
+export type { Database, DatabaseOptions, Migration, Sql, WorkOptions } from "./types.ts";

@@ -1,0 +1,207 @@
+/** For the tests of this folder: a server with simple methods, a peer that speaks bytes, a proxy that can go silent. */
+import type { Socket, TCPSocketListener } from "bun";
+import { fail, ok, type Result } from "#shared/errors";
+import { makeLog } from "#shared/log";
+import { makeMetrics, type Metrics } from "#shared/telemetry";
+import { decodeMessage, emptyMessage, type Message } from "./decode.ts";
+import { encodeFrame } from "./encode.ts";
+import { FrameReader } from "./frames.ts";
+import { serveRpc } from "./server.ts";
+import type { RpcMethod, RpcServer, RpcServerOptions } from "./types.ts";
+
+/** Waits until `condition` holds. @throws after `ms`, with `what`. */
+export async function until(condition: () => boolean, what: string, ms = 5_000): Promise<void> {
+  for (const end = performance.now() + ms; !condition(); await Bun.sleep(2)) {
+    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
+  }
+}
+
+export interface Gate {
+  readonly open: (result?: Result<unknown>) => void;
+  readonly waiting: Promise<Result<unknown>>;
+}
+
+export function makeGate(): Gate {
+  const { promise, resolve } = Promise.withResolvers<Result<unknown>>();
+  return { waiting: promise, open: (result = ok("opened")) => resolve(result) };
+}
+
+/** What is written to a log, as text. */
+export function makeTestLog() {
+  const lines: string[] = [];
+  return { lines, log: makeLog({ service: "test", level: "debug", write: (line) => lines.push(line) }) };
+}
+
+export const methods: Record<string, RpcMethod> = {
+  echo: ([value]) => ok(value),
+  "slow.echo": async ([value]) => {
+    await Bun.sleep(5);
+    return ok(value);
+  },
+  refuse: ([code]) => fail(code as "invalid", "refused on purpose"),
+  throws: () => {
+    throw new Error("a secret of the server");
+  },
+  rejects: async () => {
+    throw new TypeError("a secret of the server");
+  },
+  unencodable: () => ok(new Map()),
+};
+
+export interface TestServer extends AsyncDisposable {
+  readonly server: RpcServer;
+  readonly metrics: Metrics;
+  readonly lines: string[];
+}
+
+export function startServer(options: Partial<RpcServerOptions> = {}): TestServer {
+  const metrics = makeMetrics("test", "1");
+  const { log, lines } = makeTestLog();
+  const server = serveRpc({
+    host: "127.0.0.1",
+    port: 0,
+    server: "test",
+    version: "1.2.3",
+    methods,
+    log,
+    metrics,
+    ...options,
+  });
+  return {
+    server,
+    metrics,
+    lines,
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+      metrics[Symbol.dispose]();
+    },
+  };
+}
+
+export interface Peer extends Disposable {
+  /** Messages that came, in order. */
+  readonly received: Message[];
+  readonly closed: boolean;
+  readonly socket: Socket;
+  /** Writes all of `bytes`, as fast as the other side takes them; resolves when they are written or the peer closes. */
+  write(bytes: Uint8Array): Promise<void>;
+  send(...message: unknown[]): Promise<void>;
+  /** The answer to `id`, once it is there. */
+  answer(id: number): Promise<Message>;
+  untilClosed(): Promise<void>;
+}
+
+export async function connectPeer(port: number): Promise<Peer> {
+  const reader = new FrameReader();
+  const received: Message[] = [];
+  let closed = false;
+  let drained: (() => void) | undefined;
+  const socket = await Bun.connect({
+    hostname: "127.0.0.1",
+    port,
+    socket: {
+      data(_socket, chunk) {
+        reader.push(chunk, 1);
+        while (reader.next()) {
+          const message = emptyMessage();
+          decodeMessage(reader.bytes, reader.from, reader.to, message);
+          received.push(message);
+        }
+      },
+      drain: () => drained?.(),
+      close() {
+        closed = true;
+        drained?.();
+      },
+      error: () => undefined,
+    },
+  });
+  const find = (id: number): Message | undefined => received.find((message) => message.id === id);
+  const isClosed = (): boolean => closed;
+  const write = async (bytes: Uint8Array): Promise<void> => {
+    for (let at = 0; !isClosed(); ) {
+      at += Math.max(0, socket.write(bytes, at));
+      if (at >= bytes.length) return;
+      await new Promise<void>((resolve) => {
+        drained = resolve;
+      });
+    }
+  };
+  return {
+    received,
+    socket,
+    get closed() {
+      return closed;
+    },
+    write,
+    send: (...message) => write(encodeFrame(message)),
+    async answer(id) {
+      await until(() => find(id) !== undefined || closed, `answer to ${id}`);
+      const message = find(id);
+      if (message === undefined) throw new Error(`closed before the answer to ${id}`);
+      return message;
+    },
+    untilClosed: () => until(() => closed, "the connection to be closed"),
+    [Symbol.dispose]: () => socket.terminate(),
+  };
+}
+
+export interface Proxy extends Disposable {
+  readonly port: number;
+  /** From now on bytes are swallowed in both directions, and nothing is closed: the peer's machine is gone. */
+  swallow(): void;
+  /** Cuts every connection. */
+  cut(): void;
+}
+
+/** Passes bytes on to `target` until told otherwise. */
+export function startProxy(target: number): Proxy {
+  let swallowing = false;
+  const pairs = new Set<Socket<{ other?: Socket }>>();
+  const listener: TCPSocketListener<{ other?: Socket }> = Bun.listen<{ other?: Socket }>({
+    hostname: "127.0.0.1",
+    port: 0,
+    data: {},
+    socket: {
+      async open(socket) {
+        socket.data = {};
+        pairs.add(socket);
+        socket.pause();
+        try {
+          socket.data.other = await Bun.connect({
+            hostname: "127.0.0.1",
+            port: target,
+            socket: {
+              data: (_other, chunk) => void (swallowing || socket.write(chunk)),
+              close: () => void (swallowing || socket.end()),
+            },
+          });
+        } catch {
+          // The target is not there: for whoever asked it is a connection that is closed.
+          socket.end();
+          return;
+        }
+        socket.resume();
+      },
+      data: ({ data }, chunk) => void (swallowing || data.other?.write(chunk)),
+      close(socket) {
+        pairs.delete(socket);
+        socket.data.other?.end();
+      },
+    },
+  });
+  const cut = (): void => {
+    for (const socket of pairs) socket.terminate();
+  };
+  return {
+    port: listener.port,
+    swallow() {
+      swallowing = true;
+    },
+    cut,
+    [Symbol.dispose]() {
+      cut();
+      listener.stop(true);
+    },
+  };
+}

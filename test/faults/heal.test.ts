@@ -1,0 +1,111 @@
+/**
+ * Each part is killed (-9) while requests of every kind run. Meanwhile answers are honest; what was accepted arrives
+ * once; and within 5 s of the part's return everything works as if nothing had been.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { BACKING_NAMES } from "../../dev/backing/types.ts";
+import { SERVICE_NAMES } from "../../dev/services.ts";
+import { type Answered, HAS_BACKING, type Platform, START_MS, startPlatform, until } from "../kit.ts";
+
+const HEAL_MS = 5_000;
+/** From the kill until our supervisor has the part running again (ms): RabbitMQ takes seconds to start. */
+const RETURN_MS = 60_000;
+/** What a client may be told while a part is away. */
+const HONEST = new Set([200, 202, 502, 503, 504]);
+
+let count = 0;
+const uniqueName = (): string => `heal-${process.pid}-${(count += 1)}`;
+
+describe.skipIf(!HAS_BACKING)("killed parts (needs the backing services of `bun run test`)", () => {
+  let platform: Platform;
+  beforeAll(async () => {
+    platform = await startPlatform();
+  }, START_MS);
+  afterAll(() => platform?.[Symbol.asyncDispose](), 60_000);
+
+  const log = (name: string) => platform.handle({ action: "log", log: { name, data: name } });
+  const auth = () => platform.handle({ action: "auth", auth: { email: "admin@example.com", password: "verysecret" } });
+  const mail = (subject: string) =>
+    platform.handle({ action: "mail", mail: { from: "me@example.com", to: "you@there.com", subject, message: "m" } });
+
+  /** One request of each kind, none degraded, each followed to its end. */
+  async function allWell(): Promise<boolean> {
+    const name = uniqueName();
+    const hits = await platform.entries.countDocuments({ name: "broker_hit" });
+    const [hit, logged, user, mailed] = await Promise.all([
+      platform.post("broker", "/", ""),
+      log(name),
+      auth(),
+      mail(name),
+    ]);
+    return (
+      hit.status === 200 &&
+      logged.body.message.startsWith("Logged via RPC") &&
+      user.status === 202 &&
+      mailed.body.message.startsWith("Message sent") &&
+      (await platform.entries.countDocuments({ name: "broker_hit" })) > hits
+    );
+  }
+
+  test.each([...SERVICE_NAMES, ...BACKING_NAMES])(
+    "%s",
+    async (name) => {
+      const part = platform.stack.part(name);
+      const pid = part.pid;
+      expect(pid).toBeDefined();
+      const accepted: string[] = [];
+      const mailed: string[] = [];
+      const dishonest: string[] = [];
+      const enough = new AbortController();
+      const note = (answer: Answered, id: string, list: string[]): void => {
+        if (answer.status === 202) list.push(id);
+        if (!HONEST.has(answer.status)) dishonest.push(`${answer.status} ${answer.body.message}`);
+      };
+      const load = (async () => {
+        while (!enough.signal.aborted) {
+          const id = uniqueName();
+          // The broker itself being away is a refused connection: nothing was accepted then.
+          await Promise.allSettled([
+            log(id).then((answer) => note(answer, id, accepted)),
+            mail(id).then((answer) => note(answer, id, mailed)),
+            auth().then((answer) => note(answer, id, [])),
+          ]);
+          await Bun.sleep(20);
+        }
+      })();
+      await until("some accepted before", () => accepted.length > 5);
+      part.kill("SIGKILL");
+      await until(
+        `${name} started again`,
+        () => part.pid !== undefined && part.pid !== pid && part.state === "running",
+        RETURN_MS,
+      );
+      await until(`all well within ${HEAL_MS} ms`, allWell, HEAL_MS);
+      enough.abort();
+      await load;
+
+      expect(dishonest).toEqual([]);
+      await until(
+        "every accepted entry stored",
+        async () => {
+          const stored = await platform.entries.distinct("name", { name: { $in: accepted } });
+          return stored.length === accepted.length;
+        },
+        20_000,
+      );
+      expect(await platform.entries.countDocuments({ name: { $in: accepted } })).toBe(accepted.length);
+      const subjects = await until(
+        "every accepted mail delivered",
+        async () => {
+          const found = (await platform.inbox())
+            .map((letter) => letter.Subject)
+            .filter((subject) => mailed.includes(subject));
+          return new Set(found).size === mailed.length ? found : undefined;
+        },
+        30_000,
+      );
+      expect(subjects.length).toBe(mailed.length);
+    },
+    RETURN_MS + 90_000,
+  );
+});

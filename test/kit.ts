@@ -1,0 +1,137 @@
+/** What whole-system tests share: a platform of their own, clients that look at where things end, and patient waiting. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import amqp from "amqplib";
+import { type Collection, MongoClient } from "mongodb";
+import type { Envelope } from "#contracts/envelope";
+import { type BackingName } from "../dev/backing/types.ts";
+import type { ServiceName } from "../dev/services.ts";
+import { type Stack, startStack } from "../dev/stack.ts";
+
+/** Longest that a platform may take to be ready (ms): a first RabbitMQ on two busy cores is most of it. */
+export const START_MS = 120_000;
+
+/** A document as the logger stores it, as far as tests look. */
+export interface StoredEntry {
+  event_id: string;
+  name: string;
+  data: unknown;
+  severity: string;
+  created_at: Date;
+}
+
+export interface Answered {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Envelope;
+}
+
+/** A mail as the inbox lists it (Mailpit's shape). */
+export interface InboxMail {
+  readonly ID: string;
+  readonly Subject: string;
+  readonly To: readonly { readonly Address: string }[];
+}
+
+export interface Platform extends AsyncDisposable {
+  readonly stack: Stack;
+  readonly url: (service: ServiceName) => string;
+  readonly entries: Collection<StoredEntry>;
+  /** POST of a JSON value, or of text as it is. */
+  readonly post: (
+    service: ServiceName,
+    path: string,
+    body: unknown,
+    headers?: Record<string, string>,
+  ) => Promise<Answered>;
+  readonly handle: (body: unknown) => Promise<Answered>;
+  readonly inbox: () => Promise<InboxMail[]>;
+  readonly inboxMail: (id: string) => Promise<Record<string, unknown>>;
+  /** A connection as a foreign client has it. */
+  readonly rabbit: () => Promise<amqp.ChannelModel>;
+}
+
+function backingUrl(stack: Stack, name: BackingName): string {
+  const part = stack.backing.get(name);
+  if (part === undefined) throw new Error(`no ${name}: ${stack.missing.get(name)?.remedy ?? "not started"}`);
+  return part.url;
+}
+
+/** Whether this machine is expected to have everything: `bun run test` says so, plain `bun test` does not. */
+export const HAS_BACKING = process.env["PLATFORM_TEST_BACKING"] === "1";
+
+/** Starts all backing services and all five services on free ports, with data of their own that is removed at the end. */
+export async function startPlatform(
+  options: { executables?: string; env?: Record<string, string> } = {},
+): Promise<Platform> {
+  const dataDir = await mkdtemp(join(tmpdir(), "platform-test-"));
+  // Addresses that the test runner hands to other tests are not this platform's configuration.
+  const { PATH, HOME, LANG, TMPDIR, GOCACHE, GOPATH, GOFLAGS, GOPROXY } = process.env;
+  const env = { PATH, HOME, LANG, TMPDIR, GOCACHE, GOPATH, GOFLAGS, GOPROXY, LOG_LEVEL: "info", ...options.env };
+  const stack = await startStack({
+    dataDir,
+    ports: "free",
+    env,
+    ...(options.executables === undefined ? {} : { executables: options.executables }),
+  });
+  const late = await stack.untilReady(START_MS);
+  if (late.length > 0) {
+    await stack.stop();
+    throw new Error(`not ready within ${START_MS} ms: ${late.join(", ")}; logs are in ${dataDir}`);
+  }
+  const mongo = new MongoClient(backingUrl(stack, "mongodb"));
+  await mongo.connect();
+  const web = stack.backing.get("smtp")?.current.web ?? "";
+  const url = (service: ServiceName): string => stack.part(service).url;
+
+  const post: Platform["post"] = async (service, path, body, headers = {}) => {
+    const answer = await fetch(`${url(service)}${path}`, {
+      method: "POST",
+      body: typeof body === "string" ? body : JSON.stringify(body),
+      headers: { "content-type": "application/json", ...headers },
+      signal: AbortSignal.timeout(30_000),
+    });
+    return { status: answer.status, headers: answer.headers, body: (await answer.json()) as Envelope };
+  };
+
+  return {
+    stack,
+    url,
+    entries: mongo.db("logs").collection<StoredEntry>("logs"),
+    post,
+    handle: (body) => post("broker", "/handle", body),
+    inbox: async () => {
+      const listed = await fetch(`${web}/api/v1/messages?limit=1000`);
+      return ((await listed.json()) as { messages: InboxMail[] }).messages;
+    },
+    inboxMail: async (id) => (await (await fetch(`${web}/api/v1/message/${id}`)).json()) as Record<string, unknown>,
+    rabbit: () => amqp.connect(backingUrl(stack, "rabbitmq")),
+    [Symbol.asyncDispose]: async () => {
+      await mongo.close();
+      await stack.stop();
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Looks every 25 ms until `look` gives something that is not undefined or false; an error of `look` counts as not yet. */
+export async function until<T>(
+  what: string,
+  look: () => Promise<T | undefined | false> | T | undefined | false,
+  ms = 10_000,
+): Promise<T> {
+  const endsAt = performance.now() + ms;
+  let last: unknown;
+  while (performance.now() < endsAt) {
+    try {
+      const found = await look();
+      if (found !== undefined && found !== false) return found;
+      last = undefined;
+    } catch (error) {
+      last = error;
+    }
+    await Bun.sleep(25);
+  }
+  throw new Error(`${what}: not within ${ms} ms`, { cause: last });
+}
