@@ -42,7 +42,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     makeTokens({
       store,
       sealer: makeSealer(secret),
-      ready: database.ready,
+      ready: (deadline) => database.ready(deadline),
       dependency: health.dependency("signing_keys"),
       log,
     }),

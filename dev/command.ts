@@ -74,12 +74,10 @@ export function parse(command: Command, args: readonly string[]): Arguments {
 
 export function helpOf(command: Command): string {
   const options: Record<string, Option> = { ...command.options, help: { type: "boolean", about: "print this" } };
-  const rows = Object.entries(options).map(
-    ([name, { short, value, about }]) => ({
-      left: `${short === undefined ? "    " : `-${short}, `}--${name}${value === undefined ? "" : ` ${value}`}`,
-      about,
-    }),
-  );
+  const rows = Object.entries(options).map(([name, { short, value, about }]) => ({
+    left: `${short === undefined ? "    " : `-${short}, `}--${name}${value === undefined ? "" : ` ${value}`}`,
+    about,
+  }));
   const width = Math.max(...rows.map(({ left }) => left.length));
   const words = command.words === undefined ? "" : ` ${command.words}`;
   return `${command.summary}

@@ -1,6 +1,7 @@
 /** Who holds a port: the process that a person has to end, by name. */
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { basename } from "node:path";
 
 export interface Holder {
   readonly pid: number;
@@ -60,8 +61,8 @@ function holdsSocket(pid: string, inodes: ReadonlySet<string>): boolean {
 }
 
 function programOf(pid: string): string {
-  const words = readOr(`/proc/${pid}/cmdline`, "").split("\0").join(" ");
-  return short(words) || short(readOr(`/proc/${pid}/comm`, "an unknown program"));
+  const [program = "", ...args] = readOr(`/proc/${pid}/cmdline`, "").split("\0");
+  return short([basename(program), ...args].join(" ")) || short(readOr(`/proc/${pid}/comm`, "an unknown program"));
 }
 
 function holderOnWindows(port: number): Holder | undefined {

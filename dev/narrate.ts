@@ -2,7 +2,8 @@
 import { TITLES } from "./backings.ts";
 import type { Listener, StackEvent } from "./events.ts";
 import type { PartEvent } from "./part.ts";
-import { duration, type Live, type Paint } from "./terminal.ts";
+import { readable } from "./log-lines.ts";
+import { duration, type Live, type Paint, paintFor } from "./terminal.ts";
 
 export interface Narrator {
   readonly onEvent: Listener;
@@ -78,9 +79,14 @@ export function narrate(live: Live, paint: Paint, write: (text: string) => void 
   };
 }
 
+/** The last lines of a process, one below the other; log lines as people read them. */
 function said(lastWords: string): string {
-  return lastWords === "" ? "" : `\n    it said: ${lastWords}`;
+  if (lastWords === "") return "";
+  const lines = lastWords.split(" | ").map((line) => `\n    ${readable(line, PLAIN)}`);
+  return `. It said:${lines.join("")}`;
 }
+
+const PLAIN = paintFor({ isTTY: false });
 
 function defaultWrite(text: string): void {
   process.stdout.write(text);

@@ -63,6 +63,8 @@ export function makeService({ name, url, launch: launchOptions, onEvent }: Servi
       const readiness = new AbortController();
       void announceReadiness(began, AbortSignal.any([readiness.signal, signal]));
       const { code } = await running.exited;
+      // Who was killed had no last words about it.
+      const lastWords = code === null ? "" : running.lastWords();
       readiness.abort();
       child = undefined;
       if (signal.aborted) return;
@@ -71,13 +73,13 @@ export function makeService({ name, url, launch: launchOptions, onEvent }: Servi
       const why = code === null ? undefined : FINAL[code];
       if (why !== undefined) {
         state = "given up";
-        onEvent({ what: "gave up", how, why, lastWords: running.lastWords() });
+        onEvent({ what: "gave up", how, why, lastWords });
         return;
       }
       if (performance.now() - began > STABLE_MS) attempt = 0;
       state = "restarting";
       const againInMs = backoff(attempt);
-      onEvent({ what: "ended", how, againInMs, lastWords: running.lastWords() });
+      onEvent({ what: "ended", how, againInMs, lastWords });
       await sleep(againInMs, signal);
       restarts += 1;
     }

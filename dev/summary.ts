@@ -27,16 +27,19 @@ export async function stateTable(state: State, paint: Paint): Promise<string> {
       if (state.missing[name] !== undefined) rows.push([name, paint.yellow("missing"), "", "", ""]);
       continue;
     }
-    const source = record.lacks === undefined ? record.source : `${record.source} (${record.lacks})`;
     rows.push([
       name,
       withRestarts(record.state === "running" ? paint.green("ready") : paint.red(record.state), record.restarts),
       record.web === undefined ? shown(record.url) : `${shown(record.url)}  ${record.web}`,
-      source,
+      record.source,
       duration(record.took_ms),
     ]);
   }
-  return table(["service", "state", "URL", "source", "took"], rows, paint);
+  const lacks = BACKING_NAMES.flatMap((name) => {
+    const { lacks: without, source } = state.backing[name] ?? {};
+    return without === undefined ? [] : [`${name} is ${source?.split(" on ")[0]}: ${without}`];
+  });
+  return [table(["service", "state", "URL", "source", "took"], rows, paint), ...lacks.map(paint.dim)].join("\n");
 }
 
 async function describeState(record: ServiceRecord, paint: Paint): Promise<string> {

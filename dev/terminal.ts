@@ -103,13 +103,12 @@ export function makeLive(stream: Stream): Live {
     painted = lines.length;
   };
 
-  const timer =
-    stream.isTTY
-      ? setInterval(() => {
-          turn += 1;
-          if (items.size > 0) paintAll();
-        }, REPAINT_MS)
-      : undefined;
+  const timer = stream.isTTY
+    ? setInterval(() => {
+        turn += 1;
+        if (items.size > 0) paintAll();
+      }, REPAINT_MS)
+    : undefined;
 
   return {
     doing(name, what) {

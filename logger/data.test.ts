@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { BSON } from "mongodb";
 import { decodeData, encodeData, type StoredData } from "./data.ts";
 import { type Database, makeDatabase, NEEDS_MONGODB, TEST_MONGODB_URL } from "./testing.ts";

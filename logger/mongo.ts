@@ -84,14 +84,11 @@ export function connectMongo({ url, dependency, log, onRefused }: MongoOptions):
   };
 
   const ready = async (logs: Collection<LogDocument>): Promise<void> => {
-    await Deadline.after(PREPARE_MS, stopping.signal).bound(prepare(logs, log), "preparing the collection");
-    if (!everUp) {
-      const info = await logs.db.admin().buildInfo();
-      log.info("MongoDB in use", {
-        server: "ferretdbVersion" in info ? "FerretDB" : "MongoDB",
-        version: info["version"],
-      });
-    }
+    const info = await logs.db.admin().buildInfo();
+    const isFerretdb = "ferretdbVersion" in info;
+    const preparing = prepare(logs, { isFerretdb, log });
+    await Deadline.after(PREPARE_MS, stopping.signal).bound(preparing, "preparing the collection");
+    if (!everUp) log.info("MongoDB in use", { server: isFerretdb ? "FerretDB" : "MongoDB", version: info["version"] });
     everUp = true;
     current = logs;
     dependency.up();

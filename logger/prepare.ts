@@ -13,6 +13,7 @@ const ORDERS: IndexDescription[] = [
 ];
 
 const CHUNK = 1_000;
+const CHUNK_FERRETDB = 10;
 const NAMESPACE_NOT_FOUND = 26;
 
 type Logs = Collection<LogDocument>;
@@ -32,41 +33,47 @@ export async function isPrepared(logs: Logs): Promise<boolean> {
   return [UNIQUE, ...ORDERS].every(({ name }) => name !== undefined && names.has(name));
 }
 
-/** An id of the time at which the document was made, so that ids sort by time for older entries too. */
-function eventIdFor(document: Pick<LogDocument, "_id"> & Partial<LogDocument>): string {
-  const { _id, created_at: createdAt } = document;
-  const time = createdAt instanceof Date ? createdAt : _id instanceof ObjectId ? _id.getTimestamp() : new Date();
-  return Bun.randomUUIDv7("hex", Math.max(0, time.getTime()));
+/** When an older document was made: as it says, else by its `_id`. */
+function timeOf({ _id, created_at: createdAt }: Partial<LogDocument>): Date {
+  if (createdAt instanceof Date) return createdAt;
+  return _id instanceof ObjectId ? _id.getTimestamp() : new Date();
 }
 
-/** Gives older documents what they lack. Each is changed only while it lacks it, so several replicas may do this at once. */
-async function giveIds(logs: Logs): Promise<number> {
+/** An id of the time at which the document was made, so that ids sort by time for older entries too. */
+function eventIdFor(document: Partial<LogDocument>): string {
+  return Bun.randomUUIDv7("hex", Math.max(0, timeOf(document).getTime()));
+}
+
+function lackOf(document: Partial<LogDocument>): Partial<LogDocument> {
+  return {
+    event_id: eventIdFor(document),
+    ...(document.severity === undefined ? { severity: "INFO" } : {}),
+    ...(document.created_at === undefined ? { created_at: timeOf(document) } : {}),
+  };
+}
+
+/**
+ * Gives older documents what they lack. Each is changed only while it lacks it, so several replicas may do this at once.
+ * FerretDB 1.24 holds a connection of its own for every update of a command, has 50 of them, and hangs for ever beyond.
+ */
+async function giveIds(logs: Logs, chunk: number): Promise<number> {
   let given = 0;
-  for (;;) {
-    const old = await logs
-      .find({ event_id: { $exists: false } }, { projection: { severity: 1, created_at: 1 } })
-      .limit(CHUNK)
-      .toArray();
-    if (old.length === 0) return given;
-    const result = await logs.bulkWrite(
-      old.map((document) => ({
-        updateOne: {
-          filter: { _id: document._id, event_id: { $exists: false } },
-          update: {
-            $set: {
-              event_id: eventIdFor(document),
-              ...(document.severity === undefined ? { severity: "INFO" } : {}),
-              ...(document.created_at === undefined && document._id instanceof ObjectId
-                ? { created_at: document._id.getTimestamp() }
-                : {}),
-            },
-          },
-        },
-      })),
-      { ordered: false },
-    );
-    given += result.modifiedCount;
+  const lacking = { event_id: { $exists: false } };
+  const give = async (documents: readonly Partial<LogDocument>[]): Promise<void> => {
+    const updates = documents.map((document) => ({
+      updateOne: { filter: { _id: document._id, ...lacking }, update: { $set: lackOf(document) } },
+    }));
+    if (updates.length > 0) given += (await logs.bulkWrite(updates as never, { ordered: false })).modifiedCount;
+  };
+  let documents: Partial<LogDocument>[] = [];
+  for await (const document of logs.find(lacking, { projection: { severity: 1, created_at: 1 } })) {
+    documents.push(document);
+    if (documents.length < chunk) continue;
+    await give(documents);
+    documents = [];
   }
+  await give(documents);
+  return given;
 }
 
 /** An event_id that several documents have (they were written without the unique index) stays with the first of them. */
@@ -98,10 +105,10 @@ async function partRepeated(logs: Logs): Promise<number> {
  * Migrates older documents and makes the indexes that are missing. Idempotent, and safe in several replicas at once.
  * Does without partial indexes, which not every server that speaks MongoDB's protocol has.
  */
-export async function prepare(logs: Logs, log: Log): Promise<void> {
+export async function prepare(logs: Logs, { isFerretdb, log }: { isFerretdb: boolean; log: Log }): Promise<void> {
   const names = await indexNames(logs);
   if (!names.has("event_id_1")) {
-    const given = await giveIds(logs);
+    const given = await giveIds(logs, isFerretdb ? CHUNK_FERRETDB : CHUNK);
     const parted = await partRepeated(logs);
     if (given + parted > 0) log.info("older entries migrated", { given_event_id: given, parted_event_id: parted });
   }

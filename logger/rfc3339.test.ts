@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { parseRfc3339 } from "./rfc3339.ts";
 
 test.each([

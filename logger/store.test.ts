@@ -21,7 +21,11 @@ function record(eventId: string): LogRecord {
 /** A store over a collection whose insert fails with `error`. */
 function failing(error: unknown) {
   let suspected = 0;
-  const logs = { insertMany: () => Promise.reject(error) } as unknown as NonNullable<MongoConnection["logs"]>;
+  const logs = {
+    insertMany: async () => {
+      throw error;
+    },
+  } as unknown as NonNullable<MongoConnection["logs"]>;
   const store = makeStore({ logs, suspect: () => void (suspected += 1), [Symbol.asyncDispose]: async () => {} });
   return { store, suspected: () => suspected };
 }

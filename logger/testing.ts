@@ -1,6 +1,6 @@
 /** For tests only: a whole logger on a database of its own, and a way to take MongoDB away from it. */
 import type { Socket } from "bun";
-import { type Document, MongoClient } from "mongodb";
+import { MongoClient } from "mongodb";
 import { loadConfig } from "#shared/config";
 import { makeRuntime } from "#shared/lifecycle";
 import { makeLog } from "#shared/log";
@@ -37,7 +37,7 @@ export interface Database extends AsyncDisposable {
 }
 
 function logsOf(client: MongoClient, name: string) {
-  return client.db(name).collection<Document>("logs");
+  return client.db(name).collection("logs");
 }
 
 /** A database of its own for a test, dropped afterwards. */
@@ -165,7 +165,7 @@ export function makeProxy() {
   let listener: ReturnType<typeof open> | undefined = open(0);
   const { port } = listener;
   const terminate = (): void => {
-    for (const socket of [...sockets]) socket.terminate();
+    for (const socket of sockets) socket.terminate();
   };
   return {
     host: `127.0.0.1:${port}`,

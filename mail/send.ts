@@ -1,6 +1,7 @@
 /** Takes a mail: kept before it is answered, attempted at once, told as it is. Knows no HTTP, SMTP or SQL. */
 import type { MailReply, MailRequest } from "#contracts/mail";
 import { fail, ok, type Result } from "#shared/errors";
+import type { Deadline } from "#shared/resilience";
 import { type CallContext, traceparentOf } from "#shared/telemetry";
 import { messageIdOf } from "./message.ts";
 import type { Outbox } from "./outbox.ts";
@@ -28,6 +29,8 @@ export type Send = (request: MailRequest, key: string | undefined, context: Call
 
 /** For the outbox to take a mail (ms). */
 const ACCEPT_MS = 2_500;
+/** Between two looks at a mail that another replica has in hand (ms). */
+const LOOK_MS = 100;
 /** Kept back of the caller's time, for the answer (ms). */
 const ANSWER_MS = 100;
 
@@ -77,6 +80,21 @@ function replyOf({ id, state, smtpText, smtpCommand }: Standing): Result<MailRep
 }
 
 export function makeSend({ outbox, store, watch, waitMs, domain }: SendOptions): Send {
+  /** The same mail a second time, while another replica has it in hand: that one tells us nothing, so we look. */
+  async function settledElsewhere(
+    id: string,
+    patience: Deadline,
+    settledHere: Promise<Standing | undefined>,
+  ): Promise<Standing | undefined> {
+    while (!patience.passed) {
+      const here = await Promise.race([settledHere, Bun.sleep(Math.min(LOOK_MS, patience.remainingMs()))]);
+      if (here !== undefined) return here;
+      const found = await store.find(id, patience);
+      if (found.ok && found.value !== undefined && found.value.state !== "sending") return found.value;
+    }
+    return undefined;
+  }
+
   return async (request, key, context) => {
     const keyed = key === undefined ? ok(Bun.randomUUIDv7()) : idOfKey(key);
     if (!keyed.ok) return keyed;
@@ -111,7 +129,8 @@ export function makeSend({ outbox, store, watch, waitMs, domain }: SendOptions):
       }
       const isUnderWay = standing.state === "queued" || standing.state === "sending";
       if (!isUnderWay || (standing.state === "queued" && watch.state === "away")) return replyOf(standing);
-      const after = await settled;
+      const isOurs = standing.state === "queued" || stored.value.claimed !== undefined;
+      const after = isOurs ? await settled : await settledElsewhere(id, patience, settled);
       if (after !== undefined) return replyOf(after);
       // Another replica may have sent it meanwhile. If that cannot be told, it is true that it was accepted.
       const found = await store.find(id, deadline);

@@ -52,6 +52,8 @@ export interface SmtpDouble extends AsyncDisposable {
   readonly open: number;
   /** Resolves when `holds` does, looked at after everything that happens here; rejects after 10 s. */
   until(holds: () => boolean): Promise<void>;
+  /** Says a line on an open connection, by default the oldest: a late answer of a silent server. */
+  say(line: string, connection?: number): void;
   /** Cuts every connection and stops listening. */
   stop(): void;
   /** Listens again on the same port. */
@@ -220,6 +222,13 @@ export function startSmtpDouble(initial: Partial<Behaviour> = {}): SmtpDouble {
         watchers.add(watcher);
         watcher();
       }),
+    say(line, connection = 0) {
+      const socket = [...sockets][connection];
+      if (socket === undefined) throw new Error(`no connection ${connection}`);
+      // A late 354 opens the content as one in time does.
+      if (line.startsWith("354")) socket.data.inContent = true;
+      socket.write(`${line}\r\n`);
+    },
     stop() {
       server?.stop(true);
       server = undefined;

@@ -55,6 +55,8 @@ export interface Smtp extends AsyncDisposable {
 const KEEP_MS = 60_000;
 /** Mails over one session; many servers count. */
 const MAILS_PER_SESSION = 100;
+/** For the server's answer to QUIT (ms). */
+const GOODBYE_MS = 500;
 
 const LOCAL = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/i;
 
@@ -75,50 +77,63 @@ export function sessionOptionsOf({ url, tls, name, connectTimeoutMs, idleTimeout
   };
 }
 
+/** A session that waits for its next mail. */
+interface Kept {
+  readonly session: Session;
+  /** Mails that went over it. */
+  readonly mails: number;
+  readonly timer: ReturnType<typeof setTimeout>;
+}
+
 /** As many sessions as there are callers at once. */
 export function makeSmtp(options: SmtpOptions): Smtp {
   const sessionOptions = sessionOptionsOf(options);
-  const kept: { session: Session; mails: number; timer: ReturnType<typeof setTimeout> }[] = [];
+  const kept = new Map<Session, Kept>();
   let closed = false;
+
+  async function open(signal: AbortSignal): Promise<Session> {
+    const session = await openSession(sessionOptions, signal);
+    session.onEnd(() => {
+      if (forget(session) !== undefined && !closed) options.onLost();
+    });
+    return session;
+  }
 
   function keep(session: Session, mails: number): void {
     if (!session.usable) return;
-    if (closed || mails >= MAILS_PER_SESSION) return session.quit();
-    const entry = { session, mails, timer: setTimeout(() => forget(entry) && session.quit(), KEEP_MS) };
-    kept.push(entry);
-    session.onEnd(() => {
-      if (forget(entry) && !closed) options.onLost();
-    });
+    if (closed || mails >= MAILS_PER_SESSION) {
+      session.quit();
+      return;
+    }
+    const timer = setTimeout(() => {
+      if (forget(session) !== undefined) session.quit();
+    }, KEEP_MS);
+    kept.set(session, { session, mails, timer });
   }
 
-  /** Whether it was kept until now. */
-  function forget(entry: (typeof kept)[number]): boolean {
-    clearTimeout(entry.timer);
-    const index = kept.indexOf(entry);
-    if (index !== -1) kept.splice(index, 1);
-    return index !== -1;
+  /** @returns undefined where it was not kept. */
+  function forget(session: Session): Kept | undefined {
+    const entry = kept.get(session);
+    clearTimeout(entry?.timer);
+    kept.delete(session);
+    return entry;
   }
 
   /** The session that was used last: the others may grow old and end. */
-  function take(): { session: Session; mails: number } | undefined {
-    for (let entry = kept.at(-1); entry !== undefined; entry = kept.at(-1)) {
-      forget(entry);
-      if (entry.session.usable) return entry;
-    }
-    return undefined;
+  function take(): Kept | undefined {
+    const last = [...kept.keys()].at(-1);
+    return last === undefined ? undefined : forget(last);
   }
 
   async function deliver(letter: Letter, begin: () => Promise<boolean>, signal: AbortSignal): Promise<SmtpResult> {
     for (;;) {
       const used = take();
-      const session = used?.session ?? (await openSession(sessionOptions, signal));
+      const session = used?.session ?? (await open(signal));
       const mails = (used?.mails ?? 0) + 1;
       try {
         const { code, text } = await session.deliver(letter, begin, signal);
-        keep(session, mails);
         return { ok: true, code, text };
       } catch (error) {
-        keep(session, mails);
         // The server may have ended a kept session at the very moment: that says nothing about the mail or the server.
         const stale =
           used !== undefined &&
@@ -126,6 +141,8 @@ export function makeSmtp(options: SmtpOptions): Smtp {
           error.stage === "envelope" &&
           (error.code === undefined || error.code === 421);
         if (!stale || signal.aborted) throw error;
+      } finally {
+        keep(session, mails);
       }
     }
   }
@@ -152,15 +169,15 @@ export function makeSmtp(options: SmtpOptions): Smtp {
     },
 
     async probe(signal) {
-      keep(await openSession(sessionOptions, signal), 0);
+      keep(await open(signal), 0);
     },
 
     async [Symbol.asyncDispose]() {
       closed = true;
-      const ends = kept.splice(0).map(({ session, timer }) => {
-        clearTimeout(timer);
+      const goodbyes = [...kept.keys()].map((session) => {
+        forget(session);
         return new Promise<void>((resolve) => {
-          const cut = setTimeout(() => session.close(), 500);
+          const cut = setTimeout(() => session.close(), GOODBYE_MS);
           session.onEnd(() => {
             clearTimeout(cut);
             resolve();
@@ -168,7 +185,7 @@ export function makeSmtp(options: SmtpOptions): Smtp {
           session.quit();
         });
       });
-      await Promise.all(ends);
+      await Promise.all(goodbyes);
     },
   };
 }

@@ -4,25 +4,29 @@ import { connect, createServer } from "node:net";
 
 /** How long a connection attempt to a local port may take before it counts as refused (ms). */
 const LOOK_MS = 300;
+/**
+ * Where free ports are taken from: below the ranges that systems take the near end of outgoing connections from (a
+ * client could sit on the port before a server that starts slowly gets to it), and past everything well known.
+ */
+const FIRST = 20_000;
+const LAST = 26_999;
 /** Ports this process has given out: two services that are started side by side never get the same one. */
 const given = new Set<number>();
 
-/** A port that nothing listens on, never given twice by this process. */
+/** A port that nothing listens on, never given twice by this process; at random, so that two processes rarely meet. */
 export async function freePort(): Promise<number> {
-  for (let attempt = 0; attempt < 100; attempt += 1) {
-    const port = await bind(0);
-    if (port !== undefined && !given.has(port)) {
-      given.add(port);
-      return port;
-    }
+  for (let attempt = 0; attempt < 200; attempt += 1) {
+    const port = FIRST + Math.floor(Math.random() * (LAST - FIRST + 1));
+    if (given.has(port)) continue;
+    given.add(port);
+    if (await isFree(port)) return port;
   }
-  throw new Error("no free port on 127.0.0.1");
+  throw new Error(`no free port on 127.0.0.1 from ${FIRST} to ${LAST}`);
 }
 
 /** Tells whether a server could listen there now: nobody answers on it (on whatever interface), and binding works. */
 export async function isFree(port: number): Promise<boolean> {
-  if (await answers(port)) return false;
-  return (await bind(port)) === port;
+  return !(await answers(port)) && (await canBind(port));
 }
 
 /** Tells whether anything accepts connections at this port of 127.0.0.1. */
@@ -40,15 +44,11 @@ export function answers(port: number, host = "127.0.0.1", ms = LOOK_MS): Promise
   });
 }
 
-function bind(port: number): Promise<number | undefined> {
+function canBind(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once("error", () => resolve(undefined));
-    server.listen({ host: "127.0.0.1", port, exclusive: true }, () => {
-      const address = server.address();
-      const bound = typeof address === "object" && address !== null ? address.port : undefined;
-      server.close(() => resolve(bound));
-    });
+    server.once("error", () => resolve(false));
+    server.listen({ host: "127.0.0.1", port, exclusive: true }, () => server.close(() => resolve(true)));
   });
 }
 

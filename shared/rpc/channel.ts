@@ -24,6 +24,7 @@ export class Channel {
   #scheduled = false;
   #blocked = false;
   #ending = false;
+  #ended = false;
   #closed = false;
 
   readonly #flush = (): void => {
@@ -82,7 +83,10 @@ export class Channel {
       this.progressAt = performance.now();
       this.#blocked = this.#output.length > 0;
     }
-    if (this.#ending && !this.#blocked) this.#socket.end();
+    if (this.#ending && !this.#blocked && !this.#ended) {
+      this.#ended = true;
+      this.#socket.end();
+    }
   }
 
   /** The socket takes more. */

@@ -5,7 +5,7 @@ import type { Channel } from "./channel.ts";
 import type { Message } from "./decode.ts";
 import { makeLink } from "./link.ts";
 import { endOf, isOver, type Pending, PendingCalls } from "./pending.ts";
-import { type MethodTally, tallyOf } from "./tally.ts";
+import { tallyOf } from "./tally.ts";
 import type { RpcClient, RpcClientOptions } from "./types.ts";
 
 /** Calls that have not ended; below the server's limit, so that pings and cancellations are always read. */
@@ -22,11 +22,11 @@ export function makeRpcClient(options: RpcClientOptions): RpcClient {
   const { metrics, onState } = options;
   const pending = new PendingCalls();
   const tally = tallyOf(metrics, "client");
-  const tallies = new Map<string, MethodTally>();
   let channel: Channel | undefined;
   /** The first connection is being opened, or a lost one is opened again: calls wait for the outcome. */
   let opening = true;
   let closed = false;
+  let told: boolean | undefined;
   let sweeper: Timer | undefined;
 
   const settle = (id: number, result: Result<unknown>, now: number): void => {
@@ -84,25 +84,30 @@ export function makeRpcClient(options: RpcClientOptions): RpcClient {
   };
   tally.sources.add(source);
 
+  const tell = (connected: boolean, error?: Failure): void => {
+    if (connected === told) return;
+    told = connected;
+    onState?.(connected, error);
+  };
+
   const link = makeLink(options, {
     onUp(to) {
       channel = to;
       opening = false;
       const now = performance.now();
       pending.each((call) => send(to, call, now));
-      onState?.(true);
+      tell(true);
     },
     onDown(error) {
-      const wasUp = channel !== undefined;
       channel = undefined;
       opening = !closed;
       settleAll(error);
-      if (wasUp) onState?.(false, error);
+      tell(false, error);
     },
     onFailed(error) {
       opening = false;
       settleAll(error);
-      onState?.(false, error);
+      tell(false, error);
     },
     onResponse({ id, error, result }) {
       settle(id, error === null ? ok(result) : { ok: false, error: failureFrom(error) }, channel?.receivedAt ?? 0);
@@ -112,11 +117,7 @@ export function makeRpcClient(options: RpcClientOptions): RpcClient {
 
   const call = (method: string, params: readonly unknown[], context: CallContext): Promise<Result<unknown>> => {
     const now = performance.now();
-    let methodTally = tallies.get(method);
-    if (methodTally === undefined) {
-      methodTally = tally.of(method);
-      tallies.set(method, methodTally);
-    }
+    const methodTally = tally.of(method);
     const endsAt = endOf(context, now);
     const refusal = refusalOf(endsAt);
     if (refusal !== undefined || endsAt === undefined) {

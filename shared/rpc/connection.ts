@@ -3,7 +3,8 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { RPC_LIMITS } from "#contracts/limits";
 import { FAILURES, Failure, failureOf, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
-import { ServerCall, timeOf } from "./call.ts";
+import type { CallContext } from "#shared/telemetry";
+import { contextOf, ServerCall, timeOf } from "./call.ts";
 import type { Channel } from "./channel.ts";
 import { decodeMessage, emptyMessage, type Message, WireError } from "./decode.ts";
 import type { MethodTally, Refusal, Tally } from "./tally.ts";
@@ -224,7 +225,8 @@ export class Connection {
       else tally.fail(refusal?.code ?? "not_found");
       return;
     }
-    this.#run(new ServerCall(answers ? id : -1, meta, tally, now, ms), entry.run, params);
+    const call = new ServerCall(answers ? id : -1, tally, now, ms);
+    this.#run(call, entry.run, params, contextOf(call, meta, ms));
   }
 
   #refusal(id: number, entry: MethodEntry | undefined, meta: Message["meta"], ms: number): Failure | undefined {
@@ -255,10 +257,10 @@ export class Connection {
     this.channel.send([1, id, null, { server, version, max_frame: RPC_LIMITS.bytes, max_in_flight: MAX_IN_FLIGHT }]);
   }
 
-  #run(call: ServerCall, method: RpcMethod, params: readonly unknown[]): void {
+  #run(call: ServerCall, method: RpcMethod, params: readonly unknown[], context: CallContext): void {
     let outcome: Promise<Result<unknown>> | Result<unknown>;
     try {
-      outcome = method(params, call.context());
+      outcome = method(params, context);
     } catch (bug) {
       this.#finish(call, this.#bug(bug));
       return;

@@ -9,7 +9,7 @@ import { Failure, type FailureCode } from "#shared/errors";
 /** Bytes before a frame: its length, unsigned, big-endian. */
 export const PREFIX_BYTES = 4;
 /** Texts up to this length (characters) are written here if they are ASCII; others by one native call. */
-const SHORT_TEXT = 40;
+const SHORT_TEXT = 128;
 const INITIAL_BYTES = 16_384;
 /** A buffer that grew beyond this is given back once it is empty. */
 const KEEP_BYTES = 1_048_576;

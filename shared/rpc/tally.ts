@@ -25,7 +25,7 @@ export class MethodTally {
 export type Refusal = "frame" | "incomplete" | "stuck" | "full";
 
 export interface Tally {
-  /** Counts for `method`; kept by the caller, since names of methods are looked up once. */
+  /** The counts of `method`, or of all those that are too many to be told apart. */
   of(method: string): MethodTally;
   /** Whether a call that ends now is to be timed. */
   timing(): boolean;
@@ -92,7 +92,9 @@ function makeTally(metrics: Metrics, side: "client" | "server"): Tally {
 
   return {
     of(method) {
-      const name = methods.size < MAX_METHODS || methods.has(method) ? method : OTHER;
+      const known = methods.get(method);
+      if (known !== undefined) return known;
+      const name = methods.size < MAX_METHODS ? method : OTHER;
       const tally = methods.get(name) ?? new MethodTally();
       methods.set(name, tally);
       return tally;

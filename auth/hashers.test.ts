@@ -1,0 +1,91 @@
+/** Threads that hash: real ones, with hashes of the lowest cost, and one that crashes on demand. */
+import { expect, test } from "bun:test";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { silentLog } from "#shared/log";
+import { Deadline } from "#shared/resilience";
+import { makeMetrics } from "#shared/telemetry";
+import { type HashersOptions, makeHashers } from "./hashers.ts";
+
+const secret = new TextEncoder().encode("s3cret");
+const cheap = { kind: "hash", secret, cost: 4 } as const;
+/** About 100 ms: long enough to have others wait behind it. */
+const slow = { kind: "hash", secret, cost: 10 } as const;
+const soon = () => Deadline.after(10_000);
+
+function crew(options: Partial<HashersOptions> = {}) {
+  const metrics = makeMetrics("auth", "0");
+  return { metrics, hashers: makeHashers({ threads: 1, line: 8, log: silentLog, metrics, ...options }) };
+}
+
+/** A thread that does what the first byte of the secret says: 0 throws, 1 exits, else it answers. */
+const source = `self.onmessage = ({ data }) => {
+  if (data.secret[0] === 0) throw new Error("thread broke");
+  if (data.secret[0] === 1) process.exit(7);
+  self.postMessage({ id: data.id, kind: "hash", hash: "done" });
+};`;
+const path = join(mkdtempSync(join(tmpdir(), "hashers-")), "breakable.js");
+writeFileSync(path, source);
+const spawn = () => new Worker(path);
+
+test("a hash verifies with what it was made of, and with nothing else", async () => {
+  const { hashers } = crew({ threads: 2 });
+  await using _ = hashers;
+  const made = await hashers.run(cheap, soon());
+  if (!made.ok || made.value.kind !== "hash") throw new Error("no hash");
+  const { hash } = made.value;
+  const verify = (text: string) =>
+    hashers.run({ kind: "verify", secret: new TextEncoder().encode(text), hash, cost: 4 }, soon());
+  expect(await verify("s3cret")).toMatchObject({ value: { matches: true, malformed: false } });
+  expect(await verify("other")).toMatchObject({ value: { matches: false } });
+});
+
+test("a full line is refused at once, and what waits too long is dropped without being done", async () => {
+  const { hashers, metrics } = crew({ line: 2 });
+  await using _ = hashers;
+  const running = hashers.run(slow, soon());
+  const waiting = hashers.run(cheap, soon());
+  const impatient = hashers.run(cheap, Deadline.after(5));
+  expect(await hashers.run(cheap, soon())).toMatchObject({ error: { code: "unavailable", retryAfterS: 1 } });
+  expect(hashers.waiting).toBe(2);
+  expect(await impatient).toMatchObject({ error: { code: "deadline" } });
+  expect(hashers.waiting).toBe(1);
+  expect((await running).ok && (await waiting).ok).toBe(true);
+  expect(await metrics.text()).toContain('auth_hash_seconds_count{service="auth",kind="hash"} 2');
+});
+
+test.each([
+  ["throws", 0],
+  ["exits", 1],
+])("a job under which a thread %s is tried once more, then failed; the others are done", async (_how, byte) => {
+  const { hashers, metrics } = crew({ spawn });
+  await using _ = hashers;
+  const poison = hashers.run({ ...cheap, secret: new Uint8Array([byte]) }, soon());
+  const innocent = hashers.run({ ...cheap, secret: new Uint8Array([9]) }, soon());
+  expect(await poison).toMatchObject({ error: { code: "internal" } });
+  expect(await innocent).toMatchObject({ value: { hash: "done" } });
+  expect(await metrics.text()).toContain('auth_hash_thread_restarts_total{service="auth"} 2');
+});
+
+test("stopping fails what waits, ends the threads, and may be done twice", async () => {
+  const { hashers } = crew();
+  const running = hashers.run(slow, soon());
+  const waiting = hashers.run(cheap, soon());
+  await Promise.all([hashers[Symbol.asyncDispose](), hashers[Symbol.asyncDispose]()]);
+  expect(await running).toMatchObject({ error: { code: "unavailable" } });
+  expect(await waiting).toMatchObject({ error: { code: "unavailable" } });
+  expect(await hashers.run(cheap, soon())).toMatchObject({ error: { code: "unavailable" } });
+});
+
+test("the event loop goes on while threads hash", async () => {
+  const { hashers } = crew();
+  await using _ = hashers;
+  let turns = 0;
+  const ticker = setInterval(() => {
+    turns += 1;
+  }, 1);
+  await hashers.run(slow, soon());
+  clearInterval(ticker);
+  expect(turns).toBeGreaterThan(5);
+});

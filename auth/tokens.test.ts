@@ -1,0 +1,101 @@
+/** Signing keys and tokens, over a table in memory. */
+import { expect, test } from "bun:test";
+import { createLocalJWKSet, jwtVerify } from "jose";
+import { ACCESS_TOKEN } from "#contracts/auth";
+import { Secret } from "#shared/config";
+import { fail, ok, type Result } from "#shared/errors";
+import { makeHealth } from "#shared/lifecycle";
+import { silentLog } from "#shared/log";
+import { makeSealer } from "./keys.ts";
+import type { StoredKey } from "./store.ts";
+import { makeTokens, type Tokens } from "./tokens.ts";
+
+function replica(table: StoredKey[], secret = "a", ready: () => Promise<Result<void>> = async () => ok()) {
+  const health = makeHealth(silentLog);
+  const tokens = makeTokens({
+    store: {
+      findKeys: async () => ok([...table]),
+      async addFirstKey(key) {
+        if (table.length === 0) table.push(key);
+        return ok();
+      },
+    },
+    sealer: makeSealer(new Secret(secret)),
+    ready,
+    dependency: health.dependency("signing_keys"),
+    log: silentLog,
+  });
+  return { tokens, report: () => health.report().dependencies[0] };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const end = performance.now() + 5_000;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error("not within 5 s");
+    await Bun.sleep(5);
+  }
+}
+
+async function verify(by: Tokens, token: string) {
+  const set = by.keySet();
+  if (!set.ok) throw set.error;
+  return jwtVerify(token, createLocalJWKSet(set.value), {
+    issuer: ACCESS_TOKEN.issuer,
+    audience: ACCESS_TOKEN.audience,
+    typ: ACCESS_TOKEN.type,
+    algorithms: [ACCESS_TOKEN.algorithm],
+    requiredClaims: ["iss", "aud", "sub", "iat", "exp", "jti", "client_id", "sid"],
+  });
+}
+
+test("what one replica signs, another verifies; the private key is nowhere in the open", async () => {
+  const table: StoredKey[] = [];
+  const one = replica(table);
+  const two = replica(table);
+  await using _one = one.tokens;
+  await using _two = two.tokens;
+  await until(() => one.report()?.state === "up" && two.report()?.state === "up");
+  const token = await one.tokens.sign(7, "session");
+  if (!token.ok) throw token.error;
+  const { payload } = await verify(two.tokens, token.value);
+  expect(payload).toMatchObject({ sub: "7", sid: "session" });
+  expect((payload.exp ?? 0) - (payload.iat ?? 0)).toBe(600);
+  expect(table.length).toBe(1);
+  expect(JSON.stringify(one.tokens.keySet())).not.toContain('"d"');
+  expect(Buffer.from(table[0]?.privateJwk ?? []).toString("latin1")).not.toContain('"d"');
+});
+
+test("two tokens of one second differ, and a changed one verifies nowhere", async () => {
+  const { tokens, report } = replica([]);
+  await using _ = tokens;
+  await until(() => report()?.state === "up");
+  const [one, two] = await Promise.all([tokens.sign(7, "s"), tokens.sign(7, "s")]);
+  if (!one.ok || !two.ok) throw new Error("not signed");
+  expect(one.value).not.toBe(two.value);
+  const [header, , signature] = one.value.split(".");
+  const forged = Buffer.from(JSON.stringify({ sub: "1" })).toString("base64url");
+  const outcome = await verify(tokens, `${header}.${forged}.${signature}`).then(
+    () => "accepted",
+    () => "refused",
+  );
+  expect(outcome).toBe("refused");
+});
+
+test("keys sealed with another secret: said in words that tell what to do, and no token is signed", async () => {
+  const table: StoredKey[] = [];
+  const first = replica(table);
+  await until(() => first.report()?.state === "up");
+  await first.tokens[Symbol.asyncDispose]();
+  const second = replica(table, "another");
+  await using _ = second.tokens;
+  await until(() => second.report()?.state === "down");
+  expect(second.report()?.last_error).toContain("was sealed with another AUTH_SECRET: set that one again");
+  expect(await second.tokens.sign(7, "s")).toMatchObject({ error: { code: "unavailable" } });
+});
+
+test("before the database is there, nothing is signed", async () => {
+  const { tokens } = replica([], "a", async () => fail("unavailable"));
+  await using _ = tokens;
+  expect(await tokens.sign(7, "s")).toMatchObject({ error: { code: "unavailable", retryAfterS: 2 } });
+  expect(tokens.keySet()).toMatchObject({ error: { code: "unavailable" } });
+});

@@ -1,0 +1,68 @@
+/** Addresses: whoever the mail server is told to write to is exactly whom the contract let through. */
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { MailRequest } from "#contracts/mail";
+import { Secret } from "#shared/config";
+import { makeValidator } from "#shared/validation";
+import { addresses, TRICKS } from "./addresses.test-kit.ts";
+import { makeSmtp } from "./smtp.ts";
+import { startSmtpDouble } from "./smtp-double.test-kit.ts";
+
+const mailOf = makeValidator(MailRequest);
+const isAllowed = (to: string): boolean => mailOf({ from: "a@b.example", to, subject: "", message: "" }).ok;
+
+test.each(TRICKS.map((trick) => [trick]))("%j is not one plain address", (trick) => {
+  expect(isAllowed(trick)).toBe(false);
+});
+
+test("plain addresses are allowed up to their limits", () => {
+  fc.assert(
+    fc.property(addresses, (address) => {
+      const [local = "", domain = ""] = address.split("@");
+      expect(isAllowed(address)).toBe(address.length <= 254 && local.length <= 64 && domain.length <= 253);
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+test("the recipients that the mail server saw are exactly those that were validated", async () => {
+  await using double = startSmtpDouble({ extensions: ["PIPELINING", "SMTPUTF8", "DSN"] });
+  await using smtp = makeSmtp({
+    url: new Secret(double.url),
+    tls: "auto",
+    name: "here.example",
+    connectTimeoutMs: 2_000,
+    idleTimeoutMs: 2_000,
+    onLost: () => undefined,
+  });
+  const special = fc.constantFrom(
+    ...'@,;:<>()[]"\\ \t\r\n\0.-=+%!',
+    "\r\nRCPT TO:<x@y.z>",
+    "\u00e9",
+    "\u2028",
+    "＠",
+    "xn--",
+  );
+  const mutated = fc.tuple(addresses, special, fc.nat()).map(([address, insert, at]) => {
+    const cut = at % (address.length + 1);
+    return address.slice(0, cut) + insert + address.slice(cut);
+  });
+  const candidates = fc.oneof(addresses, mutated, fc.constantFrom(...TRICKS), fc.string({ maxLength: 40 }));
+  const validated: string[] = [];
+  for (const to of fc.sample(candidates, 1_500)) {
+    if (!isAllowed(to)) continue;
+    expect(to).toMatch(/^[\x21-\x7e]+$/);
+    expect(to).not.toMatch(/[\s,;:<>()[\]"\\]/);
+    expect(to.split("@")).toHaveLength(2);
+    validated.push(to);
+    const result = await smtp.send(
+      { from: "a@b.example", to, bytes: new Uint8Array([13, 10]) },
+      async () => true,
+      AbortSignal.timeout(5_000),
+    );
+    expect(result).toMatchObject({ ok: true });
+  }
+  expect(validated.length).toBeGreaterThan(300);
+  expect(double.rcptLines).toEqual(validated.map((to) => `RCPT TO:<${to}>`));
+  expect(double.taken.map((mail) => mail.to)).toEqual(validated.map((to) => [to]));
+}, 60_000);
