@@ -1,4 +1,5 @@
 /** Puts auth together: the only file that knows all its parts. */
+import { availableParallelism } from "node:os";
 import { corsOriginsOf } from "#shared/config";
 import { httpApp, listen } from "#shared/http";
 import type { App, Runtime } from "#shared/lifecycle";
@@ -47,7 +48,9 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       log,
     }),
   );
-  const hashers = stack.use(makeHashers({ threads: config.HASH_WORKERS, line: config.HASH_QUEUE, log, metrics }));
+  const hashers = stack.use(
+    makeHashers({ threads: config.HASH_WORKERS ?? availableParallelism(), line: config.HASH_QUEUE, log, metrics }),
+  );
   const passwords = makePasswords({ hashers, secret, cost: config.BCRYPT_COST, log });
   const login = stack.use(makeLogin({ store, passwords, tokens, log, metrics }));
   const server = stack.use(listen(httpApp(runtime, corsOriginsOf(config)).use(routes(login, tokens)), config));

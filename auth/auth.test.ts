@@ -1,5 +1,5 @@
 /** The whole service over real HTTP on a real PostgreSQL (TEST_POSTGRES_URL). */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { connect, createServer, type Socket } from "node:net";
 import { createRemoteJWKSet, jwtVerify } from "jose";
 import postgres from "postgres";
@@ -10,6 +10,9 @@ import { silentLog } from "#shared/log";
 import { start } from "./app.ts";
 import { fields } from "./config.ts";
 import { DEVELOPMENT_USER, seedDevelopmentUser } from "./seed.ts";
+
+// Bounds a hang; a busy machine is allowed to be slow.
+setDefaultTimeout(30_000);
 
 const SERVER = process.env["TEST_POSTGRES_URL"];
 const withServer = test.skipIf(SERVER === undefined);

@@ -1,6 +1,5 @@
 /** Everything that auth reads from its environment. */
-import { availableParallelism } from "node:os";
-import { commonFields, integer, Secret, secret, secretUrl, type Values } from "#shared/config";
+import { commonFields, integer, optional, Secret, secret, secretUrl, type Values } from "#shared/config";
 
 /** Shortest AUTH_SECRET (characters) and least bcrypt cost (OWASP Password Storage) that production starts with. */
 const MIN_SECRET = 32;
@@ -22,10 +21,7 @@ export const fields = {
     12,
     { min: 4, max: 16 },
   ),
-  HASH_WORKERS: integer("Threads that hash passwords; default: one a core", availableParallelism(), {
-    min: 1,
-    max: 64,
-  }),
+  HASH_WORKERS: optional(integer("Threads that hash passwords. Default: one a core", 1, { min: 1, max: 64 })),
   HASH_QUEUE: integer("Logins that may wait for such a thread; more are answered 503", 32, { min: 1, max: 10_000 }),
 };
 

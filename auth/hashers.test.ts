@@ -1,5 +1,5 @@
 /** Threads that hash: real ones, with hashes of the lowest cost, and one that crashes on demand. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,9 @@ import { silentLog } from "#shared/log";
 import { Deadline } from "#shared/resilience";
 import { makeMetrics } from "#shared/telemetry";
 import { type HashersOptions, makeHashers } from "./hashers.ts";
+
+// Bounds a hang; a busy machine is allowed to be slow.
+setDefaultTimeout(30_000);
 
 const secret = new TextEncoder().encode("s3cret");
 const cheap = { kind: "hash", secret, cost: 4 } as const;

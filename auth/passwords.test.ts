@@ -1,11 +1,14 @@
 /** Passwords and what is stored of them, in real threads at the lowest cost. */
-import { afterAll, expect, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Secret } from "#shared/config";
 import { makeLog, silentLog } from "#shared/log";
 import { Deadline } from "#shared/resilience";
 import { makeMetrics } from "#shared/telemetry";
 import { makeHashers } from "./hashers.ts";
 import { makePasswords } from "./passwords.ts";
+
+// Bounds a hang; a busy machine is allowed to be slow.
+setDefaultTimeout(30_000);
 
 const hashers = makeHashers({ threads: 2, line: 50, log: silentLog, metrics: makeMetrics("auth", "0") });
 afterAll(() => hashers[Symbol.asyncDispose]());

@@ -18,6 +18,22 @@ export const TITLES: Readonly<Record<BackingName, string>> = {
   smtp: "an SMTP server",
 };
 
+/** Addresses at which nothing ever listens (port 1 is TCPMUX, RFC 1078): for services that are to do without. */
+export const NOWHERE: Readonly<Record<BackingName, { readonly url: string }>> = {
+  postgres: { url: "postgres://nobody@127.0.0.1:1" },
+  mongodb: { url: "mongodb://127.0.0.1:1" },
+  rabbitmq: { url: "amqp://127.0.0.1:1" },
+  smtp: { url: "smtp://127.0.0.1:1" },
+};
+
+/** What the platform does meanwhile where one could not be had. */
+export const WITHOUT: Readonly<Record<BackingName, string>> = {
+  postgres: "Meanwhile nobody can log in, and mails wait in RabbitMQ.",
+  mongodb: "Meanwhile log entries wait in RabbitMQ.",
+  rabbitmq: "Meanwhile the broker keeps events on its disk.",
+  smtp: "Meanwhile mails wait in the mail service's outbox.",
+};
+
 const NO_POSTGRES: Missing = { name: "postgres", tried: [], remedy: "", configured: false };
 
 /** Starts or finds one backing service. `postgres` is the one of the same stack, for what keeps its data there. */

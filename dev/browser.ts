@@ -11,9 +11,9 @@ const ELSEWHERE = [
 /** About 120 MB to fetch and unpack (ms). */
 const INSTALL_MS = 600_000;
 
-/** The path of a Chromium-like browser: `TEST_BROWSER`, else an installed one; undefined where there is none. */
-export function findBrowser(): string | undefined {
-  const named = process.env["TEST_BROWSER"];
+/** The path of a Chromium-like browser: `CHROMIUM`, else an installed one; undefined where there is none. */
+function findBrowser(): string | undefined {
+  const named = process.env["CHROMIUM"];
   if (named !== undefined && named !== "") return named;
   for (const program of PROGRAMS) {
     const path = Bun.which(program);

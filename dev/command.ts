@@ -1,7 +1,7 @@
 /** A command of the tool: what it is called, what it takes, what it does. */
 import { parseArgs, type ParseArgsConfig } from "node:util";
 
-export type OptionTable = NonNullable<ParseArgsConfig["options"]>;
+type OptionTable = NonNullable<ParseArgsConfig["options"]>;
 
 export interface Option {
   readonly type: "boolean" | "string";
@@ -25,6 +25,8 @@ export interface Command {
   /** How many words it takes at most (default 0). */
   readonly maxWords?: number;
   readonly summary: string;
+  /** How it is typed, where that is not `bun run <name>`. */
+  readonly typed?: string;
   /** Further paragraphs of its help. */
   readonly details?: string;
   readonly options: Readonly<Record<string, Option>>;
@@ -82,7 +84,7 @@ export function helpOf(command: Command): string {
   const words = command.words === undefined ? "" : ` ${command.words}`;
   return `${command.summary}
 
-Usage: bun run ${command.name} [options]${words}
+Usage: ${command.typed ?? `bun run ${command.name} [options]`}${words}
 
 ${rows.map(({ left, about }) => `  ${left.padEnd(width)}  ${about}`).join("\n")}
 ${command.details === undefined ? "" : `\n${command.details}\n`}`;

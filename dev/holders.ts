@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 
-export interface Holder {
+interface Holder {
   readonly pid: number;
   /** Its command line, shortened. */
   readonly program: string;

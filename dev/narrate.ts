@@ -1,5 +1,4 @@
 /** Tells a person at a terminal what happens: the live status while it starts, one line for each event afterwards. */
-import { TITLES } from "./backings.ts";
 import type { Listener, StackEvent } from "./events.ts";
 import type { PartEvent } from "./part.ts";
 import { readable } from "./log-lines.ts";
@@ -57,7 +56,7 @@ export function narrate(live: Live, paint: Paint, write: (text: string) => void 
         live.done(
           event.part,
           paint.yellow("–"),
-          `no ${TITLES[event.part].replace(/^an /, "")} on this machine, see below`,
+          `${event.missing.configured ? "it can't be used" : "not to be had on this machine"}, see below`,
         );
         return;
       case "seeded":

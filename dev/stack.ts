@@ -3,18 +3,18 @@
  * right order. `up` shows it to a person; tests start their own beside it (`ports: "free"`, another `dataDir`).
  */
 import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { reasonOf, shown } from "./backing/addresses.ts";
 import { createDatabase } from "./backing/index.ts";
-import { run } from "./backing/commands.ts";
 import { thisProcess } from "./backing/processes.ts";
 import { BACKING_NAMES, type Backing, type BackingName, type Missing, type StartOptions } from "./backing/types.ts";
 import { type BackingPart, makeBackingPart } from "./backing-part.ts";
-import { configuredFrom, explainMissing, startOne } from "./backings.ts";
+import { configuredFrom, explainMissing, NOWHERE, startOne } from "./backings.ts";
 import { describe } from "./describe.ts";
 import type { Listener } from "./events.ts";
 import { boundLogs } from "./log-files.ts";
 import type { Part } from "./part.ts";
-import { logFile, ROOT } from "./paths.ts";
+import { logFile } from "./paths.ts";
+import { SEED_MS, seedDevelopmentUser } from "./seed.ts";
 import { makeService, type ServicePart } from "./service.ts";
 import {
   type BackingUrls,
@@ -31,8 +31,6 @@ import {
 import { removeState, type State, writeState } from "./state.ts";
 import { stopInOrder } from "./teardown.ts";
 
-/** Seeding is one row; migrations may come first (ms). */
-const SEED_MS = 30_000;
 /** Between two looks whether all are ready, and whether a log has grown too large (ms). */
 const LOOK_EVERY_MS = 50;
 const LOGS_EVERY_MS = 5_000;
@@ -139,15 +137,19 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     for (const [service, part] of services) if (SERVICES[service].needs.includes(name)) await part.restart();
   };
 
-  const urls = (): BackingUrls =>
-    Object.fromEntries([...backing].map(([name, part]) => [name, { ...part.current, url: part.url }]));
+  // Without an address a service would look at the usual port: right where that may be started later, wrong for tests.
+  const nowhere: BackingUrls = options.ports === "free" ? NOWHERE : {};
+  const urls = (): BackingUrls => ({
+    ...nowhere,
+    ...Object.fromEntries([...backing].map(([name, part]) => [name, { ...part.current, url: part.url }])),
+  });
   const environment = (name: ServiceName) => environmentOf(name, { ports, backing: urls(), dataDir, env });
   const openService = async (name: ServiceName, needed: ReadonlyMap<BackingName, Promise<void>>): Promise<void> => {
     const { needs, database } = SERVICES[name];
     tell({ what: "doing", part: name, doing: `waiting for ${needs.join(" and ")}` });
     await Promise.all(needs.map((need) => needed.get(need) ?? Promise.resolve()));
     const postgres = backing.get("postgres");
-    if (database !== undefined && postgres !== undefined) await createDatabase(postgres.url, database);
+    if (database !== undefined && postgres !== undefined) await ensureDatabase(postgres.url, database);
     signal.throwIfAborted();
     const part = makeService({
       name,
@@ -176,8 +178,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     tell({ what: "doing", part: "seed", doing: "the development user" });
     const began = performance.now();
     try {
-      const seeding_ = { timeoutMs: SEED_MS, signal, env: environment("auth"), cwd: ROOT };
-      await run(process.execPath, [join(ROOT, "auth", "seed.ts")], seeding_);
+      await seedDevelopmentUser(environment("auth"), signal);
       tell({ what: "seeded", tookMs: Math.round(performance.now() - began) });
     } catch (error) {
       tell({ what: "not seeded", why: error instanceof Error ? error.message : String(error) });
@@ -233,4 +234,15 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+async function ensureDatabase(postgresUrl: string, database: string): Promise<void> {
+  try {
+    await createDatabase(postgresUrl, database);
+  } catch (error) {
+    throw new StackError(
+      `The database "${database}" can't be created at ${shown(postgresUrl)}: ${reasonOf(error)}
+To mend it: create it there, or let that user create databases, or unset DATABASE_URL to get a private PostgreSQL`,
+    );
+  }
 }

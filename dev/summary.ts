@@ -1,5 +1,5 @@
 /** The platform as a table: what runs where, where it came from, and what to try. */
-import { explainMissing } from "./backings.ts";
+import { explainMissing, WITHOUT } from "./backings.ts";
 import { BACKING_NAMES, type Missing } from "./backing/types.ts";
 import { shown } from "./backing/addresses.ts";
 import { lookAt } from "./service.ts";
@@ -67,7 +67,8 @@ export async function summary(
   const broker = state.services.broker?.url ?? "";
   const inbox = state.backing.smtp?.web;
   const lines = [await stateTable(state, paint), ""];
-  for (const one of missing) lines.push(paint.yellow(explainMissing(one)), "Everything else is up.", "");
+  for (const one of missing)
+    lines.push(paint.yellow(explainMissing(one)), `Everything else is up. ${WITHOUT[one.name]}`, "");
   lines.push(
     `${paint.bold(`Up in ${duration(tookMs)}.`)} Open ${paint.cyan(`${broker}/`)}${inbox === undefined ? "" : `, mail arrives at ${paint.cyan(inbox)}`}. To try:`,
     "",

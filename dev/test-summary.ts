@@ -21,12 +21,14 @@ export function summarize(output: string, exitCode: number): TestSummary {
   const passed = count("pass");
   const failed = Math.max(count("fail"), count("errors?"));
   const skipped = count("skip") + count("todo");
+  // Where files run in parallel the report repeats some lines at its end.
+  const names = [...text.matchAll(/^\((?:skip|todo)\) (.*?)(?: \[[\d.]+m?s\])?$/gm)];
   const bad = !finished || exitCode !== 0 || passed + failed + skipped === 0;
   return {
     passed,
     failed: failed === 0 && bad ? 1 : failed,
     skipped,
-    skippedNames: [...text.matchAll(/^\((?:skip|todo)\) (.*?)(?: \[[\d.]+m?s\])?$/gm)].map((match) => match[1] ?? ""),
+    skippedNames: [...new Set(names.map((match) => match[1] ?? ""))],
   };
 }
 

@@ -9,9 +9,15 @@ import { superviseWorkers } from "./supervisor.ts";
 export interface StartOptions {
   /** Put before the names of all queues and exchanges, so that several can share a virtual host (default none). */
   prefix?: string;
+  /** Opens a worker thread (default: worker.ts). */
+  openWorker?: () => Worker;
 }
 
-export async function start(config: Config, runtime: Runtime, { prefix = "" }: StartOptions = {}): Promise<App> {
+export async function start(
+  config: Config,
+  runtime: Runtime,
+  { prefix = "", openWorker }: StartOptions = {},
+): Promise<App> {
   const { log, metrics, health, version } = runtime;
   await using stack = new AsyncDisposableStack();
   const listening = stack.use(listen(httpApp(runtime, corsOriginsOf(config)), config));
@@ -33,6 +39,7 @@ export async function start(config: Config, runtime: Runtime, { prefix = "" }: S
         mailUrl: config.MAIL_URL,
       },
       log,
+      ...(openWorker === undefined ? {} : { open: openWorker }),
       onReport: (index, report) => status.onReport(index, report),
       onRestart: () => status.onRestart(),
       onMismatch(reason) {

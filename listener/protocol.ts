@@ -25,7 +25,7 @@ export type ToWorker =
   | { readonly type: "stop" };
 
 export type FromWorker =
-  /** Each second: a worker that stays silent is stuck. */
+  /** Twice a second: a worker that stays silent is stuck. */
   | { readonly type: "beat"; readonly report: WorkerReport }
   /** A queue or an exchange of another shape: nothing can be consumed. */
   | { readonly type: "mismatch"; readonly reason: string }

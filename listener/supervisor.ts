@@ -3,7 +3,7 @@ import type { Log } from "#shared/log";
 import { exponential, sleep } from "#shared/resilience";
 import type { FromWorker, ToWorker, WorkerReport, WorkerSettings } from "./protocol.ts";
 
-/** A worker that says nothing for this long is stuck (ms): its beat comes each second. */
+/** A worker that says nothing for this long is stuck (ms): its beat comes twice a second. */
 const SILENT_MS = 10_000;
 const WATCH_MS = 1_000;
 /** Longest for a worker to stop (ms); the process has 10 s in all. */
@@ -54,8 +54,8 @@ export function superviseWorkers(options: SupervisorOptions): Supervisor {
     for (let attempt = 0; ; attempt += 1) {
       const startedAt = performance.now();
       const why = await oneThread(index);
-      onReport(index, undefined);
       if (stopping.signal.aborted) return;
+      onReport(index, undefined);
       if (performance.now() - startedAt >= STABLE_MS) attempt = 0;
       const waitMs = restartBackoff(attempt);
       log.error("a worker ended and is started again", { worker: index, reason: why, wait_ms: Math.round(waitMs) });

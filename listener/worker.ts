@@ -12,7 +12,7 @@ import { makeMailing, makeStoring, type Reading, readEvent, readMailJob } from "
 import { type Fate, makePipeline, type Pipeline } from "./pipeline.ts";
 import type { FromWorker, MessageResult, ToWorker, WorkerReport, WorkerSettings } from "./protocol.ts";
 
-const BEAT_MS = 1_000;
+const BEAT_MS = 500;
 /** Time to finish what is in hand (ms); the process has 10 s in all. */
 const DRAIN_MS = 6_000;
 /** RabbitMQ closes a channel that keeps a message for 30 min. */
@@ -81,6 +81,7 @@ function startWorker(settings: WorkerSettings) {
     return result;
   }
 
+  let stopping = false;
   const store = makeStore(rpc);
   const deliver = makeMailer(mail);
   const askMail = probeMail(mail);
@@ -114,7 +115,7 @@ function startWorker(settings: WorkerSettings) {
       onHeld: (reason: Failure) => log.warn("messages are held", { queue, in_hand: pipeline.inHand, reason }),
       onResumed: () => {
         log.info("messages are worked on", { queue, in_hand: pipeline.inHand });
-        void setFlow(true);
+        if (!stopping) void setFlow(true);
       },
       onGiveBack() {
         log.warn("messages are given back to the queue", { queue, in_hand: pipeline.inHand });
@@ -179,24 +180,25 @@ function startWorker(settings: WorkerSettings) {
     onMismatch: (mismatch) => tell({ type: "mismatch", reason: messageOf(mismatch) }),
   });
 
-  function report(): WorkerReport {
-    const states = new Map(health.report().dependencies.map((dependency) => [dependency.name, dependency]));
-    const rabbitmq = states.get("consuming")?.state === "up" ? states.get("burying") : states.get("consuming");
+  function states(): WorkerReport["dependencies"] {
+    const reports = new Map(health.report().dependencies.map((dependency) => [dependency.name, dependency]));
+    const rabbitmq = reports.get("consuming")?.state === "up" ? reports.get("burying") : reports.get("consuming");
     return {
-      dependencies: {
-        rabbitmq: stateOf(rabbitmq),
-        logger: stateOf(states.get("logger")),
-        mail: stateOf(states.get("mail")),
-      },
-      queues: handlers.map(({ queue, pipeline, results }) => {
-        const since = { ...results };
-        Object.assign(results, { done: 0, dead: 0, returned: 0 });
-        return { queue, inHand: pipeline.inHand, held: pipeline.held ? pipeline.inHand : 0, results: since };
-      }),
+      rabbitmq: stateOf(rabbitmq),
+      logger: stateOf(reports.get("logger")),
+      mail: stateOf(reports.get("mail")),
     };
   }
 
-  const beat = setInterval(() => tell({ type: "beat", report: report() }), BEAT_MS);
+  function queues(): WorkerReport["queues"] {
+    return handlers.map(({ queue, pipeline, results }) => {
+      const since = { ...results };
+      Object.assign(results, { done: 0, dead: 0, returned: 0 });
+      return { queue, inHand: pipeline.inHand, held: pipeline.held ? pipeline.inHand : 0, results: since };
+    });
+  }
+
+  const beat = setInterval(() => tell({ type: "beat", report: { dependencies: states(), queues: queues() } }), BEAT_MS);
   const mailCheck = setInterval(() => {
     // Held, it asks by itself.
     if (!mails.pipeline.held) void checkMail();
@@ -206,7 +208,11 @@ function startWorker(settings: WorkerSettings) {
   return {
     /** Finishes what is in hand within its time; the rest goes back to its queue. */
     async stop(): Promise<void> {
+      stopping = true;
+      clearInterval(beat);
       clearInterval(mailCheck);
+      // As it was: that the connections are closed now says nothing about who is at their other end.
+      const dependencies = states();
       await Promise.all(
         handlers.map(async ({ pipeline, setFlow }) => {
           await setFlow(false);
@@ -216,9 +222,8 @@ function startWorker(settings: WorkerSettings) {
       );
       await consumer[Symbol.asyncDispose]();
       await Promise.all([publisher[Symbol.asyncDispose](), rpc[Symbol.asyncDispose]()]);
-      clearInterval(beat);
       metrics[Symbol.dispose]();
-      tell({ type: "stopped", report: report() });
+      tell({ type: "stopped", report: { dependencies, queues: queues() } });
     },
   };
 }

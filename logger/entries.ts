@@ -40,14 +40,16 @@ export interface Entries extends AsyncDisposable {
 /** How far ahead of ours a producer's clock may be (ms). */
 const MAX_AHEAD_MS = 24 * 3_600_000;
 
-/** Beyond about 2,000 entries a batch is no faster; the bytes are half of a document's limit, far below a message's. */
+const MIB = 1_048_576;
+
 const LIMITS = {
   batchItems: 500,
-  batchBytes: 8 * 1_048_576,
-  // A second batch on its way brought nothing where it was measured, and one keeps the order of arrival.
-  batchesInFlight: 1,
+  // Half of what one document may have: the driver would send more in several commands.
+  batchBytes: 8 * MIB,
+  // While one is waited for, the next is on its way: measured 1.1 to 1.6 times the rate of one, on FerretDB.
+  batchesInFlight: 2,
   queueItems: 20_000,
-  queueBytes: 64 * 1_048_576,
+  queueBytes: 64 * MIB,
 } satisfies Partial<GroupCommitOptions<LogRecord>>;
 
 const validRequest = makeValidator(LogRequest);

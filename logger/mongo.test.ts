@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { RPC_LOG_INFO } from "#contracts/logs";
+import { messageOf } from "#shared/errors";
 import {
   connectRpc,
   type Database,
@@ -45,14 +46,15 @@ async function expectAway(logger: Logger): Promise<void> {
 
 test("a MONGODB_URL that the driver does not take stops the start, without showing the password", async () => {
   const starting = startLogger("mongodb://user:s3cret@localhost/logs?nonsense=1");
-  await expect(starting).rejects.toThrow(/^MONGODB_URL cannot be used: .*nonsense/);
-  await expect(starting).rejects.not.toThrow(/s3cret/);
+  const message = await starting.then(String, (error: unknown) => messageOf(error));
+  expect(message).toMatch(/^MONGODB_URL cannot be used: .*nonsense/);
+  expect(message).not.toContain("s3cret");
 });
 
 describe.skipIf(TEST_MONGODB_URL === undefined)(`MongoDB comes and goes ${NEEDS_MONGODB}`, () => {
   test("away at the start: served meanwhile, in use within 5 s of its coming", async () => {
     await using database = await makeDatabase();
-    using proxy = makeProxy();
+    using proxy = await makeProxy();
     proxy.cut();
     await using logger = await startLogger(mongoUrl(database.name, proxy.host));
     await until(() => logger.lines.some(({ message }) => message === "MongoDB cannot be reached"), "a failed try");
@@ -60,8 +62,8 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`MongoDB comes and goes ${NEEDS_
     await using client = await connectRpc(logger);
     const call = await client.call(RPC_LOG_INFO, [entry("away")]);
     expect(call).toMatchObject({ ok: false, error: { code: "unavailable" } });
-    proxy.heal();
-    const { ms } = await timed(logger.ready);
+    await proxy.heal();
+    const { ms } = await timed(() => logger.ready());
     expect(ms).toBeLessThan(5_000);
     expect((await logger.post(entry("back"))).status).toBe(202);
     expect(await database.logs.countDocuments({})).toBe(1);
@@ -70,7 +72,7 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`MongoDB comes and goes ${NEEDS_
 
   test("lost later: refused at once, and in use within 5 s of its return, again and again", async () => {
     await using database = await makeDatabase();
-    using proxy = makeProxy();
+    using proxy = await makeProxy();
     await using logger = await startLogger(mongoUrl(database.name, proxy.host));
     await logger.ready();
     for (const name of ["one", "two"]) {
@@ -78,8 +80,8 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`MongoDB comes and goes ${NEEDS_
       proxy.cut();
       await until(() => !logger.runtime.health.ready, "the loss is noticed", 3_000);
       await expectAway(logger);
-      proxy.heal();
-      const { ms } = await timed(logger.ready);
+      await proxy.heal();
+      const { ms } = await timed(() => logger.ready());
       expect(ms).toBeLessThan(5_000);
     }
     expect((await logger.post(entry("three"))).status).toBe(202);
@@ -88,7 +90,7 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`MongoDB comes and goes ${NEEDS_
 
   test("it hangs: callers hear of it within 5 s, later ones at once, and it heals", async () => {
     await using database = await makeDatabase();
-    using proxy = makeProxy();
+    using proxy = await makeProxy();
     await using logger = await startLogger(mongoUrl(database.name, proxy.host));
     await logger.ready();
     proxy.hold();
@@ -97,14 +99,14 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`MongoDB comes and goes ${NEEDS_
     expect(ms).toBeLessThan(5_000);
     await until(() => !logger.runtime.health.ready, "the loss is noticed", 4_000);
     await expectAway(logger);
-    proxy.heal();
-    expect((await timed(logger.ready)).ms).toBeLessThan(5_000);
+    await proxy.heal();
+    expect((await timed(() => logger.ready())).ms).toBeLessThan(5_000);
     expect((await logger.post(entry("healed"))).status).toBe(202);
   }, 30_000);
 
   test("a caller in a hurry hears at his deadline", async () => {
     await using database = await makeDatabase();
-    using proxy = makeProxy();
+    using proxy = await makeProxy();
     await using logger = await startLogger(mongoUrl(database.name, proxy.host));
     await logger.ready();
     proxy.hold();
@@ -113,28 +115,37 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`MongoDB comes and goes ${NEEDS_
     );
     expect(answer.status).toBe(504);
     expect(ms).toBeLessThan(1_000);
-    proxy.heal();
+    await proxy.heal();
     await logger.ready();
   }, 20_000);
 
+  test("a password that is refused at the first connection ends the process with exit code 2", async () => {
+    const url = new URL(mongoUrl("logs"));
+    [url.username, url.password] = ["nobody", "s3cret"];
+    await using logger = await startLogger(url.href);
+    await until(() => logger.stops.length > 0, "the stop");
+    expect(logger.stops[0]).toEqual({ code: 2, reason: expect.stringContaining("MONGODB_URL") });
+    expect(JSON.stringify([logger.lines, logger.runtime.health.report()])).not.toContain("s3cret");
+  });
+
   test("under load with outages, every entry that was answered is stored once", async () => {
     await using database = await makeDatabase();
-    using proxy = makeProxy();
+    using proxy = await makeProxy();
     await using logger = await startLogger(mongoUrl(database.name, proxy.host));
     await logger.ready();
     await using client = await connectRpc(logger);
     const answered = new Set<string>();
     let refused = 0;
-    let going = true;
+    const load = { going: true };
     const caller = async (id: number): Promise<void> => {
-      for (let index = 0; going; index += 1) {
+      for (let index = 0; load.going; index += 1) {
         const event_id = `${id}-${index}`;
         // As a caller should: the same id until it is known to be stored.
         for (;;) {
           const result = await client.call(RPC_LOG_INFO, [{ ...entry("load"), event_id }]);
           if (result.ok) break;
           refused += 1;
-          if (!going) return;
+          if (!load.going) return;
           await Bun.sleep(50);
         }
         answered.add(event_id);
@@ -145,11 +156,11 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`MongoDB comes and goes ${NEEDS_
       await Bun.sleep(300);
       proxy.cut();
       await until(() => !logger.runtime.health.ready, "the loss is noticed");
-      proxy.heal();
+      await proxy.heal();
       await logger.ready();
     }
     await Bun.sleep(300);
-    going = false;
+    load.going = false;
     await Promise.all(callers);
     const documents = await database.logs.find({}).toArray();
     const ids = documents.map((document) => String(document["event_id"]));
@@ -176,16 +187,17 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`the collection is made ready ${
     const created_at = new Date("2020-05-06T07:08:09Z");
     const updated_at = new Date("2020-05-07T00:00:00Z");
     await database.logs.insertMany([
-      ...Array.from({ length: 1_500 }, (_, index) => ({ name: "old", data: `${index}`, created_at, updated_at })),
+      ...Array.from({ length: 150 }, (_, index) => ({ name: "old", data: `${index}`, created_at, updated_at })),
       { name: "bare", data: { when: created_at } },
     ]);
     // Several replicas at once.
     const loggers = await Promise.all([startLogger(mongoUrl(database.name)), startLogger(mongoUrl(database.name))]);
-    for (const logger of loggers) await logger.ready();
+    // FerretDB needs some 20 ms for an update.
+    for (const logger of loggers) await logger.ready(20_000);
     for (const logger of loggers) await logger[Symbol.asyncDispose]();
     const documents = await database.logs.find({}).toArray();
-    expect(documents).toHaveLength(1_501);
-    expect(new Set(documents.map((document) => document["event_id"])).size).toBe(1_501);
+    expect(documents).toHaveLength(151);
+    expect(new Set(documents.map((document) => document["event_id"])).size).toBe(151);
     for (const document of documents) {
       expect(document["event_id"]).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-/);
       expect(document["severity"]).toBe("INFO");

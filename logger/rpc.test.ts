@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { LOG_BATCH_MAX, LOG_SUCCEEDED, RPC_LOG_BATCH, RPC_LOG_INFO } from "#contracts/logs";
+import { ok } from "#shared/errors";
 import { decodeData, type StoredData } from "./data.ts";
 import {
   connectRpc,
@@ -12,7 +13,7 @@ import {
   TEST_MONGODB_URL,
 } from "./testing.ts";
 
-const succeeded = { ok: true, value: LOG_SUCCEEDED };
+const succeeded = ok<unknown>(LOG_SUCCEEDED);
 
 describe.skipIf(TEST_MONGODB_URL === undefined)(`the logger over RPC ${NEEDS_MONGODB}`, () => {
   let database: Database;
@@ -88,10 +89,7 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`the logger over RPC ${NEEDS_MON
     ];
     const result = await client.call(RPC_LOG_BATCH, [entries]);
     const invalid = { error: { code: "invalid", message: expect.any(String) } };
-    expect(result).toEqual({
-      ok: true,
-      value: [{ ok: true }, invalid, invalid, invalid, { ok: true }, { ok: true }, invalid],
-    });
+    expect(result).toEqual(ok([{ ok: true }, invalid, invalid, invalid, { ok: true }, { ok: true }, invalid]));
     expect(await database.logs.countDocuments({ name: "batch" })).toBe(2);
   });
 

@@ -1,5 +1,5 @@
 /** For tests only: a whole logger on a database of its own, and a way to take MongoDB away from it. */
-import type { Socket } from "bun";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { MongoClient } from "mongodb";
 import { loadConfig } from "#shared/config";
 import { makeRuntime } from "#shared/lifecycle";
@@ -72,7 +72,10 @@ export async function startLogger(url: string, environment: Record<string, strin
     lines,
     stops,
     rpcUrl,
-    ready: () => until(() => runtime.health.ready, "ready"),
+    ready: async (ms?: number) => {
+      const { dependencies } = runtime.health.report();
+      await until(() => runtime.health.ready, `ready, was ${JSON.stringify(dependencies)}`, ms);
+    },
     post: (body: unknown, path = "/log", headers: Record<string, string> = {}) =>
       fetch(`${app.url}${path}`, {
         method: "POST",
@@ -113,79 +116,54 @@ export async function connectRpc(logger: Logger, token?: string) {
   };
 }
 
-interface Pipe {
-  other: Socket<Pipe> | undefined;
-  early: Uint8Array[];
-}
-
 /** A way to the test server that can be cut (refused, and connections reset) or held (accepted, and nothing passes). */
-export function makeProxy() {
+export async function makeProxy() {
   const target = new URL(TEST_MONGODB_URL ?? "mongodb://127.0.0.1:1");
+  const sockets = new Set<Socket>();
   let holding = false;
-  const sockets = new Set<Socket<Pipe>>();
-  const handlers = {
-    data(socket: Socket<Pipe>, chunk: Buffer) {
-      if (holding) return;
-      if (socket.data.other === undefined) socket.data.early.push(new Uint8Array(chunk));
-      else socket.data.other.write(chunk);
-    },
-    close(socket: Socket<Pipe>) {
+  const keep = (socket: Socket, other: Socket): void => {
+    sockets.add(socket);
+    // A reset is what this is for; "close" follows it.
+    socket.on("error", () => undefined);
+    socket.on("close", () => {
       sockets.delete(socket);
-      socket.data.other?.terminate();
-    },
-    error(socket: Socket<Pipe>) {
-      socket.terminate();
-    },
-  };
-  const open = (port: number) =>
-    Bun.listen<Pipe>({
-      hostname: "127.0.0.1",
-      port,
-      socket: {
-        ...handlers,
-        async open(socket) {
-          socket.data = { other: undefined, early: [] };
-          sockets.add(socket);
-          try {
-            const other = await Bun.connect<Pipe>({
-              hostname: target.hostname,
-              port: Number(target.port || 27_017),
-              data: { other: socket, early: [] },
-              socket: handlers,
-            });
-            sockets.add(other);
-            socket.data.other = other;
-            for (const chunk of socket.data.early) other.write(chunk);
-          } catch {
-            socket.terminate();
-          }
-        },
-      },
+      other.destroy();
     });
-  let listener: ReturnType<typeof open> | undefined = open(0);
-  const { port } = listener;
-  const terminate = (): void => {
-    for (const socket of sockets) socket.terminate();
+    if (!holding) socket.pipe(other);
+  };
+  const server = createServer((inner) => {
+    const outer = connect({ host: target.hostname, port: Number(target.port || 27_017) });
+    keep(inner, outer);
+    keep(outer, inner);
+  });
+  const listen = (port: number): Promise<void> =>
+    new Promise((resolve) => {
+      server.listen(port, "127.0.0.1", resolve);
+    });
+  await listen(0);
+  const { port } = server.address() as AddressInfo;
+  const reset = (): void => {
+    for (const socket of sockets) socket.resetAndDestroy();
   };
   return {
     host: `127.0.0.1:${port}`,
     cut() {
-      listener?.stop(true);
-      listener = undefined;
-      terminate();
+      server.close();
+      reset();
     },
     hold() {
       holding = true;
+      for (const socket of sockets) socket.unpipe();
     },
-    heal() {
+    async heal() {
       // What was swallowed leaves holes in the streams: those connections are of no more use.
-      if (holding) terminate();
+      if (holding) reset();
       holding = false;
-      listener ??= open(port);
+      if (!server.listening) await listen(port);
     },
     [Symbol.dispose]() {
-      listener?.stop(true);
-      terminate();
+      server.close();
+      reset();
     },
   };
 }

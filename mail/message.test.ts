@@ -1,8 +1,7 @@
 /** Bytes of a mail: what was given comes out, and nothing else does. */
 import { expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import PostalMime from "postal-mime";
-import { addresses } from "./addresses.test-kit.ts";
 import { compose, type Draft, escapeHtml, htmlOf, messageIdOf } from "./message.ts";
 
 const draft: Draft = {
@@ -69,23 +68,9 @@ test("a text cannot end its own part: it does not know the boundary", async () =
   expect(mail.text).toContain(boundary);
 });
 
-test("every address that the contract allows stands in the headers as it was validated", async () => {
-  await fc.assert(
-    fc.asyncProperty(addresses, async (address) => {
-      const mail = await PostalMime.parse(await compose({ ...draft, from: address, to: address }));
-      const [local, domain] = address.split("@");
-      // The case of a domain means nothing (RFC 5321 §2.4); in the envelope it stays as it was given.
-      const expected = { address: `${local}@${domain?.toLowerCase()}` };
-      expect(mail.from).toMatchObject(expected);
-      expect(mail.to).toMatchObject([expected]);
-    }),
-    { numRuns: 100 },
-  );
-}, 30_000);
-
 test("text is only text in the HTML part", () => {
   fc.assert(
-    fc.property(fc.string({ unit: fc.constantFrom(...`<>"'&;#ab \u0000`, "é", "😀") }), (text) => {
+    fc.property(fc.string({ unit: fc.constantFrom(...`<>"'&;#ab \u0000`.split(""), "é", "😀") }), (text) => {
       const escaped = escapeHtml(text);
       expect(escaped).not.toMatch(/[<>"']/);
       expect(escaped.replaceAll(/&(amp|lt|gt|quot|#39);/g, "")).not.toContain("&");

@@ -3,13 +3,15 @@ import { Elysia } from "elysia";
 import { MailRequest } from "#contracts/mail";
 import { contextOf, envelope } from "#shared/http";
 import { makeValidator } from "#shared/validation";
+import { withPlainAddresses } from "./address.ts";
 import type { Send } from "./send.ts";
 
 const mailOf = makeValidator(MailRequest);
 
 export function routes(send: Send) {
   return new Elysia({ name: "mail.routes" }).post("/send", async ({ body, request, set }) => {
-    const mail = mailOf(body);
+    const valid = mailOf(body);
+    const mail = valid.ok ? withPlainAddresses(valid.value) : valid;
     if (!mail.ok) throw mail.error;
     const key = request.headers.get("idempotency-key") ?? undefined;
     const reply = await send(mail.value, key, contextOf(request));

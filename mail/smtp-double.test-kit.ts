@@ -1,8 +1,8 @@
 /** A mail server for tests, that answers as it is told and remembers what it saw. */
 import type { Socket } from "bun";
 
-/** A reply line, nothing at all, or the end of the connection. */
-export type Answer = string | "silent" | "cut";
+/** A reply line, or `silent` for nothing at all, or `cut` for the end of the connection. */
+export type Answer = string;
 
 export interface Behaviour {
   greeting: Answer;

@@ -1,6 +1,6 @@
 /** What an answer does to a mail. Classes of answers over the wire: smtp.test.ts. */
 import { expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { SmtpResult } from "./smtp.ts";
 import { type Outcome, outcomeOf, type Progress, transitionOf } from "./states.ts";
 

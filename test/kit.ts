@@ -1,15 +1,18 @@
 /** What whole-system tests share: a platform of their own, clients that look at where things end, and patient waiting. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import amqp from "amqplib";
 import { type Collection, MongoClient } from "mongodb";
+import postgres from "postgres";
 import type { Envelope } from "#contracts/envelope";
 import { type BackingName } from "../dev/backing/types.ts";
 import type { ServiceName } from "../dev/services.ts";
 import { type Stack, startStack } from "../dev/stack.ts";
 
 /** Longest that a platform may take to be ready (ms): a first RabbitMQ on two busy cores is most of it. */
+const READY_MS = 90_000;
+/** The same for a test's hook, with the time to say what was not ready. */
 export const START_MS = 120_000;
 
 /** A document as the logger stores it, as far as tests look. */
@@ -48,6 +51,8 @@ export interface Platform extends AsyncDisposable {
   readonly handle: (body: unknown) => Promise<Answered>;
   readonly inbox: () => Promise<InboxMail[]>;
   readonly inboxMail: (id: string) => Promise<Record<string, unknown>>;
+  /** State by id of the mails that the outbox knows, of these. */
+  readonly outbox: (ids: readonly string[]) => Promise<Map<string, string>>;
   /** A connection as a foreign client has it. */
   readonly rabbit: () => Promise<amqp.ChannelModel>;
 }
@@ -66,6 +71,8 @@ export async function startPlatform(
   options: { executables?: string; env?: Record<string, string> } = {},
 ): Promise<Platform> {
   const dataDir = await mkdtemp(join(tmpdir(), "platform-test-"));
+  // PostgreSQL does not run as root: its own user has to reach the data.
+  await chmod(dataDir, 0o755);
   // Addresses that the test runner hands to other tests are not this platform's configuration.
   const { PATH, HOME, LANG, TMPDIR, GOCACHE, GOPATH, GOFLAGS, GOPROXY } = process.env;
   const env = { PATH, HOME, LANG, TMPDIR, GOCACHE, GOPATH, GOFLAGS, GOPROXY, LOG_LEVEL: "info", ...options.env };
@@ -75,13 +82,25 @@ export async function startPlatform(
     env,
     ...(options.executables === undefined ? {} : { executables: options.executables }),
   });
-  const late = await stack.untilReady(START_MS);
+  const late = await stack.untilReady(READY_MS);
   if (late.length > 0) {
     await stack.stop();
-    throw new Error(`not ready within ${START_MS} ms: ${late.join(", ")}; logs are in ${dataDir}`);
+    throw new Error(`not ready within ${READY_MS} ms: ${late.join(", ")}; logs are in ${dataDir}`);
   }
   const mongo = new MongoClient(backingUrl(stack, "mongodb"));
   await mongo.connect();
+  // A connection for each look: PostgreSQL is killed and restarted in some tests.
+  const outbox: Platform["outbox"] = async (ids) => {
+    const sql = postgres(`${backingUrl(stack, "postgres")}/mail`, { max: 1, connect_timeout: 2 });
+    try {
+      const rows = await sql<
+        { id: string; state: string }[]
+      >`SELECT id, state FROM mail_outbox WHERE id = ANY(${ids}::uuid[])`;
+      return new Map(rows.map(({ id, state }) => [id, state]));
+    } finally {
+      await sql.end({ timeout: 1 });
+    }
+  };
   const web = stack.backing.get("smtp")?.current.web ?? "";
   const url = (service: ServiceName): string => stack.part(service).url;
 
@@ -106,6 +125,7 @@ export async function startPlatform(
       return ((await listed.json()) as { messages: InboxMail[] }).messages;
     },
     inboxMail: async (id) => (await (await fetch(`${web}/api/v1/message/${id}`)).json()) as Record<string, unknown>,
+    outbox,
     rabbit: () => amqp.connect(backingUrl(stack, "rabbitmq")),
     [Symbol.asyncDispose]: async () => {
       await mongo.close();

@@ -1,5 +1,6 @@
 import { untilAnswers } from "./probes.ts";
 import { run } from "./commands.ts";
+import { plainEnvironment } from "./processes.ts";
 
 import { hashOf, portFor } from "./records.ts";
 import type { StartOptions } from "./types.ts";
@@ -33,7 +34,7 @@ export function docker(kind: Kind, options: StartOptions, spec: ContainerSpec): 
     open: async () => {
       const never = new AbortController().signal;
       const ask = (args: readonly string[], timeoutMs: number, signal: AbortSignal = options.signal) =>
-        run("docker", args, { timeoutMs, signal });
+        run("docker", args, { timeoutMs, signal, env: dockerEnvironment() });
       if (Bun.which("docker") === null) throw new Error("docker is not installed");
       await ask(["version", "--format", "{{.Server.Version}}"], ENGINE_MS).catch((error: unknown) => {
         throw new Error("no Docker engine answers", { cause: error });
@@ -62,6 +63,15 @@ export function docker(kind: Kind, options: StartOptions, spec: ContainerSpec): 
       return { url, source: `Docker container ${name} (${spec.image})`, stop: () => (stopping ??= stop()) };
     },
   };
+}
+
+/** Which engine: the one that the developer's own settings name. */
+function dockerEnvironment(): Record<string, string> {
+  const own: Record<string, string> = {};
+  for (const [name, value] of Object.entries(process.env)) {
+    if (value !== undefined && /^(DOCKER_[A-Z_]+|XDG_RUNTIME_DIR|SSH_AUTH_SOCK)$/.test(name)) own[name] = value;
+  }
+  return plainEnvironment(own);
 }
 
 function ignore(): void {}

@@ -29,7 +29,7 @@ const VERSION = "8.2.6";
 /** The PostgreSQL database that holds FerretDB's documents. */
 const DOCUMENTS = "ferretdb";
 
-export const MONGODB: Kind = {
+const MONGODB: Kind = {
   name: "mongodb",
   title: "MongoDB",
   variable: "MONGODB_URL",

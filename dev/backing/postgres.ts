@@ -34,7 +34,7 @@ const START_MS = 30_000;
 /** Enough for five services with pools of 25 each and for FerretDB's. */
 const MAX_CONNECTIONS = 250;
 
-export const POSTGRES: Kind = {
+const POSTGRES: Kind = {
   name: "postgres",
   title: "PostgreSQL",
   variable: "DATABASE_URL",

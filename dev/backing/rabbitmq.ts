@@ -23,7 +23,7 @@ const USUAL_WEB_PORT = 15_672;
 const START_MS = 90_000;
 const EPMD_KILL_MS = 5_000;
 
-export const RABBITMQ: Kind = {
+const RABBITMQ: Kind = {
   name: "rabbitmq",
   title: "RabbitMQ",
   variable: "RABBITMQ_URL",

@@ -15,7 +15,7 @@ const USUAL_WEB_PORT = 8025;
 /** A second on a busy machine (ms). */
 const START_MS = 20_000;
 
-export const SMTP: Kind = {
+const SMTP: Kind = {
   name: "smtp",
   title: "SMTP server",
   variable: "SMTP_URL",

@@ -3,12 +3,12 @@ import type { Command } from "../command.ts";
 import { ROOT } from "../paths.ts";
 import { duration, makeLive, paintFor } from "../terminal.ts";
 
-/** What is checked, by which script of package.json; those run side by side. */
+/** What is checked, by which script of package.json; they run side by side. */
 const CHECKS = [
-  { what: "format", script: ["biome", "format", "."] },
-  { what: "lint", script: ["oxlint", "--type-aware", "--deny-warnings"] },
-  { what: "types", script: ["tsc", "--noEmit"] },
-  { what: "dead code", script: ["knip"] },
+  { what: "format", script: "format:check" },
+  { what: "lint", script: "lint" },
+  { what: "types", script: "types" },
+  { what: "dead code", script: "dead" },
 ] as const;
 
 export const check: Command = {
@@ -20,11 +20,11 @@ export const check: Command = {
     const live = makeLive(process.stdout);
     const results = await Promise.all(
       CHECKS.map(async ({ what, script }) => {
-        live.doing(what, script.join(" "));
+        live.doing(what, `bun run ${script}`);
         const began = performance.now();
         const { code, output } = await runTool(script);
         const time = paint.dim(`in ${duration(performance.now() - began)}`);
-        live.done(what, code === 0 ? paint.green("✔") : paint.red("✘"), `${script.join(" ")} ${time}`);
+        live.done(what, code === 0 ? paint.green("✔") : paint.red("✘"), `bun run ${script} ${time}`);
         return { what, code, output };
       }),
     );
@@ -42,10 +42,10 @@ export const check: Command = {
   },
 };
 
-/** Runs an installed tool by this Bun, so that no Node is needed. */
-function runTool(script: readonly string[]): Promise<{ code: number; output: string }> {
+/** Runs a script's tool by this Bun, so that no Node is needed. */
+function runTool(script: string): Promise<{ code: number; output: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ["run", "--bun", ...script], {
+    const child = spawn(process.execPath, ["run", "--silent", "--bun", script], {
       cwd: ROOT,
       stdio: ["ignore", "pipe", "pipe"],
     });

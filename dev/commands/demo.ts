@@ -1,9 +1,10 @@
+import { sleep } from "#shared/resilience";
 import { type Command, DATA_OPTION, UsageError } from "../command.ts";
 import { openEnds } from "../demo/follow.ts";
-import { type Demo, STEPS } from "../demo/steps.ts";
+import { type Demo, type Step, STEPS } from "../demo/steps.ts";
 import { dataDirectory } from "../paths.ts";
 import { liveState } from "../state.ts";
-import { duration, paintFor } from "../terminal.ts";
+import { duration, type Paint, paintFor } from "../terminal.ts";
 
 const EXIT_FAILED = 1;
 /** Between two rounds (ms). */
@@ -21,10 +22,14 @@ export const demo: Command = {
   async run(args) {
     const rounds = args.flag("loop") ? Number.POSITIVE_INFINITY : countOf(args.text("count"));
     const state = liveState(dataDirectory(args.text("data")));
-    const broker = state?.services.broker;
-    const mongodb = state?.backing.mongodb;
-    if (state === undefined || broker === undefined) {
+    if (state === undefined) {
       process.stderr.write("The platform is not up. Start it in another terminal: bun run up\n");
+      return EXIT_FAILED;
+    }
+    const { broker } = state.services;
+    const { mongodb } = state.backing;
+    if (broker === undefined) {
+      process.stderr.write("The platform is still starting; see bun run status.\n");
       return EXIT_FAILED;
     }
     if (mongodb === undefined) {
@@ -34,38 +39,46 @@ export const demo: Command = {
       return EXIT_FAILED;
     }
     const inboxUrl = state.backing.smtp?.web;
-    await using ends = openEnds(mongodb.url, inboxUrl);
-    let stopped = false;
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => (stopped = true));
+    const stop = new AbortController();
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stop.abort());
+    const { signal } = stop;
+    await using ends = openEnds(mongodb.url, inboxUrl, signal);
+    const saw = (what: string) => process.stdout.write(`    ${what}\n`);
+    const demonstration: Demo = { brokerUrl: broker.url, ends, hasInbox: inboxUrl !== undefined, saw, signal };
 
     const paint = paintFor(process.stdout);
-    const saw = (what: string) => process.stdout.write(`    ${what}\n`);
-    let failed = 0;
-    let done = 0;
-    for (let round = 1; round <= rounds && !stopped; round += 1) {
+    let [failed, done] = [0, 0];
+    for (let round = 1; round <= rounds && !signal.aborted; round += 1) {
       if (rounds > 1) process.stdout.write(`${paint.bold(`Round ${round}`)}\n`);
-      const demonstration: Demo = { brokerUrl: broker.url, ends, hasInbox: inboxUrl !== undefined, saw };
       for (const step of STEPS) {
-        if (stopped) break;
-        const began = performance.now();
-        process.stdout.write(`${step.title}\n`);
-        try {
-          await step.run(demonstration);
-          process.stdout.write(`  ${paint.green("✔")} ${duration(performance.now() - began)}\n`);
-        } catch (error) {
-          failed += 1;
-          const why = error instanceof Error ? error.message : String(error);
-          process.stdout.write(`  ${paint.red("✘")} ${why} (${duration(performance.now() - began)})\n`);
-        }
+        const succeeded = await runStep(step, demonstration, paint);
+        if (signal.aborted) break;
         done += 1;
+        if (!succeeded) failed += 1;
       }
-      if (round < rounds && !stopped) await Bun.sleep(PAUSE_MS);
+      if (round < rounds) await sleep(PAUSE_MS, signal).catch(() => {});
     }
     const verdict = `${done - failed} of ${done} steps succeeded`;
     process.stdout.write(`${failed === 0 ? paint.green(verdict) : paint.red(verdict)}\n`);
     return failed === 0 ? 0 : EXIT_FAILED;
   },
 };
+
+/** Does one step and tells how it went; gives whether it succeeded. */
+async function runStep(step: Step, demonstration: Demo, paint: Paint): Promise<boolean> {
+  const began = performance.now();
+  const took = () => duration(performance.now() - began);
+  process.stdout.write(`${step.title}\n`);
+  try {
+    await step.run(demonstration);
+    process.stdout.write(`  ${paint.green("✔")} ${took()}\n`);
+    return true;
+  } catch (error) {
+    const why = demonstration.signal.aborted ? "stopped" : error instanceof Error ? error.message : String(error);
+    process.stdout.write(`  ${paint.red("✘")} ${why} (${took()})\n`);
+    return false;
+  }
+}
 
 function countOf(text: string | undefined): number {
   if (text === undefined) return 1;

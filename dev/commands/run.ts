@@ -5,9 +5,10 @@ import { SERVICE_NAMES } from "../services.ts";
 
 export const run: Command = {
   name: "run",
+  typed: "bun run",
   words: "<service> [argument]",
   summary: "run one service from source, with the environment as it is",
-  details: `Services: ${SERVICE_NAMES.join(", ")}; bun run <service> is the same. What stands behind the service's name goes to
+  details: `Services: ${SERVICE_NAMES.join(", ")}. What stands behind the service's name goes to
 the service: bun run broker --help tells its variables, --check-config checks them.`,
   options: {},
   async run({ words }) {

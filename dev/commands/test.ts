@@ -2,16 +2,21 @@ import { spawn } from "node:child_process";
 import { chmod, mkdtemp, readdir, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Backing, type Missing, outsideData, reclaim, startBacking, stopBacking } from "../backing/index.ts";
+import { type Backing, type Missing, outsideData, startBacking, stopBacking } from "../backing/index.ts";
 import { explainMissing, TITLES } from "../backings.ts";
 import { ensureBrowser } from "../browser.ts";
 import type { Arguments, Command } from "../command.ts";
+import { isAlive } from "../backing/processes.ts";
 import { ROOT } from "../paths.ts";
 import { pidExists } from "../pids.ts";
+import { readState } from "../state.ts";
+import { takeDownLeftovers } from "../teardown.ts";
 import { duration, makeLive, paintFor } from "../terminal.ts";
 import { closingLine, summarize, type TestSummary } from "../test-summary.ts";
 
-const DIRECTORY = "platform-test-";
+/** Begins the name of a run's directory; the pid of the run is next. Whole-system tests make others, with a state file. */
+const DIRECTORY = "platform-backing-";
+const SYSTEM_TEST_DIRECTORY = "platform-test-";
 /** Tests on real parts wait for them (ms); a plain unit test is done in a thousandth of it. */
 const TEST_MS = 30_000;
 const EXIT_FAILED = 1;
@@ -108,7 +113,7 @@ function environmentFor(
     env[`TEST_${one.name.toUpperCase()}_URL`] = one.url;
     if (one.name === "smtp" && one.web !== undefined) env["TEST_SMTP_WEB"] = one.web;
   }
-  if (browser !== undefined) env["TEST_BROWSER"] = browser;
+  if (browser !== undefined) env["CHROMIUM"] = browser;
   if (process.stdout.isTTY && (env["NO_COLOR"] ?? "") === "") env["FORCE_COLOR"] = "1";
   return env;
 }
@@ -159,7 +164,7 @@ function tellSkipped(summary: TestSummary, missing: readonly Missing[], browser:
   if (summary.skippedNames.length === 0) return;
   const lacked = [
     ...missing.map(({ name }) => TITLES[name]),
-    ...(browser === undefined ? ["a browser (install chromium, or set TEST_BROWSER)"] : []),
+    ...(browser === undefined ? ["a browser (install chromium, or set CHROMIUM)"] : []),
   ];
   process.stdout.write(`\nSkipped${lacked.length === 0 ? "" : `; this machine lacks ${lacked.join(", ")}`}:\n`);
   for (const name of summary.skippedNames) process.stdout.write(`  ${name}\n`);
@@ -169,13 +174,21 @@ function tellSkipped(summary: TestSummary, missing: readonly Missing[], browser:
 /** Backing services and files of test runs that were killed. */
 async function removeLeftovers(): Promise<void> {
   for (const name of await readdir(tmpdir())) {
-    if (!name.startsWith(DIRECTORY)) continue;
     const dataDir = join(tmpdir(), name);
-    // A pid that is somebody else's by now only keeps the directory a little longer.
-    if (pidExists(Number(name.slice(DIRECTORY.length).split("-")[0]))) continue;
-    await reclaim(dataDir);
+    if (!isLeftover(name, dataDir)) continue;
+    await takeDownLeftovers(dataDir);
     await removeRun(dataDir);
   }
+}
+
+/** Only where its owner is known and gone: a test run beside this one keeps what it has. */
+function isLeftover(name: string, dataDir: string): boolean {
+  // A pid that is somebody else's by now only keeps the directory a little longer.
+  if (name.startsWith(DIRECTORY))
+    return !pidExists(Number(/^\d+/.exec(name.slice(DIRECTORY.length))?.[0] ?? process.pid));
+  if (!name.startsWith(SYSTEM_TEST_DIRECTORY)) return false;
+  const state = readState(dataDir);
+  return state !== undefined && !isAlive(state.up);
 }
 
 async function removeRun(dataDir: string): Promise<void> {

@@ -36,6 +36,8 @@ server that can't be used).`,
     data: DATA_OPTION,
   },
   async run(args) {
+    const ports = args.text("ports") ?? "usual";
+    if (ports !== "usual" && ports !== "free") throw new UsageError(`--ports is usual or free, not "${ports}"`);
     const dataDir = dataDirectory(args.text("data"));
     const locked = lock(dataDir);
     if ("holder" in locked) {
@@ -43,7 +45,7 @@ server that can't be used).`,
       return EXIT_REFUSED;
     }
     try {
-      return await bringUp(args, dataDir);
+      return await bringUp(args, ports, dataDir);
     } finally {
       locked.release();
     }
@@ -60,9 +62,7 @@ function alreadyRunning(dataDir: string, pid: number): string {
 A second one beside it: bun run up --data DIR --ports free`;
 }
 
-async function bringUp(args: Arguments, dataDir: string): Promise<number> {
-  const ports = args.text("ports") ?? "usual";
-  if (ports !== "usual" && ports !== "free") throw new UsageError(`--ports is usual or free, not "${ports}"`);
+async function bringUp(args: Arguments, ports: "usual" | "free", dataDir: string): Promise<number> {
   const began = performance.now();
   const out = args.flag("json") ? process.stderr : process.stdout;
   const paint = paintFor(out);

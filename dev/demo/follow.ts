@@ -1,10 +1,11 @@
 /** Looks where requests end: the document in MongoDB, the message in the inbox. */
 import { type Document, MongoClient } from "mongodb";
+import { sleep } from "#shared/resilience";
 import { withDatabase } from "../backing/addresses.ts";
 import { LOGS_DATABASE } from "../services.ts";
 
 /** How long an effect may take to be seen (ms). */
-export const FOLLOW_MS = 10_000;
+const FOLLOW_MS = 10_000;
 const LOOK_EVERY_MS = 25;
 /** How long one look may take (ms). */
 const LOOK_MS = 3_000;
@@ -12,7 +13,7 @@ const COLLECTION = "logs";
 /** Newest messages that are looked through for one of ours. */
 const NEWEST_MESSAGES = 50;
 
-export interface Letter {
+interface Letter {
   readonly id: string;
   readonly from: string;
   readonly to: string;
@@ -28,7 +29,7 @@ export interface Ends extends AsyncDisposable {
 }
 
 /** @param inboxUrl an inbox with Mailpit's API; undefined where mail goes to a server that has none. */
-export function openEnds(mongodbUrl: string, inboxUrl: string | undefined): Ends {
+export function openEnds(mongodbUrl: string, inboxUrl: string | undefined, signal: AbortSignal): Ends {
   const client = new MongoClient(withDatabase(mongodbUrl, LOGS_DATABASE), {
     serverSelectionTimeoutMS: LOOK_MS,
     connectTimeoutMS: LOOK_MS,
@@ -37,14 +38,17 @@ export function openEnds(mongodbUrl: string, inboxUrl: string | undefined): Ends
   });
   return {
     document: (what, filter) =>
-      seenInTime(`the document of ${what} in MongoDB`, () => client.db().collection(COLLECTION).findOne(filter)),
-    letter: (subject) => seenInTime(`the message "${subject}" in the inbox`, () => letterIn(inboxUrl ?? "", subject)),
+      seenInTime(`the document of ${what} in MongoDB`, signal, () =>
+        client.db().collection(COLLECTION).findOne(filter),
+      ),
+    letter: (subject) =>
+      seenInTime(`the message "${subject}" in the inbox`, signal, () => letterIn(inboxUrl ?? "", subject)),
     [Symbol.asyncDispose]: () => client.close(),
   };
 }
 
 /** Asks until there is something; a look that fails is a look that saw nothing, and is told at the end. */
-async function seenInTime<T>(what: string, look: () => Promise<T | null | undefined>): Promise<T> {
+async function seenInTime<T>(what: string, signal: AbortSignal, look: () => Promise<T | null | undefined>): Promise<T> {
   const deadline = performance.now() + FOLLOW_MS;
   let trouble = "";
   while (performance.now() < deadline) {
@@ -55,7 +59,7 @@ async function seenInTime<T>(what: string, look: () => Promise<T | null | undefi
     } catch (error) {
       trouble = error instanceof Error ? `: ${error.message}` : "";
     }
-    await Bun.sleep(LOOK_EVERY_MS);
+    await sleep(LOOK_EVERY_MS, signal);
   }
   throw new Error(`${what} was not seen within ${FOLLOW_MS / 1000} s${trouble}`);
 }

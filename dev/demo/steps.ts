@@ -7,7 +7,7 @@ const ANSWER_MS = 30_000;
 /** Clocks of one machine do not differ; a document is no older than its request (ms). */
 const SLACK_MS = 1_000;
 
-export interface Answer {
+interface Answer {
   readonly status: number;
   readonly message: string;
   readonly data: unknown;
@@ -26,6 +26,8 @@ export interface Demo {
   /** Whether mail ends in an inbox that can be looked into. */
   readonly hasInbox: boolean;
   readonly saw: (what: string) => void;
+  /** Fires when the person has seen enough. */
+  readonly signal: AbortSignal;
 }
 
 /** Sends one request to the broker; it is found again by the trace that it starts (W3C Trace Context). */
@@ -37,7 +39,7 @@ async function send(demo: Demo, path: string, body?: unknown): Promise<Answer & 
     method: "POST",
     headers,
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    signal: AbortSignal.timeout(ANSWER_MS),
+    signal: AbortSignal.any([AbortSignal.timeout(ANSWER_MS), demo.signal]),
   });
   const envelope = (await answer.json()) as { message: string; data?: unknown };
   const degraded = answer.headers.get("x-degraded");

@@ -2,7 +2,6 @@
 export { type Consumer, type ConsumerOptions, makeConsumer } from "./consumer.ts";
 export type { IncomingMessage } from "./delivery.ts";
 export type { Delivery, Lane, LaneOptions } from "./lane.ts";
-export { TopologyMismatch } from "./mismatch.ts";
 export { makePublisher } from "./publisher.ts";
 export { type Topology, type TopologyOptions, topologyOf } from "./topology.ts";
 export type { OutgoingMessage, Publisher, PublisherOptions, PublisherState } from "./types.ts";

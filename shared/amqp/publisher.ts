@@ -106,7 +106,7 @@ export function makePublisher(options: PublisherOptions): Publisher {
       dependency.up();
       return;
     }
-    for (const refusal of refusals) log.error("RabbitMQ: not declared", { reason: refusal });
+    for (const refusal of refusals) log.warn("RabbitMQ: not declared", { reason: refusal });
     dependency.down(refusals[0]);
     redeclaring = setTimeout(() => {
       declareTopology(model, topology).then(

@@ -8,7 +8,8 @@ import { type Static, Type } from "@sinclair/typebox";
  */
 export const ADDRESS_PATTERN =
   "^(?=.{3,254}$)(?=[^@]{1,64}@)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@" +
-  "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$";
+  // The last label begins with a letter: `a@02` is read as an IP address further on.
+  "([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\\.)*[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$";
 
 export const Address = Type.String({ pattern: ADDRESS_PATTERN, description: "one plain e-mail address" });
 

@@ -1,5 +1,5 @@
 /** A database that goes away and comes back, on a real PostgreSQL (TEST_POSTGRES_URL), through a proxy that can be cut. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import postgres from "postgres";
 import { Secret } from "#shared/config";
@@ -8,6 +8,9 @@ import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
 import { type Database, makeDatabase, type Migration } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
+
+// Bounds a hang; a busy machine is allowed to be slow.
+setDefaultTimeout(30_000);
 
 const SERVER = process.env["TEST_POSTGRES_URL"];
 const withServer = test.skipIf(SERVER === undefined);
@@ -280,6 +283,22 @@ withServer(`closing waits for the work in hand, twice is once, and leaves no con
     "no connection",
     async () => (await admin`select 1 from pg_stat_activity where application_name = ${name}`).length === 0,
   );
+});
+
+withServer(`closing while another replica migrates does not wait for it ${NEEDS}`, async () => {
+  const url = new URL(serverUrl.href);
+  url.pathname = `/${databaseName}`;
+  const other = postgres(url.href, { max: 1 });
+  await other`select pg_advisory_lock(${0x6d696772})`;
+  const { database, name } = start();
+  const waits = () => admin`
+    select 1 from pg_stat_activity where application_name = ${name} and wait_event_type = 'Lock'`;
+  await until("waiting for the lock", async () => (await waits()).length === 1);
+  const startedAt = performance.now();
+  await database[Symbol.asyncDispose]();
+  expect(performance.now() - startedAt).toBeLessThan(3_000);
+  expect(database.up).toBe(false);
+  await other.end();
 });
 
 test("closing while there is nothing to connect to is quick", async () => {

@@ -21,6 +21,8 @@ const LINE = 500;
 /** Pause before the second try (ms, half of it random): a server that restarts closes all connections within it. */
 const RETRY_PAUSE_MS = 100;
 const CLOSE_MS = 5_000;
+/** Time for what is under way in a pool that was left (ms): after it, what hangs there is cut, and tried again where that is allowed. */
+const ABANDONED_MS = 500;
 /** Of the tries to connect, the first this many are logged, then every twentieth (about once a minute). */
 const LOGGED_TRIES = 5;
 
@@ -38,6 +40,7 @@ export function makeDatabase(options: DatabaseOptions): Database {
   const closing = new AbortController();
   const working = new Set<Promise<unknown>>();
   let pool = makePool(poolOptions);
+  let opening: Pool | undefined;
   let up = false;
   let becameUp = Promise.withResolvers<void>();
   let suspicion = Promise.withResolvers<void>();
@@ -56,35 +59,35 @@ export function makeDatabase(options: DatabaseOptions): Database {
 
   async function open(): Promise<void> {
     const fresh = makePool(poolOptions);
+    opening = fresh;
     try {
       await fresh.probe();
       await migrate(fresh.sql, migrations, log);
+      closing.signal.throwIfAborted();
     } catch (error) {
       void fresh.close(0);
       throw explained(error, fresh.target);
-    }
-    if (closing.signal.aborted) {
-      await fresh.close(0);
-      return;
+    } finally {
+      opening = undefined;
     }
     replacePool(fresh);
     opened.inc();
   }
 
   /**
-   * Statements under way in the old pool are ended by the server's timeout, so they get that long. They keep their
-   * places meanwhile, and idle connections are closed at once: both pools together stay within the limit.
+   * Statements under way in the old pool keep their places until they end, and its idle connections are closed at
+   * once: both pools together stay within the limit.
    */
   function replacePool(fresh: Pool): void {
     const old = pool;
     pool = fresh;
-    void old.close(statementTimeoutMs);
+    void old.close(ABANDONED_MS);
   }
 
   /**
-   * Leaves a pool in which a connection died under some work. postgres.js 3.4.9 forgets, when a connection closes
-   * between the queueing and the writing of a query, that no write is scheduled any more: that connection never
-   * sends anything again, and everything given to it ends in CONNECT_TIMEOUT.
+   * Leaves a pool in which a connection died. postgres.js 3.4.9 forgets, when a connection closes between the queueing
+   * and the writing of a query, that no write is scheduled any more: that connection never sends anything again, and
+   * everything given to it ends in CONNECT_TIMEOUT.
    */
   function abandon(used: Pool): void {
     if (used === pool && !closing.signal.aborted) replacePool(makePool(poolOptions));
@@ -102,6 +105,7 @@ export function makeDatabase(options: DatabaseOptions): Database {
         closing.signal.throwIfAborted();
         // A connection that died while idle is no news of the server; a second one, opened now, is.
         if (codeOf(first) === "PROBE_TIMEOUT") return explained(first, pool.target);
+        replacePool(makePool(poolOptions));
         try {
           await pool.probe();
         } catch (second) {
@@ -185,6 +189,9 @@ export function makeDatabase(options: DatabaseOptions): Database {
       .bound(Promise.allSettled(working), "closing")
       .catch(() => undefined);
     closing.abort(new Error("the database is closed"));
+    up = false;
+    // A migration under way, or one that waits for another replica's, is rolled back: the next start does it.
+    await opening?.close(0);
     await supervised;
     await pool.close(CLOSE_MS / 5);
   }

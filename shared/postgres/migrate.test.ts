@@ -1,10 +1,13 @@
 /** Migrations on a real PostgreSQL (TEST_POSTGRES_URL): once, in order, whole or not at all. */
-import { afterAll, beforeEach, expect, test } from "bun:test";
+import { afterAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import postgres, { type Sql as Connections } from "postgres";
 import { messageOf } from "#shared/errors";
 import { type Log, makeLog, silentLog } from "#shared/log";
 import { checksumOf, migrate } from "./migrate.ts";
 import type { Migration } from "./types.ts";
+
+// Bounds a hang; a busy machine is allowed to be slow.
+setDefaultTimeout(30_000);
 
 const SERVER = process.env["TEST_POSTGRES_URL"];
 const withServer = test.skipIf(SERVER === undefined);

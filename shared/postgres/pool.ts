@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net";
 import postgres from "postgres";
 import type { Secret } from "#shared/config";
 import { sleep } from "#shared/resilience";
-import { codeOf, type Target } from "./failures.ts";
+import type { Target } from "./failures.ts";
 
 /** Longest time to connect, or to answer the probe (ms). */
 const CONNECT_MS = 2_000;
@@ -81,6 +81,13 @@ export function makePool({ url, name, maxConnections, statementTimeoutMs }: Pool
     },
     ...(unlisted as object),
   });
+  async function end(graceMs: number): Promise<void> {
+    await sql.end({ timeout: graceMs / 1_000 }).catch(() => undefined); // What cannot be closed is gone already.
+    // The driver waits for the server to hang up, which one that waits for a lock does not; until then the work on
+    // that connection would not end either.
+    for (const socket of sockets) socket.destroy();
+  }
+
   const { host, port, user, database } = sql.options;
   let closed: Promise<void> | undefined;
 
@@ -105,11 +112,7 @@ export function makePool({ url, name, maxConnections, statementTimeoutMs }: Pool
     },
     close(graceMs) {
       open = false;
-      closed ??= sql.end({ timeout: graceMs / 1_000 }).then(
-        () => undefined,
-        // Nothing is lost: what cannot be closed is gone already.
-        (error: unknown) => void codeOf(error),
-      );
+      closed ??= end(graceMs);
       return closed;
     },
   };

@@ -125,22 +125,22 @@ export function makeRpcClient(options: RpcClientOptions): RpcClient {
       methodTally.fail(failure.code);
       return Promise.resolve({ ok: false, error: failure });
     }
-    const { promise, resolve } = Promise.withResolvers<Result<unknown>>();
-    const made: Pending = {
-      method,
-      params,
-      context,
-      tally: methodTally,
-      startedAt: now,
-      endsAt,
-      resolve,
-      sent: false,
-      id: 0,
-    };
-    pending.add(made);
-    sweeper ??= setInterval(sweep, SWEEP_MS);
-    if (channel !== undefined) send(channel, made, now);
-    return promise;
+    return new Promise((resolve) => {
+      const made: Pending = {
+        method,
+        params,
+        context,
+        tally: methodTally,
+        startedAt: now,
+        endsAt,
+        resolve,
+        sent: false,
+        id: 0,
+      };
+      pending.add(made);
+      sweeper ??= setInterval(sweep, SWEEP_MS);
+      if (channel !== undefined) send(channel, made, now);
+    });
   };
 
   const refusalOf = (endsAt: number | undefined): Failure | undefined => {

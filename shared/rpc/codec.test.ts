@@ -23,11 +23,8 @@ function refusal(decode: () => unknown): WireError {
   throw new Error("nothing was refused");
 }
 
-/** What JSON has, without -0 (which becomes 0) and lone surrogates (which become U+FFFD). */
-const jsonValue = fc
-  .jsonValue({ stringUnit: "binary", depthSize: "medium" })
-  .map((value) => JSON.parse(JSON.stringify(value).replaceAll("-0,", "0,")) as unknown)
-  .filter((value) => !JSON.stringify(value).includes("-0"));
+/** What JSON has; without lone surrogates, which become U+FFFD. */
+const jsonValue = fc.jsonValue({ stringUnit: "binary", depthSize: "medium" });
 
 describe("values", () => {
   test("every JSON value comes back as it was", () => {
@@ -38,7 +35,7 @@ describe("values", () => {
   });
 
   test("another library reads what we write, and we read what it writes", () => {
-    const plain = fc.jsonValue().filter((value) => !/__proto__|constructor|toJSON|-0/.test(JSON.stringify(value)));
+    const plain = fc.jsonValue().filter((value) => !/__proto__|constructor|toJSON/.test(JSON.stringify(value)));
     fc.assert(
       fc.property(plain, (value) => {
         expect(witness.unpack(encodeFrame([value]).subarray(PREFIX_BYTES))).toEqual([value]);
@@ -50,6 +47,7 @@ describe("values", () => {
 
   test.each([
     0,
+    -0,
     1,
     127,
     128,

@@ -9,7 +9,7 @@ import { Failure, type FailureCode } from "#shared/errors";
 /** Bytes before a frame: its length, unsigned, big-endian. */
 export const PREFIX_BYTES = 4;
 /** Texts up to this length (characters) are written here if they are ASCII; others by one native call. */
-const SHORT_TEXT = 128;
+const SHORT_TEXT = 64;
 const INITIAL_BYTES = 16_384;
 /** A buffer that grew beyond this is given back once it is empty. */
 const KEEP_BYTES = 1_048_576;
@@ -54,9 +54,16 @@ function uintBytes(value: number, bytes: 1 | 2 | 4): void {
   out[at++] = value & 0xff;
 }
 
+function float(value: number): void {
+  out[at++] = 0xcb;
+  at = out.writeDoubleBE(value, at);
+}
+
 function number(value: number): void {
   room(SCALAR_BYTES);
-  if ((value | 0) === value) {
+  // Negative zero is no integer.
+  if (value === 0 && 1 / value < 0) float(value);
+  else if ((value | 0) === value) {
     if (value >= 0) {
       if (value < 0x80) out[at++] = value;
       else if (value < 0x100) {
@@ -87,10 +94,7 @@ function number(value: number): void {
     out[at++] = value > 0 ? 0xcf : 0xd3;
     uintBytes(Math.floor(value / 0x1_0000_0000), 4);
     uintBytes(value % 0x1_0000_0000, 4);
-  } else {
-    out[at++] = 0xcb;
-    at = out.writeDoubleBE(value, at);
-  }
+  } else float(value);
 }
 
 function textHeader(position: number, bytes: number): number {

@@ -18,8 +18,8 @@ export interface Pending {
   readonly startedAt: number;
   readonly endsAt: number;
   readonly resolve: (result: Result<unknown>) => void;
-  /** 0 until it is sent. */
   sent: boolean;
+  /** Given by `PendingCalls.add`. */
   id: number;
 }
 

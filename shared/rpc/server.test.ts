@@ -259,12 +259,19 @@ test("with the limit of calls in flight reached the server reads no more, until 
     Buffer.concat(Array.from({ length: MAX_IN_FLIGHT + extra }, (_, i) => encodeFrame([0, i, "hold", []]))),
   );
   await until(() => gates.length === MAX_IN_FLIGHT, "the limit");
+  // More than the kernel's buffers hold: it stays with the peer, not in the server's memory.
+  const flood = Buffer.concat(Array.from({ length: 64 }, () => encodeFrame([2, "unknown", ["x".repeat(1_000_000)]])));
+  const flooding = peer.write(flood);
   using other = await connectPeer(at.server.port);
-  await other.send(0, 1, "RPCServer.Ping", []);
-  await other.answer(1);
+  for (let i = 0; i < 50; i += 1) {
+    await other.send(0, i, "RPCServer.Ping", []);
+    await other.answer(i);
+  }
   expect(gates).toHaveLength(MAX_IN_FLIGHT);
+  expect(peer.written).toBeLessThan(flood.length / 2);
   for (const gate of gates.slice(0, MAX_IN_FLIGHT)) gate.open();
   await until(() => gates.length === MAX_IN_FLIGHT + extra, "the calls that waited");
+  await flooding;
   for (const gate of gates.slice(MAX_IN_FLIGHT)) gate.open();
   await until(() => peer.received.length === MAX_IN_FLIGHT + extra, "all answers");
 });

@@ -82,6 +82,8 @@ export interface Peer extends Disposable {
   /** Messages that came, in order. */
   readonly received: Message[];
   readonly closed: boolean;
+  /** Bytes that the kernel has taken so far. */
+  readonly written: number;
   readonly socket: Socket;
   /** Writes all of `bytes`, as fast as the other side takes them; resolves when they are written or the peer closes. */
   write(bytes: Uint8Array): Promise<void>;
@@ -95,6 +97,7 @@ export async function connectPeer(port: number): Promise<Peer> {
   const reader = new FrameReader();
   const received: Message[] = [];
   let closed = false;
+  let written = 0;
   let drained: (() => void) | undefined;
   const socket = await Bun.connect({
     hostname: "127.0.0.1",
@@ -120,7 +123,9 @@ export async function connectPeer(port: number): Promise<Peer> {
   const isClosed = (): boolean => closed;
   const write = async (bytes: Uint8Array): Promise<void> => {
     for (let at = 0; !isClosed(); ) {
-      at += Math.max(0, socket.write(bytes, at));
+      const taken = Math.max(0, socket.write(bytes, at, bytes.length - at));
+      at += taken;
+      written += taken;
       if (at >= bytes.length) return;
       await new Promise<void>((resolve) => {
         drained = resolve;
@@ -132,6 +137,9 @@ export async function connectPeer(port: number): Promise<Peer> {
     socket,
     get closed() {
       return closed;
+    },
+    get written() {
+      return written;
     },
     write,
     send: (...message) => write(encodeFrame(message)),

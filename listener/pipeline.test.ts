@@ -1,0 +1,147 @@
+import { expect, test } from "bun:test";
+import { Failure, fail, ok, type Result } from "#shared/errors";
+import { type Fate, makePipeline, type PipelineOptions } from "./pipeline.ts";
+
+async function until(condition: () => boolean, ms = 5_000): Promise<void> {
+  const endsAt = performance.now() + ms;
+  while (!condition()) {
+    if (performance.now() > endsAt) throw new Error("it did not come to pass");
+    await Bun.sleep(1);
+  }
+}
+
+function setUp(options: Partial<PipelineOptions<number>> = {}) {
+  const seen = { batches: [] as number[][], fates: [] as number[], held: 0, resumed: 0, givenBack: 0, away: false };
+  const pipeline = makePipeline<number>({
+    batchItems: 3,
+    batchBytes: 100,
+    bytesOf: () => 1,
+    concurrent: 1,
+    work: async (items) => {
+      seen.batches.push([...items]);
+      await Bun.sleep(1);
+      return items.map((): Fate => (seen.away ? { hold: new Failure("unavailable") } : "done"));
+    },
+    probe: async (): Promise<Result<void>> => (seen.away ? fail("unavailable") : ok()),
+    onFate: (item) => seen.fates.push(item),
+    onHeld: () => (seen.held += 1),
+    onResumed: () => (seen.resumed += 1),
+    giveBackMs: 60_000,
+    onGiveBack: () => (seen.givenBack += 1),
+    backoff: () => 5,
+    ...options,
+  });
+  return { pipeline, seen };
+}
+
+test("what comes together goes together, in order and at most so many at a time", async () => {
+  const { pipeline, seen } = setUp();
+  await until(() => seen.resumed === 1);
+  for (let item = 1; item <= 7; item += 1) pipeline.push(item);
+  await pipeline.drain(1_000);
+  expect(seen.batches).toEqual([[1, 2, 3], [4, 5, 6], [7]]);
+  expect(seen.fates).toEqual([1, 2, 3, 4, 5, 6, 7]);
+  expect(pipeline.inHand).toBe(0);
+  pipeline[Symbol.dispose]();
+});
+
+test("a batch has its limit in bytes, and what is larger goes alone", async () => {
+  const { pipeline, seen } = setUp({ bytesOf: (item) => item, batchBytes: 10 });
+  await until(() => seen.resumed === 1);
+  for (const item of [4, 6, 50, 1, 2]) pipeline.push(item);
+  await pipeline.drain(1_000);
+  expect(seen.batches).toEqual([[4, 6], [50], [1, 2]]);
+  pipeline[Symbol.dispose]();
+});
+
+test("while the neighbour is away all is kept, one is tried at a time, and the order stays", async () => {
+  const { pipeline, seen } = setUp({ concurrent: 2 });
+  await until(() => seen.resumed === 1);
+  seen.away = true;
+  for (let item = 1; item <= 9; item += 1) pipeline.push(item);
+  await until(() => pipeline.held);
+  for (let item = 10; item <= 12; item += 1) pipeline.push(item);
+  await until(() => seen.batches.length >= 6);
+  expect(seen.held).toBe(1);
+  expect(pipeline.inHand).toBe(12);
+  expect(seen.fates).toEqual([]);
+  expect(seen.batches.slice(3)).toEqual(seen.batches.slice(3).map(() => [1]));
+  seen.away = false;
+  await until(() => seen.fates.length === 12);
+  expect(seen.fates).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+  expect(seen.resumed).toBe(2);
+  pipeline[Symbol.dispose]();
+});
+
+test("begins held, and asks whether the neighbour is there while it has nothing to try", async () => {
+  let asked = 0;
+  const { pipeline, seen } = setUp({ probe: async () => (++asked < 3 ? fail("unavailable") : ok()) });
+  expect(pipeline.held).toBe(true);
+  await until(() => seen.resumed === 1);
+  expect(asked).toBe(3);
+  expect(seen.batches).toEqual([]);
+  pipeline[Symbol.dispose]();
+});
+
+test("what was cleared is forgotten, also when its batch comes back", async () => {
+  const { pipeline, seen } = setUp();
+  await until(() => seen.resumed === 1);
+  for (let item = 1; item <= 5; item += 1) pipeline.push(item);
+  await until(() => seen.batches.length === 1);
+  pipeline.clear();
+  pipeline.push(6);
+  await until(() => seen.fates.length > 0);
+  expect(seen.fates).toEqual([6]);
+  expect(pipeline.inHand).toBe(0);
+  pipeline[Symbol.dispose]();
+});
+
+test("gives back what was held for too long, once each such time", async () => {
+  const { pipeline, seen } = setUp({
+    giveBackMs: 20,
+    onGiveBack: () => {
+      seen.givenBack += 1;
+      pipeline.clear();
+    },
+  });
+  await until(() => seen.resumed === 1);
+  seen.away = true;
+  pipeline.push(1);
+  await until(() => seen.givenBack === 1);
+  await Bun.sleep(60);
+  expect(seen.givenBack).toBe(1);
+  expect(pipeline.held).toBe(true);
+  expect(pipeline.inHand).toBe(0);
+  seen.away = false;
+  await until(() => seen.resumed === 2);
+  pipeline[Symbol.dispose]();
+});
+
+test("work that throws holds its messages: nothing is lost by a bug", async () => {
+  let broken = true;
+  const { pipeline, seen } = setUp({
+    work: async (items) => {
+      if (broken) throw new Error("a bug");
+      return items.map(() => "done");
+    },
+  });
+  await until(() => seen.resumed === 1);
+  pipeline.push(1);
+  await until(() => seen.held === 1);
+  expect(pipeline.inHand).toBe(1);
+  broken = false;
+  await until(() => seen.fates.length === 1);
+  pipeline[Symbol.dispose]();
+});
+
+test("a drain ends when nothing is in hand, at once when work is held, and at its time", async () => {
+  const { pipeline, seen } = setUp({ work: () => new Promise(() => undefined) });
+  await until(() => seen.resumed === 1);
+  await pipeline.drain(1_000);
+  pipeline.push(1);
+  const startedAt = performance.now();
+  await pipeline.drain(50);
+  expect(performance.now() - startedAt).toBeGreaterThanOrEqual(45);
+  expect(pipeline.inHand).toBe(1);
+  pipeline[Symbol.dispose]();
+});
