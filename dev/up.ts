@@ -33,13 +33,17 @@ Or upgrade:                   bun upgrade`);
 
 /** Dependencies exactly as in the lockfile; a lockfile that does not fit package.json is an error, never rewritten. */
 function install(): void {
-  const done = spawnSync(process.execPath, ["install", "--frozen-lockfile", "--silent"], {
-    cwd: root,
-    stdio: ["ignore", "pipe", "pipe"],
-    encoding: "utf8",
-  });
-  if (done.status === 0) return;
-  const said = `${done.stdout}${done.stderr}`.trim() || (done.error?.message ?? `exit code ${done.status}`);
+  const run = (...options: readonly string[]) =>
+    spawnSync(process.execPath, ["install", "--frozen-lockfile", ...options], {
+      cwd: root,
+      stdio: ["ignore", "pipe", "pipe"],
+      encoding: "utf8",
+    });
+  if (run("--silent").status === 0) return;
+  // Silent also about the reason: asked again, it tells.
+  const again = run();
+  if (again.status === 0) return;
+  const said = `${again.stdout}${again.stderr}`.trim() || (again.error?.message ?? `exit code ${again.status}`);
   fail(`The dependencies could not be installed from bun.lock:
 ${said.replaceAll(/^/gm, "  ")}
 If package.json was changed, run \`bun install\` and commit bun.lock; otherwise check the network and try again.`);

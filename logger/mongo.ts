@@ -1,11 +1,5 @@
 /** The connection to MongoDB: opened in the background, watched, and opened again; whoever uses it asks whether it is there. */
-import {
-  type Collection,
-  MongoClient,
-  MongoNotConnectedError,
-  MongoServerError,
-  MongoTopologyClosedError,
-} from "mongodb";
+import { type Collection, MongoClient, MongoServerError } from "mongodb";
 import { messageOf } from "#shared/errors";
 import { type Dependency, StartError } from "#shared/lifecycle";
 import { type Log, withoutCredentials } from "#shared/log";
@@ -28,6 +22,16 @@ export interface MongoOptions {
   onRefused: (message: string) => void;
 }
 
+type Logs = Collection<LogDocument>;
+
+/** One client, from its connect to its end. */
+interface Session {
+  readonly client: MongoClient;
+  readonly logs: Logs;
+  /** Aborted when there is no server to write to any more; a new one when it was found again. */
+  lost: AbortController;
+}
+
 const DATABASE = "logs";
 const COLLECTION = "logs";
 const SELECTION_MS = 2_000;
@@ -36,7 +40,8 @@ const LOOK_EVERY_MS = 1_000;
 const LOOK_MS = 2_000;
 /** Indexes over a large collection of older entries take their time. */
 const PREPARE_MS = 30 * 60_000;
-const CLOSE_MS = 1_000;
+const CONNECT_MS = 3_000;
+const CLOSE_MS = 500;
 const AUTHENTICATION_FAILED = 18;
 
 function clientOf(url: string): MongoClient {
@@ -65,7 +70,7 @@ export function connectMongo({ url, dependency, log, onRefused }: MongoOptions):
     throw new StartError(`MONGODB_URL cannot be used: ${withoutCredentials(messageOf(cause))}`, { cause });
   }
   const stopping = new AbortController();
-  let current: Collection<LogDocument> | undefined;
+  let current: Logs | undefined;
   let everUp = false;
   let wake = new AbortController();
   const suspect = (): void => wake.abort();
@@ -73,6 +78,12 @@ export function connectMongo({ url, dependency, log, onRefused }: MongoOptions):
   const away = (error: unknown): void => {
     current = undefined;
     dependency.down(error);
+  };
+
+  const up = (logs: Logs): void => {
+    everUp = true;
+    current = logs;
+    dependency.up();
   };
 
   const close = async (client: MongoClient): Promise<void> => {
@@ -83,25 +94,34 @@ export function connectMongo({ url, dependency, log, onRefused }: MongoOptions):
     }
   };
 
-  const ready = async (logs: Collection<LogDocument>): Promise<void> => {
-    const info = await logs.db.admin().buildInfo();
+  const ready = async ({ logs, lost }: Session): Promise<void> => {
+    const info = await Deadline.after(LOOK_MS).bound(logs.db.admin().buildInfo(), "MongoDB");
     const isFerretdb = "ferretdbVersion" in info;
-    const preparing = prepare(logs, { isFerretdb, log });
-    await Deadline.after(PREPARE_MS, stopping.signal).bound(preparing, "preparing the collection");
+    const ends = AbortSignal.any([stopping.signal, lost.signal]);
+    await Deadline.after(PREPARE_MS, ends).bound(prepare(logs, { isFerretdb, log }), "preparing the collection");
     if (!everUp) log.info("MongoDB in use", { server: isFerretdb ? "FerretDB" : "MongoDB", version: info["version"] });
-    everUp = true;
-    current = logs;
-    dependency.up();
+    up(logs);
   };
 
   /** A client whose first connect failed answers nothing ever after (driver 7.9), so each try has its own. */
-  const open = async (): Promise<{ client: MongoClient; logs: Collection<LogDocument> }> => {
+  const open = async (): Promise<Session> => {
     const client = clientOf(url);
+    const logs = client.db(databaseOf(url)).collection<LogDocument>(COLLECTION);
+    const session = { client, logs, lost: new AbortController() };
+    let writable = false;
+    // The driver hears of a lost server first: nobody has to wait for it then.
+    client.on("topologyDescriptionChanged", ({ newDescription: { servers } }) => {
+      if (writable && !hasWritable(servers)) {
+        session.lost.abort(errorOf(servers));
+        if (current === logs) away(errorOf(servers));
+        suspect();
+      }
+      writable = hasWritable(servers);
+    });
     try {
-      await client.connect();
-      const logs = client.db(databaseOf(url)).collection<LogDocument>(COLLECTION);
-      await ready(logs);
-      return { client, logs };
+      await Deadline.after(CONNECT_MS).bound(client.connect(), "connecting to MongoDB");
+      await ready(session);
+      return session;
     } catch (error) {
       await close(client);
       throw error;
@@ -115,38 +135,38 @@ export function connectMongo({ url, dependency, log, onRefused }: MongoOptions):
     wake = new AbortController();
   };
 
-  /** Looks again and again, until the client is of no more use. */
-  const watch = async (client: MongoClient, logs: Collection<LogDocument>): Promise<void> => {
-    // The driver hears of a lost server first: nothing has to wait for it then.
-    client.on("topologyDescriptionChanged", ({ newDescription }) => {
-      if (stopping.signal.aborted) return;
-      const errors = [...newDescription.servers.values()].map(({ error }) => error);
-      if (!hasWritable(newDescription.servers)) away(errors.find((error) => error !== null) ?? "no server to write to");
-      suspect();
-    });
-    while (!stopping.signal.aborted) {
+  /**
+   * Looks again and again, until the client is of no more use: it has lost its server and did not find it again at once
+   * (its own search sometimes stands still for ever after a server was killed: driver 7.9 on Bun 1.4), or nothing
+   * answered three times. One slow answer is no reason to break what else is on its way.
+   */
+  const watch = async (session: Session): Promise<void> => {
+    const { logs } = session;
+    for (let failures = 0; failures < 3; ) {
       await pause();
       if (stopping.signal.aborted) return;
       try {
         if (await Deadline.after(LOOK_MS, stopping.signal).bound(isPrepared(logs), "MongoDB")) {
-          current = logs;
-          dependency.up();
+          up(logs);
         } else {
-          // A database that came back empty, or another one in its place: without its unique index nothing is stored.
+          // A database that came back empty, or another one in its place.
           current = undefined;
-          await ready(logs);
+          await ready(session);
         }
+        failures = 0;
+        if (session.lost.signal.aborted) session.lost = new AbortController();
       } catch (error) {
         if (stopping.signal.aborted) return;
         away(error);
-        if (error instanceof MongoTopologyClosedError || error instanceof MongoNotConnectedError) return;
+        if (session.lost.signal.aborted) return;
+        failures += 1;
       }
     }
   };
 
   const live = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
-      const { client, logs } = await keepTrying(open, {
+      const session = await keepTrying(open, {
         backoff: databaseBackoff,
         signal: stopping.signal,
         onFailure: (error, attempt, waitMs) => {
@@ -157,9 +177,9 @@ export function connectMongo({ url, dependency, log, onRefused }: MongoOptions):
           }
         },
       });
-      await watch(client, logs);
+      await watch(session);
       current = undefined;
-      await close(client);
+      await close(session.client);
     }
   };
 
@@ -179,6 +199,12 @@ export function connectMongo({ url, dependency, log, onRefused }: MongoOptions):
   };
 }
 
-function hasWritable(servers: ReadonlyMap<string, { readonly isWritable: boolean }>): boolean {
+type Servers = ReadonlyMap<string, { readonly isWritable: boolean; readonly error: Error | null }>;
+
+function hasWritable(servers: Servers): boolean {
   return [...servers.values()].some((server) => server.isWritable);
+}
+
+function errorOf(servers: Servers): Error {
+  return [...servers.values()].find(({ error }) => error !== null)?.error ?? new Error("no server to write to");
 }

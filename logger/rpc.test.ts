@@ -149,6 +149,8 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`the logger over RPC ${NEEDS_MON
     const answered = results.flatMap((result, index) => (result.ok ? [`drain-${index}`] : []));
     const stored = new Set((await own.logs.find({}).toArray()).map((document) => String(document["event_id"])));
     expect(answered.length).toBeGreaterThan(0);
+    // What was taken was stored, not given up.
+    expect(await stopping.metric('logger_entries_total{result="unavailable"')).toBeNaN();
     expect(answered.filter((id) => !stored.has(id))).toEqual([]);
   });
 });

@@ -74,7 +74,10 @@ export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodi
   });
   dependencyUp.reset();
 
-  const app = new Elysia({ normalize: false, serve: { maxRequestBodySize: Number.MAX_SAFE_INTEGER, idleTimeout: 60 } })
+  const app = new Elysia({
+    normalize: false,
+    serve: { maxRequestBodySize: Number.MAX_SAFE_INTEGER, idleTimeout: 60, reusePort: false, development: false },
+  })
     .onRequest(({ request, set }) => {
       const { context } = begin(request);
       Object.assign(set.headers, SECURITY_HEADERS);
