@@ -35,7 +35,7 @@ interface Session {
 const DATABASE = "logs";
 const COLLECTION = "logs";
 const SELECTION_MS = 2_000;
-/** Between two looks; with the time a look may take, an outage is known within 3 s and its end within 2 s. */
+/** Between two looks; with the time a look may take, a server that hangs is known to within 3 s. */
 const LOOK_EVERY_MS = 1_000;
 const LOOK_MS = 2_000;
 /** Indexes over a large collection of older entries take their time. */

@@ -10,12 +10,11 @@ export { createDatabase } from "./database.ts";
 export { startMongodb } from "./mongodb.ts";
 export { freePort } from "./ports.ts";
 export { outsideData, startPostgres } from "./postgres.ts";
-export { probeAmqp, probeMongodb, probePostgres, probeSmtp } from "./probes.ts";
+export { probePostgres } from "./probes.ts";
 export { startRabbitmq } from "./rabbitmq.ts";
 export { reclaim } from "./records.ts";
 export { startInbox } from "./smtp.ts";
 export type { Backing, BackingName, Missing, StartOptions } from "./types.ts";
-export { BACKING_NAMES } from "./types.ts";
 
 /**
  * Starts all four side by side, in the order of BACKING_NAMES: RabbitMQ first, as everything else is up long before it.

@@ -75,17 +75,6 @@ export function choice<const T extends string>(about: string, fallback: T, value
   };
 }
 
-export function flag(about: string, fallback: boolean): Field<boolean> {
-  return {
-    about,
-    allowed: "true or false",
-    default: String(fallback),
-    required: false,
-    secret: false,
-    parse: (text) => (text === "true" ? true : text === "false" ? false : undefined),
-  };
-}
-
 export function text(about: string, fallback: string, pattern = /^.+$/s, allowed = "text"): Field<string> {
   return {
     about,

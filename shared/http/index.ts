@@ -1,4 +1,4 @@
 export { contextOf, envelope, type HttpApp, httpApp } from "./app.ts";
 export { type Answer, failureOfAnswer, type JsonClient, makeJsonClient } from "./client.ts";
-export { CSP_API, DEGRADED_HEADER } from "./headers.ts";
+export { DEGRADED_HEADER } from "./headers.ts";
 export { type Listening, listen } from "./listen.ts";

@@ -13,7 +13,7 @@ import { type Health, makeHealth } from "./health.ts";
 declare const BUILD_COMMIT: string | undefined;
 
 export const EXIT = { drained: 0, bug: 1, configuration: 2, topology: 3 } as const;
-export const VERSION: string = manifest.version;
+const VERSION: string = manifest.version;
 const COMMIT = typeof BUILD_COMMIT === "string" ? BUILD_COMMIT : "source";
 
 /** Longest drain (ms): an accepted request is given this time before it is cut. The process ends within 10 s of the signal. */

@@ -1,0 +1,85 @@
+/** HTTP as bytes on a socket, for requests that no HTTP client would send, and every answer that comes back. */
+import { connect } from "node:net";
+
+export interface RawAnswer {
+  readonly status: number;
+  /** Names in lower case; of a header that comes twice, both values with a comma between. */
+  readonly headers: ReadonlyMap<string, string>;
+  readonly body: string;
+}
+
+export interface Exchange {
+  readonly answers: readonly RawAnswer[];
+  /** Whether the server ended the connection. */
+  readonly closed: boolean;
+  /** Bytes that are no answer, where there are any. */
+  readonly rest: string;
+}
+
+export interface ExchangeOptions {
+  /** Longest wait for the first answer (ms; default 5,000). */
+  withinMs?: number;
+  /** How long it is listened on after an answer, for one more that nobody asked for (ms; default 60). */
+  quietMs?: number;
+  /** Answers to HEAD have no body, whatever their headers say. */
+  head?: boolean;
+}
+
+/** Cuts the answers out of what a server sent (RFC 9112 §6.3, as far as ours uses it). */
+export function parseAnswers(text: string, head = false): { answers: RawAnswer[]; rest: string } {
+  const answers: RawAnswer[] = [];
+  let at = 0;
+  for (;;) {
+    const headEnd = text.indexOf("\r\n\r\n", at);
+    const [statusLine = "", ...lines] = headEnd < 0 ? [] : text.slice(at, headEnd).split("\r\n");
+    const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(statusLine)?.[1] ?? Number.NaN);
+    if (Number.isNaN(status)) return { answers, rest: text.slice(at) };
+    const headers = new Map<string, string>();
+    for (const line of lines) {
+      const colon = line.indexOf(":");
+      const name = line.slice(0, colon).toLowerCase();
+      const value = line.slice(colon + 1).trim();
+      headers.set(name, headers.has(name) ? `${headers.get(name)}, ${value}` : value);
+    }
+    const bodyAt = headEnd + 4;
+    const hasBody = !head && status >= 200 && status !== 204 && status !== 304;
+    const length = hasBody ? Number(headers.get("content-length") ?? 0) : 0;
+    if (text.length < bodyAt + length) return { answers, rest: text.slice(at) };
+    answers.push({ status, headers, body: text.slice(bodyAt, bodyAt + length) });
+    at = bodyAt + length;
+  }
+}
+
+/** Sends `bytes` at once and collects what comes back until the server closes or has said nothing more for a while. */
+export function exchange(url: string, bytes: string | Uint8Array, options: ExchangeOptions = {}): Promise<Exchange> {
+  const { withinMs = 5_000, quietMs = 60, head = false } = options;
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let closed = false;
+    const read = () => parseAnswers(Buffer.concat(chunks).toString("utf8"), head);
+    const socket = connect(Number(port), hostname, () => {
+      if (typeof bytes === "string") socket.write(Buffer.from(bytes, "latin1"));
+      else socket.write(bytes);
+    });
+    socket.setNoDelay(true);
+    let timer = setTimeout(() => socket.destroy(), withinMs);
+    socket.on("data", (chunk: Buffer) => {
+      chunks.push(chunk);
+      if (read().answers.length === 0) return;
+      clearTimeout(timer);
+      timer = setTimeout(() => socket.destroy(), quietMs);
+    });
+    socket.on("end", () => {
+      closed = true;
+    });
+    // A reset is an end too: what was answered before it counts.
+    socket.on("error", () => {
+      closed = true;
+    });
+    socket.on("close", () => {
+      clearTimeout(timer);
+      resolve({ ...read(), closed });
+    });
+  });
+}
