@@ -1,6 +1,6 @@
 /** Composition root of the broker: opens what it needs, wires it, and closes it in reverse. */
 import { join } from "node:path";
-import { makePublisher } from "#shared/amqp";
+import { makePublisher, topologyOf } from "#shared/amqp";
 import { corsOriginsOf } from "#shared/config";
 import { httpApp, listen, makeJsonClient } from "#shared/http";
 import { type App, type Runtime, StartError } from "#shared/lifecycle";
@@ -59,6 +59,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       log,
       metrics,
       dependency: health.dependency("rabbitmq", optional),
+      topology: topologyOf({ logsQueue: config.LISTENER_QUEUE, logsBindings: config.LISTENER_BINDINGS }),
     }),
   );
   const spoolUp = health.dependency("spool");

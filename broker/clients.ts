@@ -9,12 +9,20 @@ import { failureOfAnswer, type JsonClient } from "#shared/http";
 import type { Edge } from "#shared/resilience";
 import type { RpcClient } from "#shared/rpc";
 import type { Outcome, Spool, SpoolRecord } from "#shared/spool";
-import { type CallContext, newContext, within } from "#shared/telemetry";
+import { type CallContext, newContext, traceOf, traceparentOf, within } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 import type { AcceptedEntry, Ports } from "./handle.ts";
 
-/** An event as it waits in the spool. */
-interface SpooledEvent {
+/** What waits in a spool keeps its trace, so that a delivery hours later is part of the request that it came from. */
+interface Spooled {
+  readonly traceparent: string;
+}
+
+interface SpooledEntry extends Spooled {
+  readonly entry: AcceptedEntry;
+}
+
+interface SpooledEvent extends Spooled {
   readonly routing_key: string;
   readonly event: { readonly name: string; readonly data: unknown };
 }
@@ -35,6 +43,9 @@ export interface Clients {
 const loginReplyOf = makeValidator(LoginReply, { name: "auth's answer" });
 const mailReplyOf = makeValidator(MailReply, { name: "mail's answer" });
 const encoder = new TextEncoder();
+/** Longest that a batch from the spool may take, and the logger's part of it before RabbitMQ is tried (ms). */
+const FORWARD_MS = 10_000;
+const STORE_SPOOLED_MS = 3_000;
 
 /** What a service answered with 202, checked; any other status is the failure that it stands for. */
 async function accepted<T>(
@@ -55,15 +66,17 @@ async function accepted<T>(
 }
 
 /** Parallel, in order: the RPC and the publisher pipeline what is handed to them in one turn. */
-function eachOf(
+function eachOf<T extends Spooled>(
   records: readonly SpoolRecord[],
   signal: AbortSignal,
-  send: (record: SpoolRecord, context: CallContext) => Promise<Result<void>>,
+  send: (body: T, record: SpoolRecord, context: CallContext) => Promise<Result<void>>,
 ): Promise<Outcome[]> {
-  const context = newContext(10_000, signal);
+  const { deadline } = newContext(FORWARD_MS, signal);
   return Promise.all(
     records.map(async (record) => {
-      const sent = await send(record, context);
+      // The spool gives back what `append` was given below.
+      const body = record.body as T;
+      const sent = await send(body, record, { requestId: record.id, trace: traceOf(body.traceparent), deadline });
       if (sent.ok) return "delivered";
       return sent.error.code === "invalid" || sent.error.code === "too_large"
         ? { refused: sent.error.message }
@@ -115,17 +128,14 @@ export function makePorts(clients: Clients): Ports {
   }
 
   entries.forward((batch, signal) =>
-    eachOf(batch, signal, async (record, context) => {
-      const entry = record.body as AcceptedEntry;
-      const stored = await storeEntry(entry, within(context, 3_000));
+    eachOf<SpooledEntry>(batch, signal, async ({ entry }, _record, context) => {
+      const stored = await storeEntry(entry, within(context, STORE_SPOOLED_MS));
       if (stored.ok || stored.error.code === "invalid") return stored;
       return queueEntry(entry, context);
     }),
   );
   events.forward((batch, signal) =>
-    eachOf(batch, signal, (record, context) =>
-      publishEvent(record.id, record.at, record.body as SpooledEvent, context),
-    ),
+    eachOf<SpooledEvent>(batch, signal, (event, { id, at }, context) => publishEvent(id, at, event, context)),
   );
 
   return {
@@ -133,7 +143,13 @@ export function makePorts(clients: Clients): Ports {
       accepted(auth, "/authenticate", credentials, context, loginReplyOf),
     storeEntry,
     queueEntry,
-    spoolEntry: (entry) => entries.append({ id: entry.event_id, kind: "log", at: entry.created_at, body: entry }),
+    spoolEntry: (entry, context) =>
+      entries.append({
+        id: entry.event_id,
+        kind: "log",
+        at: entry.created_at,
+        body: { entry, traceparent: traceparentOf(context.trace) } satisfies SpooledEntry,
+      }),
     // The same key on both ways, so that a timeout followed by a queued job cannot send twice.
     sendMail: (letter, id, context) => accepted(mail, "/send", letter, context, mailReplyOf, { "idempotency-key": id }),
     queueMail: (letter, id, context) =>
@@ -149,7 +165,11 @@ export function makePorts(clients: Clients): Ports {
     async announce(name, data, context) {
       const id = Bun.randomUUIDv7();
       const at = new Date().toISOString();
-      const spooled: SpooledEvent = { routing_key: routingKeyOf("INFO"), event: { name, data } };
+      const spooled: SpooledEvent = {
+        routing_key: routingKeyOf("INFO"),
+        event: { name, data },
+        traceparent: traceparentOf(context.trace),
+      };
       const published = await publishEvent(id, at, spooled, context);
       if (published.ok) return published;
       const kept = await events.append({ id, kind: "event", at, body: spooled });

@@ -25,7 +25,7 @@ export interface Ports {
   /** On disk in a queue, for the listener to store. */
   queueEntry(entry: AcceptedEntry, context: CallContext): Promise<Result<void>>;
   /** On this machine's disk, for this broker to forward. */
-  spoolEntry(entry: AcceptedEntry): Promise<Result<void>>;
+  spoolEntry(entry: AcceptedEntry, context: CallContext): Promise<Result<void>>;
   /** Taken by the mail service. The same id again is the same mail. */
   sendMail(mail: MailRequest, id: string, context: CallContext): Promise<Result<MailReply>>;
   /** On disk in a queue, for the listener to hand to the mail service. */
@@ -96,7 +96,7 @@ export function makeOperations(ports: Ports): Operations {
     if (!isAway(stored.error)) return stored;
     const queued = await ports.queueEntry(entry, context);
     if (queued.ok) return ok({ message: "Log entry queued", degraded: { logger: "queued" } });
-    const spooled = await ports.spoolEntry(entry);
+    const spooled = await ports.spoolEntry(entry, context);
     if (spooled.ok) return ok({ message: "Log entry queued", degraded: { logger: "spooled" } });
     return renamed(spooled.error, "Error calling the Logger Service!!!");
   }

@@ -1,7 +1,6 @@
 /** Everything that the listener reads from its environment. */
-import { LOGS_QUEUE, routingKeyOf } from "#contracts/events";
-import { SEVERITIES } from "#contracts/logs";
-import { commonFields, integer, list, secret, secretUrl, text, url, type Values } from "#shared/config";
+import { bindingsField, queueField } from "#shared/amqp";
+import { commonFields, integer, secret, secretUrl, url, type Values } from "#shared/config";
 
 export const fields = {
   ...commonFields(8084),
@@ -20,18 +19,8 @@ export const fields = {
     min: 1,
     max: 10_000,
   }),
-  QUEUE: text(
-    "Queue of events; set it as LISTENER_QUEUE",
-    LOGS_QUEUE,
-    /^(?!amq\.)[\x21-\x7e]{1,200}$/,
-    "a queue's name of 1 to 200 characters",
-  ),
-  BINDINGS: list(
-    "Routing keys of logs_topic that the queue gets; set it as LISTENER_BINDINGS",
-    SEVERITIES.map(routingKeyOf).join(","),
-    /^[\x21-\x7e]{1,200}$/,
-    "a comma-separated list of routing keys",
-  ),
+  QUEUE: queueField,
+  BINDINGS: bindingsField,
 };
 
 export type Config = Values<typeof fields>;

@@ -1,4 +1,5 @@
 /** Messaging with RabbitMQ: one publisher, consumers, and the topology that both declare. */
+export { bindingsField, queueField } from "./fields.ts";
 export { type Consumer, type ConsumerOptions, makeConsumer } from "./consumer.ts";
 export type { IncomingMessage } from "./delivery.ts";
 export type { Delivery, Lane, LaneOptions } from "./lane.ts";
