@@ -1,10 +1,12 @@
-/** Values on the wire and back; msgpackr, which shares no code with ours, is the witness that the wire is MessagePack. */
+/** Values on the wire and back; msgpackr with its own defaults is the witness that the wire is MessagePack. */
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { Packr, Unpackr } from "msgpackr";
+import { Packr, Unpackr } from "msgpackr/pack";
 import { RPC_LIMITS } from "#contracts/limits";
-import { decodeMessage, decodeValue, emptyMessage, WireError } from "./decode.ts";
+import { WireError } from "./check.ts";
+import { decodeMessage, decodeValue, emptyMessage } from "./decode.ts";
 import { encodeFrame, Output, PREFIX_BYTES } from "./encode.ts";
+import { oddJson } from "./testing.ts";
 
 /** `value` through both halves of ours; wrapped, since a frame holds an array. */
 const roundTrip = (value: unknown): unknown =>
@@ -23,6 +25,11 @@ function refusal(decode: () => unknown): WireError {
   throw new Error("nothing was refused");
 }
 
+function hasNegativeZero(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return Object.is(value, -0);
+  return Object.values(value).some(hasNegativeZero);
+}
+
 /** What JSON has; without lone surrogates, which become U+FFFD. */
 const jsonValue = fc.jsonValue({ stringUnit: "binary", depthSize: "medium" });
 
@@ -34,8 +41,17 @@ describe("values", () => {
     );
   });
 
-  test("another library reads what we write, and we read what it writes", () => {
-    const plain = fc.jsonValue().filter((value) => !/__proto__|constructor|toJSON/.test(JSON.stringify(value)));
+  test("keys and texts that msgpackr by itself would change come back as they were", () => {
+    fc.assert(
+      fc.property(oddJson, (text) => expect(JSON.stringify(roundTrip(JSON.parse(text)))).toBe(text)),
+      { numRuns: 500 },
+    );
+  });
+
+  test("what a library writes with its defaults is read as it was, and the other way round", () => {
+    const plain = fc
+      .jsonValue()
+      .filter((value) => !/__proto__|toJSON/.test(JSON.stringify(value)) && !hasNegativeZero(value));
     fc.assert(
       fc.property(plain, (value) => {
         expect(witness.unpack(encodeFrame([value]).subarray(PREFIX_BYTES))).toEqual([value]);
@@ -118,8 +134,14 @@ describe("values", () => {
     expect(({} as { polluted?: number }).polluted).toBeUndefined();
   });
 
-  test("of a key that comes twice the last counts", () => {
+  test("of a key that comes twice the last counts, in any form", () => {
     expect(decoded(0x82, 0xa1, 0x61, 1, 0xa1, 0x61, 2)).toEqual({ a: 2 });
+    const proto = Buffer.from("__proto__");
+    const long = Buffer.from(`\uFEFF${"k".repeat(60)}`);
+    const first = [Buffer.of(0x85, 0xa9), proto, Buffer.of(1, 0xd9, long.length), long, Buffer.of(1, 0xa1, 0x61, 1)];
+    const second = [Buffer.of(0xd9, 9), proto, Buffer.of(2, 0xda, 0, long.length), long, Buffer.of(2)];
+    const twice = decodeValue(Buffer.concat([...first, ...second]));
+    expect(JSON.stringify(twice)).toBe(`{"__proto__":2,"${long.toString()}":2,"a":1}`);
   });
 });
 
@@ -138,6 +160,28 @@ describe("what is not JSON, going out", () => {
     expect(roundTrip({ "\uDC00": 1 })).toEqual({ "\uFFFD": 1 });
   });
 
+  test("integers beyond 32 bits stay integers for other languages", () => {
+    expect(encodeFrame([2 ** 40]).toString("hex", PREFIX_BYTES)).toBe("91d30000010000000000");
+    expect(encodeFrame([-(2 ** 40)]).toString("hex", PREFIX_BYTES)).toBe("91d3ffffff0000000000");
+    expect(encodeFrame([2 ** 53]).toString("hex", PREFIX_BYTES)).toBe("91cb4340000000000000");
+  });
+
+  test("an object of any making is its own enumerable keys", () => {
+    const bare = Object.assign(Object.create(null) as object, { toJSON: "x", constructor: 1 });
+    expect(JSON.stringify(roundTrip(bare))).toBe('{"toJSON":"x","constructor":1}');
+    expect(roundTrip({ a: 1, toJSON: () => 2 })).toEqual({ a: 1 });
+    expect(roundTrip({ at: new Date(0), ["__proto__"]: 1, constructor: { toJSON: 1 } })).toEqual(
+      JSON.parse('{"at":"1970-01-01T00:00:00.000Z","__proto__":1,"constructor":{"toJSON":1}}'),
+    );
+  });
+
+  let reads = 0;
+  const swelling = {
+    get text() {
+      reads += 1;
+      return "x".repeat(reads === 1 ? 1 : 100_000);
+    },
+  };
   const cycle: unknown[] = [];
   cycle.push(cycle);
   test.each([
@@ -152,6 +196,7 @@ describe("what is not JSON, going out", () => {
       Object.defineProperty({}, "a", { enumerable: true, get: () => JSON.parse("{") }),
       "invalid",
     ],
+    ["a getter whose value grows", swelling, "invalid"],
     ["a cycle", cycle, "too_large"],
     ["too many values", Array.from({ length: RPC_LIMITS.nodes }, () => 0), "too_large"],
     ["too many bytes", "x".repeat(RPC_LIMITS.bytes + 1), "too_large"],
@@ -200,6 +245,7 @@ describe("bytes that are refused", () => {
     ["binary", [0xc4, 1, 0]],
     ["an unsigned integer beyond 2^53", [0xcf, 0, 0x20, 0, 0, 0, 0, 0, 0]],
     ["an integer below -2^53", [0xd3, 0xff, 0xdf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]],
+    ["-2^53", [0xd3, 0xff, 0xe0, 0, 0, 0, 0, 0, 0]],
     ["a key that is a number", [0x81, 1, 1]],
     ["a key that is nil", [0x81, 0xc0, 1]],
   ])("%s is MessagePack and has no place in JSON", (_what, bytes) => {
@@ -238,14 +284,27 @@ describe("bytes that are refused", () => {
     expect(refusal(() => decodeValue(bomb)).message).toContain("extension");
   });
 
+  const decodeOrRefuse = (bytes: Buffer): void => {
+    try {
+      decodeValue(bytes);
+    } catch (error) {
+      expect(error).toBeInstanceOf(WireError);
+    }
+  };
+
   test("random bytes are decoded or refused, never more than that", () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-        try {
-          decodeValue(Buffer.from(bytes));
-        } catch (error) {
-          expect(error).toBeInstanceOf(WireError);
-        }
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => decodeOrRefuse(Buffer.from(bytes))),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test("what was written, with a byte of it changed, is decoded or refused", () => {
+    fc.assert(
+      fc.property(oddJson, fc.nat(), fc.nat(255), (text, place, byte) => {
+        const bytes = encodeFrame([JSON.parse(text)]).subarray(PREFIX_BYTES);
+        bytes[place % bytes.length] = byte;
+        decodeOrRefuse(bytes);
       }),
       { numRuns: 2_000 },
     );
@@ -271,6 +330,12 @@ describe("messages", () => {
     expect(read([0, 0, "m", []])).toMatchObject({ type: 0, id: 0, method: "m", params: [], meta: undefined });
     expect(read([0, 0, "m", [], null]).meta).toBeUndefined();
     expect(read([1, 3, null, [2]])).toMatchObject({ type: 1, id: 3, error: null, result: [2] });
+    const long = "RPCServer.LongName and more";
+    expect(read([0, 7, long, [long, "é".repeat(40)], { a: long }])).toMatchObject({
+      method: long,
+      params: [long, "é".repeat(40)],
+      meta: { a: long },
+    });
     expect(read([2, "m", [1], {}])).toMatchObject({ type: 2, id: -1, method: "m", params: [1], meta: {} });
   });
 

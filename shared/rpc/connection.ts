@@ -6,7 +6,8 @@ import type { Log } from "#shared/log";
 import type { CallContext } from "#shared/telemetry";
 import { contextOf, ServerCall, timeOf } from "./call.ts";
 import type { Channel } from "./channel.ts";
-import { decodeMessage, emptyMessage, type Message, WireError } from "./decode.ts";
+import { WireError } from "./check.ts";
+import { decodeMessage, emptyMessage, type Message } from "./decode.ts";
 import type { MethodTally, Refusal, Tally } from "./tally.ts";
 import type { RpcMethod } from "./types.ts";
 

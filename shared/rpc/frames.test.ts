@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { RPC_LIMITS } from "#contracts/limits";
-import { WireError } from "./decode.ts";
+import { WireError } from "./check.ts";
 import { FrameReader } from "./frames.ts";
 
 function framed(...bodies: Buffer[]): Buffer {

@@ -1,6 +1,6 @@
 /** Cuts frames out of the chunks in which a stream arrives. */
 import { RPC_LIMITS } from "#contracts/limits";
-import { WireError } from "./decode.ts";
+import { WireError } from "./check.ts";
 import { PREFIX_BYTES } from "./encode.ts";
 
 const EMPTY = Buffer.alloc(0);

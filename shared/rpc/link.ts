@@ -4,7 +4,8 @@ import { Failure, messageOf } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { exponential, sleep } from "#shared/resilience";
 import { Channel } from "./channel.ts";
-import { decodeMessage, emptyMessage, type Message, WireError } from "./decode.ts";
+import { WireError } from "./check.ts";
+import { decodeMessage, emptyMessage, type Message } from "./decode.ts";
 import type { RpcClientOptions } from "./types.ts";
 
 /** Longest that a connection and its greeting may take (ms). */

@@ -1,5 +1,6 @@
 /** For the tests of this folder: a server with simple methods, a peer that speaks bytes, a proxy that can go silent. */
 import type { Socket, TCPSocketListener } from "bun";
+import * as fc from "fast-check";
 import { fail, ok, type Result } from "#shared/errors";
 import { makeLog } from "#shared/log";
 import { makeMetrics, type Metrics } from "#shared/telemetry";
@@ -15,6 +16,30 @@ export async function until(condition: () => boolean, what: string, ms = 5_000):
     if (performance.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
   }
 }
+
+const oddText = fc.oneof(
+  fc.constantFrom("__proto__", "constructor", "prototype", "toJSON", "hasOwnProperty", "__key__id", ""),
+  fc
+    .tuple(fc.constantFrom("", "\uFEFF", "\uFEFF\uFEFF"), fc.constantFrom("x", "é"), fc.nat(300))
+    .map(([mark, letter, length]) => mark + letter.repeat(length)),
+);
+const { value: oddValue } = fc.letrec<{ value: unknown }>((tie) => ({
+  value: fc.oneof(
+    { depthSize: "medium" },
+    oddText,
+    fc.integer(),
+    fc.maxSafeInteger(),
+    fc.constant(null),
+    fc.array(tie("value"), { maxLength: 6 }),
+    fc.array(fc.tuple(oddText, tie("value")), { maxLength: 6 }).map((entries) => Object.fromEntries(entries)),
+  ),
+}));
+
+/**
+ * JSON texts (texts, since an object with the key `__proto__` is hard to compare) of values whose keys mean something
+ * in JavaScript, and whose keys and texts begin with byte order marks.
+ */
+export const oddJson = oddValue.map((value) => JSON.stringify(value));
 
 export interface Gate {
   readonly open: (result?: Result<unknown>) => void;
