@@ -4,7 +4,7 @@ import { HEADER_CREATED_AT, JOBS_EXCHANGE, LOGS_EXCHANGE, MAIL_JOBS_KEY, routing
 import { RPC_LOG_INFO } from "#contracts/logs";
 import { MailReply } from "#contracts/mail";
 import type { Publisher } from "#shared/amqp";
-import { fail, ok, type Result } from "#shared/errors";
+import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
 import { failureOfAnswer, type JsonClient } from "#shared/http";
 import type { Edge } from "#shared/resilience";
 import type { RpcClient } from "#shared/rpc";
@@ -47,36 +47,55 @@ const encoder = new TextEncoder();
 const FORWARD_MS = 10_000;
 const STORE_SPOOLED_MS = 3_000;
 
+/** Refusals that are said of what the caller sent, whoever says them. */
+const OF_THE_CALLER: readonly FailureCode[] = ["invalid", "too_large", "exhausted"];
+
+/**
+ * What a refusal by a part behind means to our caller: itself where it is said of the caller's request, or of that
+ * part's health; else the two of us do not understand each other (no such route, a token that is wrong, a bug there).
+ */
+function refusalOf(failure: Failure, ofTheCaller: readonly FailureCode[] = OF_THE_CALLER): Failure {
+  if (ofTheCaller.includes(failure.code) || FAILURES[failure.code].queue === "hold") return failure;
+  return new Failure("bad_gateway", undefined, { cause: failure });
+}
+
+interface Request<T> {
+  readonly path: string;
+  readonly body: unknown;
+  readonly headers?: Record<string, string>;
+  readonly check: (data: unknown) => Result<T>;
+  readonly ofTheCaller?: readonly FailureCode[];
+}
+
 /** What a service answered with 202, checked; any other status is the failure that it stands for. */
 async function accepted<T>(
   call: { readonly client: JsonClient; readonly edge: Edge },
-  path: string,
-  body: unknown,
+  { path, body, headers, check, ofTheCaller }: Request<T>,
   context: CallContext,
-  check: (data: unknown) => Result<T>,
-  headers: Record<string, string> = {},
 ): Promise<Result<T>> {
   return call.edge.run(context.deadline, async (deadline) => {
     const answer = await call.client.request("POST", path, body, { ...context, deadline }, headers);
     if (!answer.ok) return answer;
-    if (answer.value.status !== 202) return { ok: false, error: failureOfAnswer(answer.value) };
+    if (answer.value.status !== 202) {
+      return { ok: false, error: refusalOf(failureOfAnswer(answer.value), ofTheCaller) };
+    }
     const checked = check(answer.value.envelope.data);
     return checked.ok ? checked : fail("bad_gateway", undefined, { cause: checked.error });
   });
 }
 
 /** Parallel, in order: the RPC and the publisher pipeline what is handed to them in one turn. */
-function eachOf<T extends Spooled>(
+function eachOf(
   records: readonly SpoolRecord[],
   signal: AbortSignal,
-  send: (body: T, record: SpoolRecord, context: CallContext) => Promise<Result<void>>,
+  send: (record: SpoolRecord, context: CallContext) => Promise<Result<void>>,
 ): Promise<Outcome[]> {
   const { deadline } = newContext(FORWARD_MS, signal);
   return Promise.all(
     records.map(async (record) => {
       // The spool gives back what `append` was given below.
-      const body = record.body as T;
-      const sent = await send(body, record, { requestId: record.id, trace: traceOf(body.traceparent), deadline });
+      const { traceparent } = record.body as Spooled;
+      const sent = await send(record, { requestId: record.id, trace: traceOf(traceparent), deadline });
       if (sent.ok) return "delivered";
       return sent.error.code === "invalid" || sent.error.code === "too_large"
         ? { refused: sent.error.message }
@@ -89,10 +108,10 @@ export function makePorts(clients: Clients): Ports {
   const { auth, mail, logger, publisher, entries, events } = clients;
 
   async function storeEntry(entry: AcceptedEntry, context: CallContext): Promise<Result<void>> {
-    const stored = await logger.edge.run(context.deadline, (deadline) =>
-      logger.client.call(RPC_LOG_INFO, [entry], { ...context, deadline }),
-    );
-    return stored.ok ? ok() : stored;
+    return logger.edge.run(context.deadline, async (deadline) => {
+      const stored = await logger.client.call(RPC_LOG_INFO, [entry], { ...context, deadline });
+      return stored.ok ? ok() : { ok: false, error: refusalOf(stored.error) };
+    });
   }
 
   function queueEntry(entry: AcceptedEntry, context: CallContext): Promise<Result<void>> {
@@ -128,19 +147,29 @@ export function makePorts(clients: Clients): Ports {
   }
 
   entries.forward((batch, signal) =>
-    eachOf<SpooledEntry>(batch, signal, async ({ entry }, _record, context) => {
+    eachOf(batch, signal, async ({ body }, context) => {
+      const { entry } = body as SpooledEntry;
       const stored = await storeEntry(entry, within(context, STORE_SPOOLED_MS));
       if (stored.ok || stored.error.code === "invalid") return stored;
       return queueEntry(entry, context);
     }),
   );
   events.forward((batch, signal) =>
-    eachOf<SpooledEvent>(batch, signal, (event, { id, at }, context) => publishEvent(id, at, event, context)),
+    eachOf(batch, signal, ({ id, at, body }, context) => publishEvent(id, at, body as SpooledEvent, context)),
   );
 
   return {
     authenticate: (credentials: Credentials, context) =>
-      accepted(auth, "/authenticate", credentials, context, loginReplyOf),
+      accepted(
+        auth,
+        {
+          path: "/authenticate",
+          body: credentials,
+          check: loginReplyOf,
+          ofTheCaller: [...OF_THE_CALLER, "unauthenticated"],
+        },
+        context,
+      ),
     storeEntry,
     queueEntry,
     spoolEntry: (entry, context) =>
@@ -151,7 +180,8 @@ export function makePorts(clients: Clients): Ports {
         body: { entry, traceparent: traceparentOf(context.trace) } satisfies SpooledEntry,
       }),
     // The same key on both ways, so that a timeout followed by a queued job cannot send twice.
-    sendMail: (letter, id, context) => accepted(mail, "/send", letter, context, mailReplyOf, { "idempotency-key": id }),
+    sendMail: (letter, id, context) =>
+      accepted(mail, { path: "/send", body: letter, headers: { "idempotency-key": id }, check: mailReplyOf }, context),
     queueMail: (letter, id, context) =>
       publisher.publish(
         {

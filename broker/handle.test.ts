@@ -193,6 +193,17 @@ test("in a batch each action has its own outcome, in order", async () => {
   );
 });
 
+test("where a batch took several ways around one part, the worst is told", async () => {
+  const full = ["spool", "queue", "spool", "queue"];
+  const { operations } = platform({
+    storeEntry: failing("unavailable"),
+    queueEntry: async () => (full.shift() === "queue" ? ok() : fail("unavailable")),
+  });
+  expect(await operations.handleBatch([LOG, LOG, LOG, LOG], newContext())).toMatchObject({
+    value: { degraded: { logger: "spooled" } },
+  });
+});
+
 test("a batch of none is invalid, so is one of 101", async () => {
   const { operations } = platform();
   for (const bodies of [[], Array.from({ length: 101 }, () => LOG)]) {

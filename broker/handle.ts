@@ -153,7 +153,10 @@ export function makeOperations(ports: Ports): Operations {
       const degraded: Degraded = {};
       const items = outcomes.map((outcome): BatchItem => {
         if (!outcome.ok) return { status: outcome.error.status, error: true, message: outcome.error.message };
-        Object.assign(degraded, outcome.value.degraded);
+        for (const [part, how] of Object.entries(outcome.value.degraded ?? {})) {
+          // The header has room for one word a part: the worst of them.
+          if (degraded[part] !== "spooled") degraded[part] = how;
+        }
         return { status: 202, error: false, ...replyOf(outcome.value) };
       });
       return ok({ items, degraded });

@@ -160,7 +160,9 @@ export async function main(args: readonly string[]): Promise<number> {
 }
 
 if (import.meta.main) {
-  if (!existsSync(join(ROOT, "node_modules")))
+  if (!existsSync(join(ROOT, "node_modules"))) {
     process.stderr.write("build: run `bun install --frozen-lockfile` first\n");
+    process.exit(2);
+  }
   process.exit(await main(process.argv.slice(2)));
 }

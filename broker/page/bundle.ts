@@ -2,8 +2,10 @@
  * A macro: runs while the broker is transpiled or compiled, so that the executable carries the finished script.
  * It calls the bundler as a process, because the bundler that is running waits for this macro.
  */
+import { fileURLToPath } from "node:url";
+
 export function bundle(entry: string): string {
-  const path = new URL(entry, import.meta.url).pathname;
+  const path = fileURLToPath(new URL(entry, import.meta.url));
   const built = Bun.spawnSync([process.execPath, "build", path, "--target=browser", "--minify"], {
     env: { ...process.env, BUN_BE_BUN: "1" },
   });

@@ -10,6 +10,7 @@ import {
   loadConfig,
   secret,
   secretUrl,
+  url,
 } from "#shared/config";
 
 const fields = {
@@ -67,6 +68,20 @@ test("a secret is read from a file, is not printed, and may not be given twice",
   expect(`${JSON.stringify({ TOKEN })} ${String(TOKEN)} ${Bun.inspect(TOKEN)}`).not.toContain("canary");
   expect(problemsOf({ TOKEN_FILE: path, TOKEN: "x" })).toContain("given twice");
   expect(problemsOf({ TOKEN_FILE: "/nowhere" })).toContain("cannot be read");
+});
+
+test("empty counts as absent, for a secret and its file too", () => {
+  const path = join(mkdtempSync(join(tmpdir(), "config-")), "token");
+  writeFileSync(path, "canary-3");
+  expect(loadConfig("broker", fields, { TOKEN: "", TOKEN_FILE: path }).TOKEN?.reveal()).toBe("canary-3");
+  expect(loadConfig("broker", fields, { TOKEN: "x", TOKEN_FILE: "" }).TOKEN?.reveal()).toBe("x");
+  expect(loadConfig("broker", fields, { BROKER_TOKEN: "", TOKEN: "x" }).TOKEN?.reveal()).toBe("x");
+});
+
+test("an address of a protocol that implies no port has to name one", () => {
+  const rpc = { RPC_URL: url("RPC", "tcp://localhost:5001", ["tcp", "tls"]) };
+  expect(loadConfig("broker", rpc, { RPC_URL: "tls://logger:5001" }).RPC_URL).toBe("tls://logger:5001");
+  expect(() => loadConfig("broker", rpc, { RPC_URL: "tcp://logger" })).toThrow("names a port");
 });
 
 test("MongoDB's URL may name several hosts", () => {

@@ -109,14 +109,20 @@ export function list(
   };
 }
 
+/** Protocols that imply no port: their URLs have to name one. */
+const PORTLESS = ["tcp", "tls"];
+
 function urlOf(value: string, protocols: readonly string[]): URL | undefined {
   if (!URL.canParse(value)) return undefined;
   const url = new URL(value);
-  return protocols.includes(url.protocol.slice(0, -1)) && url.hostname !== "" ? url : undefined;
+  const protocol = url.protocol.slice(0, -1);
+  if (!protocols.includes(protocol) || url.hostname === "") return undefined;
+  return PORTLESS.includes(protocol) && url.port === "" ? undefined : url;
 }
 
 function protocolsAllowed(protocols: readonly string[]): string {
-  return `a URL that begins with ${protocols.map((protocol) => `${protocol}://`).join(" or ")}`;
+  const port = protocols.some((protocol) => PORTLESS.includes(protocol)) ? " and names a port" : "";
+  return `a URL that begins with ${protocols.map((protocol) => `${protocol}://`).join(" or ")}${port}`;
 }
 
 /** A URL without credentials in it, as text and without a slash at its end. */
@@ -216,8 +222,8 @@ function readFile(path: string): { text: string } | { error: string } {
 /** The text of a variable, and the name that it was found under. */
 function find(service: string, name: string, field: Field<unknown>, env: Environment) {
   for (const candidate of [`${service.toUpperCase()}_${name}`, name]) {
-    const direct = env[candidate];
-    const path = field.secret ? env[`${candidate}_FILE`] : undefined;
+    const direct = env[candidate] || undefined;
+    const path = field.secret ? env[`${candidate}_FILE`] || undefined : undefined;
     if (direct !== undefined && path !== undefined) {
       return { name: candidate, problem: `is given twice, also as ${candidate}_FILE: give one of them` };
     }
@@ -227,7 +233,7 @@ function find(service: string, name: string, field: Field<unknown>, env: Environ
         ? { name: `${candidate}_FILE`, text: file.text }
         : { name: `${candidate}_FILE`, problem: `names a file that cannot be read (${file.error})` };
     }
-    if (direct !== undefined && direct !== "") return { name: candidate, text: direct };
+    if (direct !== undefined) return { name: candidate, text: direct };
   }
   return { name, text: field.default };
 }

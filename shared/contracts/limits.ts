@@ -1,4 +1,4 @@
-/** Limits, each inside the next, so that what HTTP accepted never fails for its size later (docs/contract). */
+/** Limits, each inside the next, so that what HTTP accepted never fails for its size later. */
 
 /** What one JSON or MessagePack value may be: bytes on the wire, levels of nesting, values in all. */
 export interface ValueLimits {

@@ -12,7 +12,13 @@ import { type CallContext, requestIdOf, traceOf } from "#shared/telemetry";
 import { checkLength, readJson } from "./body.ts";
 import { CORS_ALLOWED, CORS_EXPOSED, REQUEST_ID_HEADER, SECURITY_HEADERS, TIMEOUT_HEADER } from "./headers.ts";
 
+/** Longest that a body may take to arrive (ms): shorter than a drain, so that whoever sends slowly does not hold one up. */
+const BODY_MS = 8_000;
+
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+/** One `uri-host [":" port]` (RFC 9110 §7.2). Several headers arrive joined by a comma, which no host has here. */
+const HOST = /^(\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*+;=%-]+)(:\d{1,5})?$/i;
 
 interface Call {
   readonly context: CallContext;
@@ -56,6 +62,15 @@ function failureAt(code: string | number, error: unknown): Failure {
   return failureOf(error);
 }
 
+/**
+ * @throws Failure `malformed` unless there is one `Host` that can be one (RFC 9112 §3.2). Without, the runtime gives
+ * a URL without an origin, in which routes are looked for at the wrong place.
+ */
+function checkHost(request: Request): void {
+  if (HOST.test(request.headers.get("host") ?? "") && request.url.startsWith("http")) return;
+  throw new Failure("malformed", "one valid Host header is needed");
+}
+
 export interface HttpOptions {
   /** Paths of POST routes whose body, if any, is ignored rather than read as JSON. */
   bodiless?: readonly string[];
@@ -69,13 +84,16 @@ export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodi
     "route",
     "status",
   ]);
-  const dependencyUp = metrics.gauge("dependency_up", "1 while the dependency answers.", ["dependency"], (gauge) => {
+  metrics.gauge("dependency_up", "1 while the dependency answers.", ["dependency"], (gauge) => {
     for (const { name, state } of health.report().dependencies) gauge.set({ dependency: name }, state === "up" ? 1 : 0);
   });
-  dependencyUp.reset();
 
+  // Browsers send scheme and host in lower case.
+  const allowed = new Set(corsOrigins.map((origin) => origin.toLowerCase()));
   const app = new Elysia({
     normalize: false,
+    // The path begins after the host, also where that is shorter than `a.bc`: otherwise `//x/ping` is `/ping`.
+    handler: { standardHostname: false },
     serve: { maxRequestBodySize: Number.MAX_SAFE_INTEGER, idleTimeout: 60, reusePort: false, development: false },
   })
     .onRequest(({ request, set }) => {
@@ -85,7 +103,8 @@ export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodi
     })
     .use(
       cors({
-        origin: corsOrigins.includes("*") ? "*" : [...corsOrigins],
+        // A predicate: the plugin looks texts up in a plain object, where `constructor` is an origin too (1.4.2).
+        origin: allowed.has("*") ? "*" : (request) => allowed.has(request.headers.get("origin") ?? ""),
         credentials: false,
         methods: METHODS,
         allowedHeaders: CORS_ALLOWED,
@@ -96,19 +115,25 @@ export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodi
     .onRequest(({ request }) => {
       if (!METHODS.includes(request.method))
         throw new Failure("method_not_allowed", `${request.method} is not allowed`);
+      checkHost(request);
       checkLength(request);
     })
     // `null`, since undefined would hand the body on to Elysia's own parsers, which know no limits.
-    .onParse(({ request, path }) => (bodiless.includes(path) ? null : readJson(request)))
-    .onError(({ code, error, request, set }) => {
+    .onParse(({ request, path, set }) => {
+      if (bodiless.includes(path)) return null;
+      return readJson(request, contextOf(request).deadline.within(BODY_MS), () => {
+        set.headers["connection"] = "close";
+      });
+    })
+    .onError(({ code, error, request, path, set }) => {
       let failure = failureAt(code, error);
       if (failure.code === "not_found" && code === "NOT_FOUND") {
-        const allowed = methodsAt(new URL(request.url).pathname);
-        if (allowed.length > 0) {
-          set.headers["allow"] = allowed.join(", ");
+        const methods = methodsAt(path);
+        if (methods.length > 0) {
+          set.headers["allow"] = methods.join(", ");
           failure = new Failure(
             "method_not_allowed",
-            `${request.method} is not allowed here; allowed: ${allowed.join(", ")}`,
+            `${request.method} is not allowed here; allowed: ${methods.join(", ")}`,
           );
         }
       }

@@ -1,6 +1,7 @@
 /** Reads a request's body within the limit, whatever its headers claim. */
 import { HTTP_LIMITS } from "#contracts/limits";
 import { Failure } from "#shared/errors";
+import type { Deadline } from "#shared/resilience";
 import { parseJson } from "#shared/validation";
 
 const TOO_LARGE = `the body is larger than ${HTTP_LIMITS.bytes} bytes`;
@@ -18,6 +19,12 @@ function checkContentType(contentType: string | null): void {
   throw new Failure("unsupported_media_type", "Content-Type must be application/json");
 }
 
+/** @throws Failure `unsupported_media_type` for a body that is compressed: what it grows to is not the caller's to choose. */
+function checkContentEncoding(encoding: string | null): void {
+  if (encoding === null || /^\s*(identity)?\s*$/i.test(encoding)) return;
+  throw new Failure("unsupported_media_type", "Content-Encoding must be absent or identity");
+}
+
 /** A body whose length nobody told: read until it ends or is too large. */
 async function readChunked(body: ReadableStream<Uint8Array>): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
@@ -32,17 +39,40 @@ async function readChunked(body: ReadableStream<Uint8Array>): Promise<Uint8Array
 }
 
 /**
- * The one JSON value that a request's body is.
- * @throws Failure `unsupported_media_type`, `too_large`, `malformed` or `invalid` (depth, number of values).
+ * All of a body, once it is here.
+ * @throws Failure `malformed` where it ends before its end, `deadline` where it does not come in time (after `onLate`).
  */
-export async function readJson(request: Request): Promise<unknown> {
-  const hasLength = request.headers.get("content-length") !== null;
-  const isEmpty = request.body === null || request.headers.get("content-length") === "0";
-  const contentType = request.headers.get("content-type");
+async function arrived(bytes: Promise<Uint8Array>, deadline: Deadline, onLate: () => void): Promise<Uint8Array> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    onLate();
+    reject(new Failure("deadline", "the body took too long to arrive"));
+  }, deadline.remainingMs());
+  try {
+    return await Promise.race([bytes, late]);
+  } catch (cause) {
+    if (cause instanceof Failure) throw cause;
+    throw new Failure("malformed", "the body ended too early", { cause });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * The one JSON value that a request's body is.
+ * @param onLate the body did not come in time: what is still to come is nobody's, and the connection had better be closed.
+ * @throws Failure `unsupported_media_type`, `too_large`, `malformed`, `deadline` or `invalid` (depth, number of values).
+ */
+export async function readJson(request: Request, deadline: Deadline, onLate: () => void): Promise<unknown> {
+  const { headers, body } = request;
+  const length = headers.get("content-length");
+  const contentType = headers.get("content-type");
+  const isEmpty = body === null || length === "0";
   if (!isEmpty || contentType !== null) checkContentType(contentType);
-  if (isEmpty || request.body === null)
-    throw new Failure("malformed", "the body is empty where one JSON value is needed");
-  const parsed = parseJson(hasLength ? await request.bytes() : await readChunked(request.body), HTTP_LIMITS);
+  if (isEmpty) throw new Failure("malformed", "the body is empty where one JSON value is needed");
+  checkContentEncoding(headers.get("content-encoding"));
+  const bytes = length === null ? readChunked(body) : request.bytes();
+  const parsed = parseJson(await arrived(bytes, deadline, onLate), HTTP_LIMITS);
   if (!parsed.ok) throw parsed.error;
   return parsed.value;
 }

@@ -49,7 +49,8 @@ export function makeJsonClient(name: string, baseUrl: string): JsonClient {
             [TIMEOUT_HEADER]: String(remainingMs),
             ...headers,
           },
-          redirect: "error",
+          // A redirect is no answer of ours: it is looked at, and not followed with the caller's headers.
+          redirect: "manual",
           signal: context.deadline.signal,
         });
         return await answerOf(response, name);

@@ -97,12 +97,30 @@ test.each([
   expect(reply.headers.get("vary")).toContain("Origin");
 });
 
-test.each(["https://evil.example", "null", "https://app.example.com.evil.example", "http://app.example.com"])(
-  "origin %s may not read",
-  async (origin) => {
-    expect((await call("/ping", { headers: { origin } })).headers.get("access-control-allow-origin")).toBeNull();
-  },
-);
+test.each([
+  "https://evil.example",
+  "constructor",
+  "null",
+  "https://app.example.com.evil.example",
+  "https://evil-app.example.com",
+  "http://app.example.com",
+  "*",
+])("origin %s may not read", async (origin) => {
+  expect((await call("/ping", { headers: { origin } })).headers.get("access-control-allow-origin")).toBeNull();
+});
+
+test.each([
+  [[], null],
+  [["*"], "*"],
+  [["https://APP.example.com"], "https://app.example.com"],
+])("with %j configured, an origin may read as %p, without credentials", async (origins, expected) => {
+  const other = makeRuntime("test", silentLog, () => undefined);
+  const headers = { host: "localhost", origin: "https://app.example.com" };
+  const reply = await httpApp(other, origins).handle(new Request("http://localhost/ping", { headers }));
+  other.metrics[Symbol.dispose]();
+  expect(reply.headers.get("access-control-allow-origin")).toBe(expected);
+  expect(reply.headers.get("access-control-allow-credentials")).toBeNull();
+});
 
 test("a preflight is answered for the allowed origin", async () => {
   const reply = await call("/echo", {
@@ -178,6 +196,36 @@ test("a length that is claimed and never sent is refused before anything is read
 test("a body that a route does not want is ignored, whatever it is", async () => {
   const reply = await call("/ignores", { method: "POST", body: "{bad", headers: { "content-type": "text/plain" } });
   expect(await reply.json()).toEqual({ error: false, message: "no body needed" });
+});
+
+test.each([
+  ["two", "Host: a\r\nHost: b\r\n"],
+  ["one that is none", "Host: a b/@?#[\r\n"],
+  ["an empty one", "Host: \r\n"],
+])("a Host header: %s", async (_what, headers) => {
+  const seen = await raw(`GET /nowhere HTTP/1.1\r\n${headers}\r\n`, /\}$/);
+  expect(seen).toStartWith("HTTP/1.1 400 ");
+  expect(seen.toLowerCase()).toContain("x-content-type-options: nosniff");
+  expect(seen).toEndWith('{"error":true,"message":"one valid Host header is needed"}');
+});
+
+test("a short Host does not move where the path begins", async () => {
+  expect(await raw("GET //x/fails HTTP/1.1\r\nHost: a\r\n\r\n", /\}$/)).toStartWith("HTTP/1.1 404 ");
+  expect(await raw("GET /things/7 HTTP/1.1\r\nHost: a\r\n\r\n", /\}$/)).toStartWith("HTTP/1.1 200 ");
+});
+
+test("a body that is compressed is refused, not unpacked", async () => {
+  expect((await post("{}", "application/json", { "content-encoding": "gzip" })).status).toBe(415);
+  expect((await post("{}", "application/json", { "content-encoding": "identity" })).status).toBe(200);
+});
+
+test("a body that does not arrive in the request's time is answered, and its connection closed", async () => {
+  const head = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-Request-Timeout-Ms: 100\r\n";
+  for (const framing of ["Content-Length: 9\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n9\r\n{"]) {
+    const seen = await raw(head + framing, /never/);
+    expect(seen).toStartWith("HTTP/1.1 504 ");
+    expect(seen).toContain('{"error":true,"message":"the body took too long to arrive"}');
+  }
 });
 
 test("405 names what is allowed, and a method nobody knows is refused everywhere", async () => {

@@ -1,11 +1,14 @@
 /** Opens and closes the door of an application. */
 import type { AnyElysia } from "elysia";
-import { StartError } from "#shared/lifecycle";
+import { localUrl, StartError } from "#shared/lifecycle";
+
+/** How often a door that closes looks whether all is answered (ms). */
+const LOOK_MS = 50;
 
 export interface Listening extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
-  /** Takes no new connection and waits for the requests in hand. Idempotent. */
+  /** Takes no new connection and waits for the requests in hand; what has sent no whole head is none. Idempotent. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -15,18 +18,31 @@ export function listen(app: AnyElysia, { HOST, PORT }: { readonly HOST: string; 
     app.listen({ hostname: HOST, port: PORT });
   } catch (cause) {
     const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-    const why = code === "EADDRINUSE" ? "is taken by another process" : `cannot be listened on (${code})`;
-    throw new StartError(`${HOST}:${PORT} ${why}: stop what holds it, or set PORT`, { cause });
+    const why =
+      code === "EADDRINUSE"
+        ? "is taken by another process: stop what holds it, or set PORT"
+        : `cannot be listened on (${code}): set HOST to an address of this machine and PORT to one that this user may use`;
+    throw new StartError(`${HOST}:${PORT} ${why}`, { cause });
   }
   const port = app.server?.port ?? PORT;
-  const shown = HOST === "0.0.0.0" || HOST === "::" ? "127.0.0.1" : HOST;
-  let stopped: Promise<unknown> | undefined;
+  const { server } = app;
+  let stopped: Promise<void> | undefined;
+
+  async function stop(): Promise<void> {
+    // The runtime waits for a connection with half a head on it as long as that one likes.
+    const looking = setInterval(() => {
+      if (server?.pendingRequests === 0) void server.stop(true);
+    }, LOOK_MS);
+    try {
+      await app.stop();
+    } finally {
+      clearInterval(looking);
+    }
+  }
+
   return {
-    url: `http://${shown}:${port}`,
+    url: localUrl(HOST, port),
     port,
-    [Symbol.asyncDispose]: async () => {
-      stopped ??= app.stop();
-      await stopped;
-    },
+    [Symbol.asyncDispose]: () => (stopped ??= stop()),
   };
 }

@@ -75,13 +75,19 @@ Exit codes: 0 drained, 1 a bug, 2 configuration, 3 existing queues of another sh
 `;
 }
 
+/** Where a service that listens on `host` answers on this machine, e.g. `http://127.0.0.1:8080`. */
+export function localUrl(host: string, port: number): string {
+  const local = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  return `http://${local.includes(":") ? `[${local}]` : local}:${port}`;
+}
+
 async function healthcheck(host: string, port: number): Promise<number> {
-  const local = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "[::1]" : host;
+  const url = `${localUrl(host, port)}/ping`;
   try {
-    const answer = await fetch(`http://${local}:${port}/ping`, { signal: AbortSignal.timeout(HEALTHCHECK_MS) });
+    const answer = await fetch(url, { signal: AbortSignal.timeout(HEALTHCHECK_MS) });
     return answer.status === 200 ? 0 : 1;
   } catch (error) {
-    process.stderr.write(`no answer from http://${local}:${port}/ping: ${messageOf(error)}\n`);
+    process.stderr.write(`no answer from ${url}: ${messageOf(error)}\n`);
     return 1;
   }
 }
@@ -109,7 +115,9 @@ export async function run<F extends CommonFields & Fields>(service: Service<F>):
     if (problems.length > 0)
       throw new ConfigError([`${service.name}: the configuration is wrong:`, ...problems].join("\n  "));
   } catch (error) {
-    if (error instanceof ConfigError) return exit(EXIT.configuration, error.message.trimEnd());
+    // A health check has two answers only: Docker reserves 2.
+    if (error instanceof ConfigError)
+      return exit(command === "healthcheck" ? 1 : EXIT.configuration, error.message.trimEnd());
     throw error;
   }
   const { HOST, PORT, LOG_LEVEL } = config as unknown as Values<CommonFields>;
@@ -124,6 +132,15 @@ async function serve<F extends CommonFields & Fields>(
   log: Log,
 ): Promise<never> {
   const ending = Promise.withResolvers<{ code: number; reason: string }>();
+  let cut: ReturnType<typeof setTimeout> | undefined;
+  /** From here on the process has `DRAIN_MS`, also where it was told to end before it had started. */
+  const end = (code: number, reason: string): void => {
+    cut ??= setTimeout(() => {
+      log.error("drain took too long, what is left is cut", { drain_ms: DRAIN_MS });
+      process.exit(EXIT.bug);
+    }, DRAIN_MS);
+    ending.resolve({ code, reason });
+  };
   const bug = (error: unknown): void => {
     log.error("unhandled error: this is a bug", { error });
     process.exit(EXIT.bug);
@@ -131,10 +148,10 @@ async function serve<F extends CommonFields & Fields>(
   process.on("uncaughtException", bug);
   process.on("unhandledRejection", bug);
   // npx delivers SIGINT twice: a second signal is no reason to cut what is draining.
-  process.on("SIGTERM", () => ending.resolve({ code: EXIT.drained, reason: "SIGTERM" }));
-  process.on("SIGINT", () => ending.resolve({ code: EXIT.drained, reason: "SIGINT" }));
+  process.on("SIGTERM", () => end(EXIT.drained, "SIGTERM"));
+  process.on("SIGINT", () => end(EXIT.drained, "SIGINT"));
 
-  const runtime = makeRuntime(service.name, log, (code, reason) => ending.resolve({ code, reason }));
+  const runtime = makeRuntime(service.name, log, end);
   let app: App;
   try {
     app = await service.start(config, runtime);
@@ -148,10 +165,6 @@ async function serve<F extends CommonFields & Fields>(
   const { code, reason } = await ending.promise;
   log.info("draining", { reason });
   runtime.health.stopping();
-  const cut = setTimeout(() => {
-    log.error("drain took too long, what is left is cut", { drain_ms: DRAIN_MS });
-    process.exit(EXIT.bug);
-  }, DRAIN_MS);
   await app[Symbol.asyncDispose]();
   clearTimeout(cut);
   log.info("drained", { exit_code: code });

@@ -23,8 +23,8 @@ export interface Log {
 /** Keys whose values never reach a log, compared without case and separators. */
 const SECRET_KEYS = /^(.*(password|passwd|secret|token|authorization|cookie|apikey|privatekey|credentials?))$/;
 const REDACTED = "[redacted]";
-/** Credentials inside any URL that ends up in a text: `scheme://user:password@host`. */
-const URL_CREDENTIALS = /\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@:]*(?::[^\s/@]*)?@/gi;
+/** Credentials inside any URL that ends up in a text: `scheme://user:password@host`, up to the last `@` of the authority. */
+const URL_CREDENTIALS = /\b([a-z][a-z0-9+.-]*:\/\/)[^\s/?#]*@/gi;
 const MAX_TEXT = 8_192;
 const MAX_DEPTH = 6;
 
@@ -65,6 +65,9 @@ export interface LogOptions {
   fields?: LogFields;
 }
 
+/** A line below the level costs a call. */
+function unwritten(): void {}
+
 function toStdout(line: string): void {
   process.stdout.write(line);
 }
@@ -73,17 +76,18 @@ function toStdout(line: string): void {
 export function makeLog({ service, level = "info", write = toStdout, fields = {} }: LogOptions): Log {
   const threshold = LOG_LEVELS.indexOf(level);
   const emit = (at: LogLevel, message: string, extra: LogFields = {}): void => {
-    if (LOG_LEVELS.indexOf(at) < threshold) return;
     const bug = Object.values(extra).find((value) => value instanceof Error && value.name !== "Failure");
     const stack = at === "error" && bug instanceof Error ? { stack: withoutCredentials(bug.stack ?? "") } : {};
     const line = { time: new Date(), level: at, service, message, ...redacted({ ...fields, ...extra }, 0), ...stack };
     write(`${JSON.stringify(line)}\n`);
   };
+  const at = (line: LogLevel): ((message: string, extra?: LogFields) => void) =>
+    LOG_LEVELS.indexOf(line) < threshold ? unwritten : (message, extra) => emit(line, message, extra);
   return {
-    debug: (message, extra) => emit("debug", message, extra),
-    info: (message, extra) => emit("info", message, extra),
-    warn: (message, extra) => emit("warn", message, extra),
-    error: (message, extra) => emit("error", message, extra),
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
     child: (more) => makeLog({ service, level, write, fields: { ...fields, ...more } }),
   };
 }

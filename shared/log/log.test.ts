@@ -23,6 +23,7 @@ test("secrets are redacted by name at any depth, and inside URLs", () => {
     nested: { list: [{ access_token: canary }], Authorization: canary, "x-api-key": canary },
     url: `postgres://user:${canary}@host/db`,
     cause: new Error(`connect failed to amqp://guest:${canary}@host`),
+    odd: `amqp://guest:p@${canary}:x@host/vhost`,
   });
   expect(written[0]).not.toContain(canary);
 });

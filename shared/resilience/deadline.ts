@@ -42,7 +42,8 @@ export class Deadline {
 
   /** Whole milliseconds left; 0 when it has passed or the asker has gone. */
   remainingMs(): number {
-    if (this.#parent?.aborted) return 0;
+    // A timer may fire a little before its time by this clock: what the signal has told is so.
+    if (this.#parent?.aborted || this.#signal?.aborted) return 0;
     return Math.max(0, Math.floor(this.#endsAt - performance.now()));
   }
 

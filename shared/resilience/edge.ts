@@ -11,11 +11,16 @@ import {
   circuitBreaker,
   ExponentialBackoff,
   handleType,
-  IsolatedCircuitError,
-  SamplingBreaker,
 } from "cockatiel";
 import { FAILURES, Failure, type Result } from "#shared/errors";
-import type { Deadline } from "./deadline.ts";
+import { Deadline } from "./deadline.ts";
+import { exponential, sleep } from "./retry.ts";
+import { RollingBreaker } from "./rolling.ts";
+
+/** Retries are paid from a budget: one for ten calls, at most so many saved up, so that what is sick is not asked twice by all. */
+const RETRIES_A_CALL = 0.1;
+const RETRIES_SAVED = 10;
+const retryWait = exponential({ firstMs: 50, maxMs: 400 });
 
 export interface EdgeOptions {
   /** Who calls whom, e.g. `broker→auth`: in messages and metrics. */
@@ -24,13 +29,13 @@ export interface EdgeOptions {
   attemptMs: number;
   /** Longest for all tries together (ms). */
   totalMs: number;
-  /** Tries after the first (default 0). Only for what may be done twice with the effect of once. */
+  /** Tries after the first, as far as the budget goes (default 0). Only for what may be done twice with the effect of once. */
   retries?: number;
   /** Calls under way at once; more wait in the queue, more than that fail at once with `unavailable`. */
   concurrent: number;
   /** Calls that may wait for a place (default 0). */
   queue?: number;
-  /** The circuit opens when half of at least this many calls in 10 s failed (default 20). */
+  /** The circuit opens when more than half of at least this many calls of the last 10 s failed (default 20). */
   minimumCalls?: number;
   /** First and longest time that the circuit stays open (ms; defaults 1,000 and 2,000: back in use within 2 s of the return). */
   openMs?: number;
@@ -49,7 +54,8 @@ export interface Edge {
   /**
    * Runs `work` within the edge's limits and the caller's deadline.
    * Failures that speak of a sick system (`bad_gateway`, `unavailable`, `deadline`) count against the
-   * circuit and are retried where retries are set; all others are answers and pass through.
+   * circuit and are retried where retries are set; all others are answers and pass through. A caller who gave less
+   * time than `attemptMs`, or went away, proves nothing: that does not count, and it is no probe of an open circuit.
    */
   run<T>(deadline: Deadline, work: (deadline: Deadline) => Promise<Result<T>>): Promise<Result<T>>;
 }
@@ -61,8 +67,17 @@ const STATES: Record<CircuitState, EdgeState> = {
   [CircuitState.Isolated]: "open",
 };
 
-/** Carries a failed `Result` through the breaker, which counts what is thrown. */
+/** Carries a failed `Result` out of the breaker, which counts what is thrown of this class. */
 class SickAnswer extends Error {
+  readonly failure: Failure;
+  constructor(failure: Failure) {
+    super(failure.message);
+    this.failure = failure;
+  }
+}
+
+/** The same for a failure that is the caller's own: the breaker counts it neither way. */
+class CutShort extends Error {
   readonly failure: Failure;
   constructor(failure: Failure) {
     super(failure.message);
@@ -82,45 +97,71 @@ export function makeEdge(options: EdgeOptions): Edge {
       initialDelay: options.openMs ?? 1_000,
       maxDelay: options.maxOpenMs ?? 2_000,
     }),
-    breaker: new SamplingBreaker({
-      threshold: 0.5,
-      duration: 10_000,
-      minimumRps: (options.minimumCalls ?? 20) / 10,
-    }),
+    breaker: new RollingBreaker(options.minimumCalls ?? 20),
   });
   breaker.onStateChange((state) => options.onState?.(STATES[state]));
+  let budget = RETRIES_SAVED;
 
-  async function attempt<T>(deadline: Deadline, work: (deadline: Deadline) => Promise<Result<T>>): Promise<Result<T>> {
+  const refused = <T>(why: string, cause?: unknown): Result<T> => ({
+    ok: false,
+    error: new Failure("unavailable", `${name}: ${why}`, { cause, retryAfterS: 1 }),
+  });
+
+  async function attempt<T>(
+    outer: Deadline,
+    deadline: Deadline,
+    work: (deadline: Deadline) => Promise<Result<T>>,
+  ): Promise<Result<T>> {
+    // One call probes; the others do not wait for its outcome.
+    if (breaker.state === CircuitState.HalfOpen) return refused("circuit open");
+    const closed = breaker.state === CircuitState.Closed;
+    // A client may give up a little before its time is over, since an answer needs time too.
+    const isShort = outer.remainingMs() < attemptMs;
     try {
-      return await breaker.execute(async () => {
-        const result = await work(deadline.within(attemptMs));
-        if (!result.ok && isSick(result.error)) throw new SickAnswer(result.error);
-        return result;
+      const running = breaker.execute(async () => {
+        // A probe decides for everybody: it is not cut short by the time of the one call that happens to be it.
+        const result = await work(closed ? deadline.within(attemptMs) : Deadline.after(attemptMs));
+        if (result.ok || !isSick(result.error)) return result;
+        if (closed && result.error.code === "deadline" && (isShort || outer.passed)) throw new CutShort(result.error);
+        throw new SickAnswer(result.error);
       });
+      return closed ? await running : await deadline.bound(running, name);
     } catch (error) {
-      if (error instanceof SickAnswer) return { ok: false, error: error.failure };
-      if (error instanceof BrokenCircuitError || error instanceof IsolatedCircuitError) {
-        const failure = new Failure("unavailable", `${name}: circuit open`, { cause: error, retryAfterS: 1 });
-        return { ok: false, error: failure };
-      }
+      if (error instanceof SickAnswer || error instanceof CutShort) return { ok: false, error: error.failure };
+      if (error instanceof Failure) return { ok: false, error };
+      if (error instanceof BrokenCircuitError) return refused("circuit open", error);
       throw error;
+    }
+  }
+
+  async function attempts<T>(
+    outer: Deadline,
+    deadline: Deadline,
+    work: (deadline: Deadline) => Promise<Result<T>>,
+  ): Promise<Result<T>> {
+    budget = Math.min(RETRIES_SAVED, budget + RETRIES_A_CALL);
+    for (let tries = 0; ; tries += 1) {
+      if (deadline.passed) return { ok: false, error: new Failure("deadline", `${name}: no time left`) };
+      const result = await attempt(outer, deadline, work);
+      if (result.ok || !isSick(result.error) || tries >= retries || budget < 1) return result;
+      if (breaker.state !== CircuitState.Closed) return result;
+      budget -= 1;
+      const waitMs = retryWait(tries);
+      if (deadline.remainingMs() <= waitMs) return result;
+      await sleep(waitMs);
     }
   }
 
   async function run<T>(outer: Deadline, work: (deadline: Deadline) => Promise<Result<T>>): Promise<Result<T>> {
     const deadline = outer.within(totalMs);
+    const waits = limit.executionSlots === 0;
     try {
-      return await limit.execute(async () => {
-        for (let tries = 0; ; tries += 1) {
-          const result = await attempt(deadline, work);
-          const final = result.ok || !isSick(result.error) || tries >= retries || breaker.state === CircuitState.Open;
-          if (final || deadline.passed) return result;
-        }
-      });
+      const running = limit.execute(() => attempts(outer, deadline, work));
+      return waits ? await deadline.bound(running, `${name}: a place`) : await running;
     } catch (error) {
-      if (!(error instanceof BulkheadRejectedError)) throw error;
-      const failure = new Failure("unavailable", `${name}: too many calls under way`, { cause: error, retryAfterS: 1 });
-      return { ok: false, error: failure };
+      if (error instanceof Failure) return { ok: false, error };
+      if (error instanceof BulkheadRejectedError) return refused("too many calls under way", error);
+      throw error;
     }
   }
 

@@ -25,7 +25,7 @@ export interface ExchangeOptions {
   head?: boolean;
 }
 
-/** Cuts the answers out of what a server sent (RFC 9112 §6.3, as far as ours uses it). */
+/** Cuts the answers out of what a server sent, one character a byte (RFC 9112 §6.3, as far as ours uses it). */
 export function parseAnswers(text: string, head = false): { answers: RawAnswer[]; rest: string } {
   const answers: RawAnswer[] = [];
   let at = 0;
@@ -45,7 +45,8 @@ export function parseAnswers(text: string, head = false): { answers: RawAnswer[]
     const hasBody = !head && status >= 200 && status !== 204 && status !== 304;
     const length = hasBody ? Number(headers.get("content-length") ?? 0) : 0;
     if (text.length < bodyAt + length) return { answers, rest: text.slice(at) };
-    answers.push({ status, headers, body: text.slice(bodyAt, bodyAt + length) });
+    const body = Buffer.from(text.slice(bodyAt, bodyAt + length), "latin1").toString("utf8");
+    answers.push({ status, headers, body });
     at = bodyAt + length;
   }
 }
@@ -57,27 +58,28 @@ export function exchange(url: string, bytes: string | Uint8Array, options: Excha
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let closed = false;
-    const read = () => parseAnswers(Buffer.concat(chunks).toString("utf8"), head);
+    let left = false;
+    const leave = () => {
+      left = true;
+      socket.destroy();
+    };
+    const read = () => parseAnswers(Buffer.concat(chunks).toString("latin1"), head);
     const socket = connect(Number(port), hostname, () => {
       if (typeof bytes === "string") socket.write(Buffer.from(bytes, "latin1"));
       else socket.write(bytes);
     });
     socket.setNoDelay(true);
-    let timer = setTimeout(() => socket.destroy(), withinMs);
+    let timer = setTimeout(leave, withinMs);
     socket.on("data", (chunk: Buffer) => {
       chunks.push(chunk);
       if (read().answers.length === 0) return;
       clearTimeout(timer);
-      timer = setTimeout(() => socket.destroy(), quietMs);
-    });
-    socket.on("end", () => {
-      closed = true;
+      timer = setTimeout(leave, quietMs);
     });
     // A reset is an end too: what was answered before it counts.
-    socket.on("error", () => {
-      closed = true;
-    });
+    socket.on("error", () => undefined);
     socket.on("close", () => {
+      closed = !left;
       clearTimeout(timer);
       resolve({ ...read(), closed });
     });
