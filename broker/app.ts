@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import { makePublisher, topologyOf } from "#shared/amqp";
 import { corsOriginsOf } from "#shared/config";
-import { httpApp, listen, makeJsonClient } from "#shared/http";
+import { makeJsonClient } from "#shared/client";
+import { httpApp, listen } from "#shared/http";
 import { type App, type Runtime, StartError } from "#shared/lifecycle";
 import { type EdgeOptions, makeEdge } from "#shared/resilience";
 import { makeRpcClient } from "#shared/rpc";
@@ -43,6 +44,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
 
   // None is needed to be ready: without any of them the broker still accepts, and says how.
   const optional = { required: false };
+  let ports: ReturnType<typeof makePorts> | undefined;
   const loggerUp = health.dependency("logger", optional);
   const rpc = stack.use(
     makeRpcClient({
@@ -51,7 +53,11 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       log,
       metrics,
       ...(config.LOGGER_RPC_TOKEN === undefined ? {} : { token: config.LOGGER_RPC_TOKEN.reveal() }),
-      onState: (connected, error) => (connected ? loggerUp.up() : loggerUp.down(error)),
+      onState: (connected, error) => {
+        if (!connected) return loggerUp.down(error);
+        loggerUp.up();
+        ports?.loggerBack();
+      },
     }),
   );
   const publisher = stack.use(
@@ -84,20 +90,19 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const mail = makeJsonClient("the mail service", config.MAIL_URL);
   stack.use(watch(auth, health.dependency("auth", optional)));
   stack.use(watch(mail, health.dependency("mail", optional)));
-  const operations = makeOperations(
-    makePorts({
-      auth: { client: auth, edge: edge("auth") },
-      mail: { client: mail, edge: edge("mail") },
-      logger: { client: rpc, edge: edge("logger") },
-      publisher,
-      entries,
-      events,
-      onLost: (name, error) => {
-        lost.inc();
-        log.error("event lost", { event: name, reason: error });
-      },
-    }),
-  );
+  ports = makePorts({
+    auth: { client: auth, edge: edge("auth") },
+    mail: { client: mail, edge: edge("mail") },
+    logger: { client: rpc, edge: edge("logger") },
+    publisher,
+    entries,
+    events,
+    onLost: (name, error) => {
+      lost.inc();
+      log.error("event lost", { event: name, reason: error });
+    },
+  });
+  const operations = makeOperations(ports);
 
   const app = httpApp(runtime, corsOriginsOf(config), { bodiless: ["/"] }).use(
     routes(operations, { inboxUrl: config.INBOX_URL, version: runtime.version }),

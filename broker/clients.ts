@@ -5,7 +5,7 @@ import { RPC_LOG_INFO } from "#contracts/logs";
 import { MailReply } from "#contracts/mail";
 import type { Publisher } from "#shared/amqp";
 import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
-import { failureOfAnswer, type JsonClient } from "#shared/http";
+import { failureOfAnswer, type JsonClient } from "#shared/client";
 import type { Edge } from "#shared/resilience";
 import type { RpcClient } from "#shared/rpc";
 import type { Outcome, Spool, SpoolRecord } from "#shared/spool";
@@ -104,7 +104,8 @@ function eachOf(
   );
 }
 
-export function makePorts(clients: Clients): Ports {
+/** The ports, and the forwarding of what waits in the spools. `loggerBack` ends the present wait of the entries. */
+export function makePorts(clients: Clients): Ports & { loggerBack(): void } {
   const { auth, mail, logger, publisher, entries, events } = clients;
 
   async function storeEntry(entry: AcceptedEntry, context: CallContext): Promise<Result<void>> {
@@ -146,7 +147,7 @@ export function makePorts(clients: Clients): Ports {
     );
   }
 
-  entries.forward((batch, signal) =>
+  const forwarding = entries.forward((batch, signal) =>
     eachOf(batch, signal, async ({ body }, context) => {
       const { entry } = body as SpooledEntry;
       const stored = await storeEntry(entry, within(context, STORE_SPOOLED_MS));
@@ -206,6 +207,7 @@ export function makePorts(clients: Clients): Ports {
       if (!kept.ok) clients.onLost(name, kept.error);
       return kept;
     },
+    loggerBack: () => forwarding.wake(),
     newId: () => Bun.randomUUIDv7(),
     now: () => new Date(),
   };

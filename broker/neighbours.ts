@@ -1,6 +1,6 @@
 /** Asks a service behind whether it is alive, so that `/ready` is right also when nobody calls it. */
 import { failureOf } from "#shared/errors";
-import type { JsonClient } from "#shared/http";
+import type { JsonClient } from "#shared/client";
 import type { Dependency } from "#shared/lifecycle";
 import { newContext } from "#shared/telemetry";
 

@@ -1,8 +1,9 @@
 /** HTTP surface of the broker. Translates only; what is done for an action is decided in handle.ts. */
 import { Elysia } from "elysia";
 import type { Degraded } from "#contracts/broker";
+import { DEGRADED_HEADER } from "#contracts/headers";
 import type { Result } from "#shared/errors";
-import { contextOf, DEGRADED_HEADER, envelope } from "#shared/http";
+import { contextOf, envelope } from "#shared/http";
 import { type Accepted, type Operations, replyOf } from "./handle.ts";
 import { openApi } from "./openapi.ts";
 import { CSP_PAGE, pages } from "./page/index.ts";

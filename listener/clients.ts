@@ -3,7 +3,7 @@ import { HEADER_ERROR, HEADER_ROUTING_KEY } from "#contracts/events";
 import { LogBatchResult, RPC_LOG_BATCH } from "#contracts/logs";
 import type { IncomingMessage, Publisher } from "#shared/amqp";
 import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
-import { failureOfAnswer, type JsonClient } from "#shared/http";
+import { failureOfAnswer, type JsonClient } from "#shared/client";
 import { Deadline, REST_CEILING_MS, RPC_CEILING_MS } from "#shared/resilience";
 import type { RpcClient } from "#shared/rpc";
 import { type CallContext, newTrace, type Trace, traceOf } from "#shared/telemetry";
@@ -33,7 +33,7 @@ export function makeStore(rpc: RpcClient): StoreEntries {
 }
 
 function failureOfCode({ code, message }: { code: string; message: string }): Failure {
-  return new Failure(code in FAILURES ? (code as FailureCode) : "internal", message);
+  return new Failure(Object.hasOwn(FAILURES, code) ? (code as FailureCode) : "internal", message);
 }
 
 export function probeLogger(rpc: RpcClient): () => Promise<Result<void>> {

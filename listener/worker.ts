@@ -2,7 +2,7 @@
 import { type Delivery, type IncomingMessage, makeConsumer, makePublisher, topologyOf } from "#shared/amqp";
 import { Secret } from "#shared/config";
 import { type Failure, messageOf, type Result } from "#shared/errors";
-import { makeJsonClient } from "#shared/http";
+import { makeJsonClient } from "#shared/client";
 import { type DependencyReport, makeHealth } from "#shared/lifecycle";
 import { makeLog, silentLog } from "#shared/log";
 import { makeRpcClient } from "#shared/rpc";

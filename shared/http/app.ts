@@ -5,12 +5,13 @@
 import { cors } from "@elysiajs/cors";
 import { Elysia } from "elysia";
 import type { Envelope } from "#contracts/envelope";
+import { REQUEST_ID_HEADER, TIMEOUT_HEADER } from "#contracts/headers";
 import { Failure, failureOf } from "#shared/errors";
 import type { Runtime } from "#shared/lifecycle";
 import { Deadline, REST_CEILING_MS } from "#shared/resilience";
 import { type CallContext, requestIdOf, traceOf } from "#shared/telemetry";
 import { checkLength, readJson } from "./body.ts";
-import { CORS_ALLOWED, CORS_EXPOSED, REQUEST_ID_HEADER, SECURITY_HEADERS, TIMEOUT_HEADER } from "./headers.ts";
+import { CORS_ALLOWED, CORS_EXPOSED, SECURITY_HEADERS } from "./headers.ts";
 
 /** Longest that a body may take to arrive (ms): shorter than a drain, so that whoever sends slowly does not hold one up. */
 const BODY_MS = 8_000;

@@ -19,10 +19,6 @@ export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   "cache-control": "no-store",
 };
 
-/** Time left for a request (ms), from caller to callee. */
-export const TIMEOUT_HEADER = "x-request-timeout-ms";
-export const REQUEST_ID_HEADER = "x-request-id";
-export const DEGRADED_HEADER = "x-degraded";
 /** What a page of another origin may send and read beyond the safelisted headers. */
 export const CORS_ALLOWED = [
   "Accept",

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { connect } from "node:net";
 import { Failure } from "#shared/errors";
-import { contextOf, envelope, failureOfAnswer, httpApp, type Listening, listen, makeJsonClient } from "#shared/http";
+import { failureOfAnswer, makeJsonClient } from "#shared/client";
+import { contextOf, envelope, httpApp, type Listening, listen } from "#shared/http";
 import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
 import { newContext, within } from "#shared/telemetry";

@@ -1,9 +1,9 @@
 /** Calls to another service's JSON API: id, trace and time left go along, and every outcome is a `Result`. */
 import { Envelope } from "#contracts/envelope";
+import { REQUEST_ID_HEADER, TIMEOUT_HEADER } from "#contracts/headers";
 import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
 import { type CallContext, traceparentOf } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
-import { REQUEST_ID_HEADER, TIMEOUT_HEADER } from "./headers.ts";
 
 /** Time that an answer needs on its way back (ms): taken from what the callee is told. */
 const MARGIN_MS = 10;
