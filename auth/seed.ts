@@ -1,14 +1,11 @@
-/**
- * The development user, so that there is somebody to log in as. Run by the development set-up
- * (`bun auth/seed.ts`), never by the service.
- */
-import { ConfigError, loadConfig, Secret } from "#shared/config";
+/** The development user, so that there is somebody to log in as. Added by the command `auth seed`, never by the service. */
+import { Secret } from "#shared/config";
 import { messageOf } from "#shared/errors";
 import { EXIT, makeRuntime } from "#shared/lifecycle";
-import { makeLog, silentLog } from "#shared/log";
+import { type Log, silentLog } from "#shared/log";
 import { makeDatabase } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
-import { fields } from "./config.ts";
+import type { Config } from "./config.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
 export const DEVELOPMENT_USER = { email: "admin@example.com", password: "verysecret" } as const;
@@ -51,23 +48,18 @@ export async function seedDevelopmentUser(databaseUrl: string): Promise<"created
   return added.value.length === 1 ? "created" : "present";
 }
 
-async function main(): Promise<number> {
-  const log = makeLog({ service: "auth seed" });
+/** The command `auth seed`. @returns the exit code. */
+export async function seed({ DATABASE_URL, ENVIRONMENT }: Config, log: Log): Promise<number> {
+  if (ENVIRONMENT === "production") {
+    log.error("the development user is not for production");
+    return EXIT.configuration;
+  }
   try {
-    const { DATABASE_URL, ENVIRONMENT } = fields;
-    const config = loadConfig("auth", { DATABASE_URL, ENVIRONMENT }, process.env);
-    if (config.ENVIRONMENT === "production") {
-      log.error("the development user is not for production");
-      return EXIT.configuration;
-    }
-    const outcome = await seedDevelopmentUser(config.DATABASE_URL.reveal());
+    const outcome = await seedDevelopmentUser(DATABASE_URL.reveal());
     log.info("development user", { email: DEVELOPMENT_USER.email, outcome });
     return EXIT.drained;
   } catch (error) {
-    if (!(error instanceof ConfigError)) log.error("no development user", { reason: messageOf(error) });
-    else process.stderr.write(error.message);
-    return error instanceof ConfigError ? EXIT.configuration : EXIT.bug;
+    log.error("no development user", { reason: messageOf(error) });
+    return EXIT.bug;
   }
 }
-
-if (import.meta.main) process.exit(await main());

@@ -178,7 +178,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     tell({ what: "doing", part: "seed", doing: "the development user" });
     const began = performance.now();
     try {
-      await seedDevelopmentUser(environment("auth"), signal);
+      await seedDevelopmentUser(environment("auth"), options.executables, signal);
       tell({ what: "seeded", tookMs: Math.round(performance.now() - began) });
     } catch (error) {
       tell({ what: "not seeded", why: error instanceof Error ? error.message : String(error) });

@@ -38,6 +38,14 @@ export interface App extends AsyncDisposable {
 
 type CommonFields = ReturnType<typeof commonFields>;
 
+/** What an executable does besides serving, by the name that is its first argument. */
+export interface Command<F extends Fields> {
+  /** For `--help`. */
+  readonly about: string;
+  /** @returns the exit code. */
+  readonly run: (config: Values<F>, log: Log) => Promise<number>;
+}
+
 export interface Service<F extends CommonFields & Fields> {
   readonly name: string;
   /** One sentence for `--help`. */
@@ -45,6 +53,7 @@ export interface Service<F extends CommonFields & Fields> {
   readonly fields: F;
   /** What is wrong with values that are right each by itself, one line each; it names the variables, never a secret. */
   readonly problemsOf?: (config: Values<F>) => readonly string[];
+  readonly commands?: Readonly<Record<string, Command<F>>>;
   readonly start: (config: Values<F>, runtime: Runtime) => Promise<App>;
 }
 
@@ -53,18 +62,15 @@ export class StartError extends Error {
   override readonly name = "StartError";
 }
 
-function usage({
-  name,
-  summary,
-  fields,
-}: Pick<Service<CommonFields>, "name" | "summary"> & { fields: Fields }): string {
+function usage<F extends CommonFields & Fields>({ name, summary, fields, commands = {} }: Service<F>): string {
+  const more = Object.entries(commands).map(([command, { about }]) => `  ${command.padEnd(14)}  ${about}\n`);
   return `${name} ${VERSION} (${COMMIT}): ${summary}
 
 Usage: ${name} [command]
 
   (none)          serve until SIGTERM or SIGINT, then drain
   healthcheck     ask the running service's /ping; exit code 0 or 1
-  --check-config  check the environment and exit; exit code 0 or 2
+${more.join("")}  --check-config  check the environment and exit; exit code 0 or 2
   --version       print the version
   --help          print this
 
@@ -102,7 +108,9 @@ export async function run<F extends CommonFields & Fields>(service: Service<F>):
   const [command, ...extra] = process.argv.slice(2);
   if (command === "--version") return exit(EXIT.drained, `${service.name} ${VERSION} (${COMMIT})`);
   if (command === "--help" || command === "-h") return exit(EXIT.drained, usage(service));
-  if (extra.length > 0 || ![undefined, "--check-config", "healthcheck"].includes(command)) {
+  const own =
+    command !== undefined && Object.hasOwn(service.commands ?? {}, command) ? service.commands?.[command] : undefined;
+  if (extra.length > 0 || (own === undefined && ![undefined, "--check-config", "healthcheck"].includes(command))) {
     return exit(
       EXIT.configuration,
       `${service.name}: unknown argument ${extra[0] ?? command}; see ${service.name} --help`,
@@ -123,7 +131,9 @@ export async function run<F extends CommonFields & Fields>(service: Service<F>):
   const { HOST, PORT, LOG_LEVEL } = config as unknown as Values<CommonFields>;
   if (command === "--check-config") return exit(EXIT.drained, `${service.name}: the configuration is right`);
   if (command === "healthcheck") return process.exit(await healthcheck(HOST, PORT));
-  return serve(service, config, makeLog({ service: service.name, level: LOG_LEVEL }));
+  const log = makeLog({ service: service.name, level: LOG_LEVEL });
+  if (own !== undefined) return process.exit(await own.run(config, log));
+  return serve(service, config, log);
 }
 
 async function serve<F extends CommonFields & Fields>(

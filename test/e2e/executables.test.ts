@@ -99,6 +99,13 @@ describe.each(SERVICES)("%s", (service) => {
   }, 30_000);
 });
 
+test("auth seed is listed, and refused in production", async () => {
+  expect((await run("auth", ["--help"])).out).toContain("seed ");
+  const production = { ENVIRONMENT: "production", AUTH_SECRET: "x".repeat(32) };
+  expect((await run("auth", ["seed"], production)).code).toBe(2);
+  expect((await run("broker", ["seed"])).code).toBe(2);
+});
+
 test("a request that was accepted is answered although SIGTERM came in its middle", async () => {
   const port = await freePort();
   const child = start("broker", [], {
