@@ -3,8 +3,8 @@
  * The door to every command of package.json. It works in a fresh clone: it imports nothing that has to be installed,
  * installs from the lockfile (a few milliseconds where that is done already), and only then loads the rest.
  */
-import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -49,7 +49,24 @@ ${said.replaceAll(/^/gm, "  ")}
 If package.json was changed, run \`bun install\` and commit bun.lock; otherwise check the network and try again.`);
 }
 
+/**
+ * A process that began without `node_modules` does not see them later: the same command, in a process of its own.
+ * Ctrl-C reaches it by itself, as part of the same foreground group; other signals are passed on.
+ */
+function again(): void {
+  const child = spawn(process.execPath, process.argv.slice(1), { stdio: "inherit" });
+  process.on("SIGINT", () => {});
+  for (const signal of ["SIGTERM", "SIGHUP"] as const) process.on(signal, () => child.kill(signal));
+  child.on("error", (error) => fail(`The command could not be started: ${error.message}`));
+  child.on("exit", (code) => process.exit(code ?? 1));
+}
+
 checkRuntime();
+const wasInstalled = existsSync(`${root}/node_modules`);
 install();
-const { main } = await import("./cli.ts");
-process.exitCode = await main(process.argv.slice(2));
+if (wasInstalled) {
+  const { main } = await import("./cli.ts");
+  process.exitCode = await main(process.argv.slice(2));
+} else {
+  again();
+}
