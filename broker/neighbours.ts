@@ -1,5 +1,4 @@
 /** Asks a service behind whether it is alive, so that `/ready` is right also when nobody calls it. */
-import { failureOf } from "#shared/errors";
 import type { JsonClient } from "#shared/client";
 import type { Dependency } from "#shared/lifecycle";
 import { newContext } from "#shared/telemetry";
@@ -18,8 +17,6 @@ export function watch(client: JsonClient, dependency: Dependency): Disposable {
       if (!answer.ok) dependency.down(answer.error);
       else if (answer.value.status === 200) dependency.up();
       else dependency.down(new Error(answer.value.envelope.message));
-    } catch (error) {
-      dependency.down(failureOf(error));
     } finally {
       asking = false;
     }

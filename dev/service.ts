@@ -1,5 +1,5 @@
 /** Keeps one service running: starts it, watches it, starts it again with backoff, and ends it. */
-import { exponential, sleep } from "#shared/resilience";
+import { exponential, pause, sleep } from "#shared/resilience";
 import { type Child, end, launch, type LaunchOptions } from "./backing/processes.ts";
 import type { Part, PartEvent } from "./part.ts";
 import type { PartState } from "./state.ts";
@@ -160,7 +160,7 @@ async function readyWithin(url: string, signal: AbortSignal): Promise<boolean> {
   while (!signal.aborted) {
     if ((await lookAt(`${url}/ready`))?.status === 200) return !signal.aborted;
     const waitMs = performance.now() - began < HURRY_MS ? LOOK_EVERY_MS : LOOK_LATER_MS;
-    await sleep(waitMs, signal).catch(() => {});
+    await pause(waitMs, signal);
   }
   return false;
 }

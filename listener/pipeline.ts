@@ -3,7 +3,7 @@
  * order, and is tried again with backoff; nothing is given back and no attempt is spent while the neighbour is away.
  */
 import { Failure, failureOf, type Result } from "#shared/errors";
-import { type Backoff, exponential, sleep } from "#shared/resilience";
+import { type Backoff, reconnectBackoff, sleep } from "#shared/resilience";
 
 /** Done with, in one way or the other; or to be tried again, because the system is not well. */
 export type Fate = "done" | "dead" | { readonly hold: Failure };
@@ -46,11 +46,10 @@ interface Numbered<T> {
   readonly item: T;
 }
 
-const holdBackoff = exponential({ firstMs: 200, maxMs: 3_000 });
 const DRAIN_POLL_MS = 10;
 
 export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
-  const { batchItems, batchBytes, bytesOf, concurrent, backoff = holdBackoff } = options;
+  const { batchItems, batchBytes, bytesOf, concurrent, backoff = reconnectBackoff } = options;
   const stopping = new AbortController();
   let waiting: Numbered<T>[] = [];
   let underWay = 0;

@@ -1,6 +1,6 @@
 /** Keeps worker threads alive: starts them again with backoff, replaces those that are stuck, stops them in order. */
 import type { Log } from "#shared/log";
-import { exponential, sleep } from "#shared/resilience";
+import { exponential, pause, sleep } from "#shared/resilience";
 import type { FromWorker, ToWorker, WorkerReport, WorkerSettings } from "./protocol.ts";
 
 /** A worker that says nothing for this long is stuck (ms): its beat comes twice a second. */
@@ -60,7 +60,7 @@ export function superviseWorkers(options: SupervisorOptions): Supervisor {
       const waitMs = restartBackoff(attempt);
       log.error("a worker ended and is started again", { worker: index, reason: why, wait_ms: Math.round(waitMs) });
       options.onRestart();
-      await sleep(waitMs, stopping.signal).catch(() => undefined); // Stopping: the check above ends the loop.
+      await pause(waitMs, stopping.signal);
       if (stopping.signal.aborted) return;
     }
   }

@@ -1,9 +1,7 @@
 /** Whether the mail server is there. While it is not, nothing is sent to it but one probe at a time. */
 import type { Dependency } from "#shared/lifecycle";
-import { exponential, keepTrying, sleep } from "#shared/resilience";
+import { keepTrying, reconnectBackoff, sleep } from "#shared/resilience";
 
-/** Quick at first, never more than 3 s apart: a server that returns is in use again within 5 s. */
-const PROBE_BACKOFF = exponential({ firstMs: 200, maxMs: 3_000 });
 /** Pause before a session that was lost is opened again (ms): a server may end idle ones as often as it likes. */
 const RECHECK_MS = 500;
 
@@ -46,7 +44,7 @@ export function watchServer({ probe, dependency, onUp }: ServerWatchOptions): Se
   async function run(pauseMs: number): Promise<void> {
     await sleep(pauseMs, closing.signal);
     await keepTrying(() => probe(closing.signal), {
-      backoff: PROBE_BACKOFF,
+      backoff: reconnectBackoff,
       signal: closing.signal,
       onFailure: (error) => {
         state = "away";
@@ -66,7 +64,7 @@ export function watchServer({ probe, dependency, onUp }: ServerWatchOptions): Se
     away(error) {
       state = "away";
       dependency.down(error);
-      start(PROBE_BACKOFF(0));
+      start(reconnectBackoff(0));
     },
     suspect: () => start(RECHECK_MS),
     async [Symbol.asyncDispose]() {

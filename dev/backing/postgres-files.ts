@@ -116,6 +116,7 @@ export function openDirectory(forPath: string): string {
 
 /** Makes the open directory. Anybody may have made one of that name before us, to get hold of what we put there. */
 export async function makeOpenDirectory(path: string): Promise<void> {
+  // Whether it is there, and whose, is looked at next: that is what counts.
   await mkdir(path, { mode: 0o755 }).catch(() => {});
   const found = await lstat(path);
   if (!found.isDirectory() || found.uid !== process.getuid?.() || (found.mode & 0o022) !== 0) {

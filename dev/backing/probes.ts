@@ -25,6 +25,7 @@ export async function probePostgres(url: string, ms = PROBE_MS): Promise<string>
     if (error instanceof postgres.PostgresError && error.code === NO_SUCH_DATABASE) return "";
     throw error;
   } finally {
+    // The probe has its answer: how the connection ends is no part of it. The same below.
     void sql.end({ timeout: 0 }).catch(() => {});
   }
 }

@@ -1,4 +1,4 @@
-import { sleep } from "#shared/resilience";
+import { pause } from "#shared/resilience";
 import { type Command, DATA_OPTION, UsageError } from "../command.ts";
 import { openEnds } from "../demo/follow.ts";
 import { type Demo, type Step, STEPS } from "../demo/steps.ts";
@@ -56,7 +56,7 @@ export const demo: Command = {
         done += 1;
         if (!succeeded) failed += 1;
       }
-      if (round < rounds) await sleep(PAUSE_MS, signal).catch(() => {});
+      if (round < rounds) await pause(PAUSE_MS, signal);
     }
     const verdict = `${done - failed} of ${done} steps succeeded`;
     process.stdout.write(`${failed === 0 ? paint.green(verdict) : paint.red(verdict)}\n`);

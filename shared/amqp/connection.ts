@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { type ChannelModel, connect } from "amqplib";
 import type { Secret } from "#shared/config";
 import type { Log } from "#shared/log";
-import { brokerBackoff, sleep } from "#shared/resilience";
+import { reconnectBackoff, sleep } from "#shared/resilience";
 
 /** Both sides speak this often at least (s). A peer that is silent for two to three times as long is given up. */
 const HEARTBEAT_S = 10;
@@ -49,7 +49,7 @@ export function keepConnected(options: KeptConnectionOptions): AsyncDisposable {
       if (stopping.signal.aborted) return;
       options.onLost(reason);
       if (performance.now() - openedAt >= STABLE_MS) attempt = 0;
-      const waitMs = brokerBackoff(attempt);
+      const waitMs = reconnectBackoff(attempt);
       log.debug("RabbitMQ: connection lost or not opened", { connection: name, reason, wait_ms: waitMs });
       // Rejects only when this connection is disposed of, which ends the loop.
       await sleep(waitMs, stopping.signal).catch(() => undefined);

@@ -3,10 +3,11 @@ export { type Edge, type EdgeOptions, type EdgeState, makeEdge } from "./edge.ts
 export {
   type Backoff,
   type BackoffOptions,
-  brokerBackoff,
   databaseBackoff,
   exponential,
   type KeepTryingOptions,
   keepTrying,
+  pause,
+  reconnectBackoff,
   sleep,
 } from "./retry.ts";

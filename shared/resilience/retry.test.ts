@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { brokerBackoff, databaseBackoff, exponential, keepTrying, sleep } from "#shared/resilience";
+import { databaseBackoff, exponential, keepTrying, pause, reconnectBackoff, sleep } from "#shared/resilience";
 
 test("waits double up to their bound, half of each is certain and half random", () => {
   const least = exponential({ firstMs: 100, maxMs: 1_000, random: () => 0 });
@@ -15,7 +15,7 @@ test("a database is tried five times 2 s apart, then at least every 3 s; a messa
     if (attempt < 5) expect(databaseBackoff(attempt)).toBe(2_000);
     expect(databaseBackoff(attempt)).toBeLessThanOrEqual(3_000);
     expect(databaseBackoff(attempt)).toBeGreaterThanOrEqual(1_000);
-    expect(brokerBackoff(attempt)).toBeLessThanOrEqual(3_000);
+    expect(reconnectBackoff(attempt)).toBeLessThanOrEqual(3_000);
   }
 });
 
@@ -71,4 +71,16 @@ test("a sleep leaves no listener behind, however it ends", async () => {
   await sleep(1, signal);
   expect(listeners.size).toBe(0);
   expect(sleep(60_000, AbortSignal.abort(new Error("before")))).rejects.toThrow("before");
+});
+
+test("a pause ends when its signal fires, without failing, and lasts its time otherwise", async () => {
+  const gone = new AbortController();
+  const startedAt = performance.now();
+  const paused = pause(60_000, gone.signal);
+  gone.abort();
+  await paused;
+  await pause(60_000, gone.signal);
+  expect(performance.now() - startedAt).toBeLessThan(1_000);
+  await pause(20, new AbortController().signal);
+  expect(performance.now() - startedAt).toBeGreaterThanOrEqual(15);
 });

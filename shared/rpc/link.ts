@@ -2,7 +2,7 @@
 import type { Socket } from "bun";
 import { Failure, messageOf } from "#shared/errors";
 import type { Log } from "#shared/log";
-import { exponential, sleep } from "#shared/resilience";
+import { pause, reconnectBackoff } from "#shared/resilience";
 import { Channel } from "./channel.ts";
 import { WireError } from "./check.ts";
 import { decodeMessage, emptyMessage, type Message } from "./decode.ts";
@@ -12,7 +12,6 @@ import type { RpcClientOptions } from "./types.ts";
 const OPEN_MS = 3_000;
 /** A connection that lasted so long counts as good: after its loss the next try is made at once (ms). */
 const GOOD_MS = 1_000;
-const backoff = exponential({ firstMs: 200, maxMs: 3_000 });
 const TICK_MS = 250;
 /** Silence after which the peer is asked for a sign of life (ms). */
 const PING_AFTER_MS = 2_000;
@@ -82,8 +81,7 @@ export function makeLink(options: RpcClientOptions, events: LinkEvents): Link {
       outage.goesOn(error);
       const good = upAt !== 0 && performance.now() - upAt > GOOD_MS;
       attempt = good ? 0 : attempt + 1;
-      // A signal that fires ends the sleep, and then the loop.
-      if (attempt > 0) await sleep(backoff(attempt - 1), closing.signal).catch(() => undefined);
+      if (attempt > 0) await pause(reconnectBackoff(attempt - 1), closing.signal);
     }
     events.onDown(new Failure("unavailable", "the RPC client is closed"));
   };
