@@ -5,7 +5,7 @@ import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Channel, type ChannelModel, connect, type GetMessage } from "amqplib";
-import { MAIL_JOBS_QUEUE } from "#contracts/events";
+import { jobQueueOf, MAIL_JOB } from "#contracts/events";
 import type { LogEntry } from "#contracts/logs";
 import { loadConfig } from "#shared/config";
 import { fail, ok, type Result } from "#shared/errors";
@@ -478,7 +478,7 @@ describe.skipIf(RABBITMQ === undefined)("with RabbitMQ (needs TEST_RABBITMQ_URL)
     ]);
     expect(headers.get("x-degraded")).toBe("mail=queued");
     expect(new Set(mail.asked.map((asked) => asked.headers.get("idempotency-key")))).toEqual(new Set([id]));
-    const job = await messageOf(MAIL_JOBS_QUEUE, (message) => message.properties.messageId === id);
+    const job = await messageOf(jobQueueOf(MAIL_JOB), (message) => message.properties.messageId === id);
     expect(JSON.parse(job.content.toString())).toEqual(MAIL.mail);
   });
 });

@@ -1,6 +1,6 @@
 /** The ways out of the broker: HTTP to auth and mail, RPC to the logger, RabbitMQ, the spool. They talk and never decide. */
 import { type Credentials, LoginReply } from "#contracts/auth";
-import { HEADER_CREATED_AT, JOBS_EXCHANGE, LOGS_EXCHANGE, MAIL_JOBS_KEY, routingKeyOf } from "#contracts/events";
+import { HEADER_CREATED_AT, JOBS_EXCHANGE, LOGS_EXCHANGE, MAIL_JOB, routingKeyOf } from "#contracts/events";
 import { RPC_LOG_INFO } from "#contracts/logs";
 import { MailReply } from "#contracts/mail";
 import type { Publisher } from "#shared/amqp";
@@ -187,7 +187,7 @@ export function makePorts(clients: Clients): Ports & { loggerBack(): void } {
       publisher.publish(
         {
           exchange: JOBS_EXCHANGE,
-          routingKey: MAIL_JOBS_KEY,
+          routingKey: MAIL_JOB,
           messageId: id,
           body: encoder.encode(JSON.stringify(letter)),
         },

@@ -1,5 +1,6 @@
 /** Who is calling. Owner: auth. */
 import { type Static, Type } from "@sinclair/typebox";
+import { Address } from "./mail.ts";
 
 /** What a login is made of. Longer than any password that is hashed: it is refused before it costs anything. */
 export const Credentials = Type.Object({
@@ -19,6 +20,40 @@ export const UserView = Type.Object({
   updated_at: Type.String(),
 });
 export type UserView = Static<typeof UserView>;
+
+/** Body of `POST /users`: somebody registers. */
+export const Registration = Type.Object({
+  email: Address,
+  password: Type.String({ minLength: 8, maxLength: 1_024 }),
+  first_name: Type.Optional(Type.String({ maxLength: 255, pattern: "^[^\\u0000]*$" })),
+  last_name: Type.Optional(Type.String({ maxLength: 255, pattern: "^[^\\u0000]*$" })),
+});
+export type Registration = Static<typeof Registration>;
+
+/**
+ * How far a registration has come (docs/workflows.md). `mail_refused`: the welcome mail cannot be delivered to that
+ * address; the user is marked, and may log in.
+ */
+export const RegistrationState = Type.Union([
+  Type.Literal("pending"),
+  Type.Literal("complete"),
+  Type.Literal("mail_refused"),
+]);
+export type RegistrationState = Static<typeof RegistrationState>;
+
+/** `data` of `POST /users` and of `GET /users/:id/registration`. */
+export const RegistrationView = Type.Intersect([
+  UserView,
+  Type.Object({ registration: RegistrationState, mail_id: Type.String({ description: "id of the welcome mail" }) }),
+]);
+export type RegistrationView = Static<typeof RegistrationView>;
+
+/** `data` of `GET /me`: the user of a session, by its access token. */
+export const MeView = Type.Intersect([
+  UserView,
+  Type.Object({ session_id: Type.String(), registration: Type.Optional(RegistrationState) }),
+]);
+export type MeView = Static<typeof MeView>;
 
 /** The answer to a login: the user and his tokens. */
 export const LoginReply = Type.Intersect([

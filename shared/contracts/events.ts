@@ -8,13 +8,35 @@ export const LOGS_QUEUE = "logs.main.v1";
 export const LOGS_DEAD_LETTER_EXCHANGE = "logs.dlx";
 export const LOGS_DEAD_LETTER_QUEUE = "logs.dlq.v1";
 
-/** Direct exchange of jobs: work that is done once a part is back. */
+/** Takes what no queue of `logs_topic` wanted (fanout), where a policy makes it the alternate exchange. */
+export const UNROUTED_EXCHANGE = "logs.unrouted";
+export const UNROUTED_QUEUE = "logs.unrouted.v1";
+
+/** Direct exchange of jobs: work that is done in the background. The routing key is the job's name. */
 export const JOBS_EXCHANGE = "jobs";
 /** A mail for the mail service, which was away. */
-export const MAIL_JOBS_KEY = "mail";
-export const MAIL_JOBS_QUEUE = "jobs.mail.v1";
+export const MAIL_JOB = "mail";
+/** Every kind of job has a queue of its own, so that one whose neighbour is away holds up no other. */
+export const jobQueueOf = (name: string): string => `jobs.${name}.v1`;
 export const JOBS_DEAD_LETTER_EXCHANGE = "jobs.dlx";
 export const JOBS_DEAD_LETTER_QUEUE = "jobs.dlq.v1";
+
+/** Topic exchange to the delay queues; routing key `<tier>.<queue to come back to>`. */
+export const RETRY_EXCHANGE = "retry";
+/** Topic exchange from the delay queues back to the queues of work, under the same key. */
+export const RETURN_EXCHANGE = "return";
+export interface RetryTier {
+  readonly name: string;
+  readonly ms: number;
+}
+/** Waits after the first, second, … failure that is the message's own; after the last one it is dead-lettered. */
+export const RETRY_TIERS: readonly RetryTier[] = [
+  { name: "5s", ms: 5_000 },
+  { name: "30s", ms: 30_000 },
+  { name: "5m", ms: 300_000 },
+  { name: "30m", ms: 1_800_000 },
+];
+export const retryQueueOf = (tier: RetryTier): string => `retry.${tier.name}.v1`;
 
 export const routingKeyOf = (severity: Severity): string => `log.${severity}`;
 /** The severity that a routing key names; INFO for a key of another form. */
@@ -31,3 +53,11 @@ export const HEADER_ERROR = "x-error";
 export const HEADER_ROUTING_KEY = "x-original-routing-key";
 /** When the entry was accepted (RFC 3339): older than the message where it waited in a spool. */
 export const HEADER_CREATED_AT = "x-created-at";
+/** How often handling the message has failed for a reason of its own (number); absent: never. */
+export const HEADER_ATTEMPT = "x-attempt";
+/** Who numbered the event (text), its number there (from 1), and numbers that were given to nothing (list). */
+export const HEADER_PRODUCER = "x-producer";
+export const HEADER_SEQUENCE = "x-sequence";
+export const HEADER_VOIDED = "x-voided";
+/** Who sent a dead letter once more. */
+export const HEADER_REPLAYED_BY = "x-replayed-by";

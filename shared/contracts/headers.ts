@@ -6,3 +6,9 @@ export const REQUEST_ID_HEADER = "x-request-id";
 export const TIMEOUT_HEADER = "x-request-timeout-ms";
 /** What was done in another way than usual, `part=how`, comma-separated. */
 export const DEGRADED_HEADER = "x-degraded";
+/** Makes a POST happen once however often it is sent (draft-ietf-httpapi-idempotency-key-header-07). */
+export const IDEMPOTENCY_KEY_HEADER = "idempotency-key";
+/** `true` on an answer that was given before. */
+export const REPLAYED_HEADER = "idempotent-replayed";
+/** On whose behalf a service of ours calls another: for audit entries. Never taken from outside. */
+export const ACTOR_HEADER = "x-actor";

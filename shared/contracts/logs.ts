@@ -19,6 +19,21 @@ export type LogRequest = Static<typeof LogRequest>;
 /** 1 to 128 characters without NUL; ours are UUIDv7. The same id again is success and stores nothing. */
 export const EventId = Type.String({ minLength: 1, maxLength: 128, pattern: "^[^\\u0000]*$" });
 
+/** A positive whole number that JSON and MessagePack carry exactly. */
+const Sequence = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
+
+/**
+ * A producer numbers what it has accepted, from 1 without gaps, so that the store can tell what is missing
+ * (`GET /v1/logs/gaps`). A number whose entry came to nothing is voided by a later entry of the same producer.
+ */
+export const Producer = Type.Object({
+  /** One process, from its start to its end; the next one has another id. */
+  id: Type.String({ minLength: 1, maxLength: 128, pattern: "^[^\\u0000]*$" }),
+  sequence: Sequence,
+  voided: Type.Optional(Type.Array(Sequence, { maxItems: 100 })),
+});
+export type Producer = Static<typeof Producer>;
+
 /** An entry on its way to the store: a request with its identity. */
 export const LogEntry = Type.Object({
   name: LogName,
@@ -26,12 +41,17 @@ export const LogEntry = Type.Object({
   severity: Type.Optional(Severity),
   event_id: Type.Optional(EventId),
   created_at: Type.Optional(Type.String({ maxLength: 40, description: "RFC 3339" })),
+  producer: Type.Optional(Producer),
 });
 export type LogEntry = Static<typeof LogEntry>;
 
 /** Methods of the logger's RPC. */
 export const RPC_LOG_INFO = "RPCServer.LogInfo";
 export const RPC_LOG_BATCH = "RPCServer.LogBatch";
+/** `[entry]` with an `event_id` → `LogOnceResult`: as LogInfo, and tells what the store made of the id. */
+export const RPC_LOG_ONCE = "RPCServer.LogOnce";
+/** `[[event_id, …]]` up to 1,000 → `FoundEntry` or nil for each, in order. */
+export const RPC_FIND = "RPCServer.Find";
 /** What `RPCServer.LogInfo` answers. */
 export const LOG_SUCCEEDED = "Processing succeeded";
 /** Entries in one `RPCServer.LogBatch`. */
@@ -45,3 +65,44 @@ export const LogBatchResult = Type.Array(
   ]),
 );
 export type LogBatchResult = Static<typeof LogBatchResult>;
+
+/** `conflict`: the id was taken by an entry with another name, severity or data, which stays. */
+export const LogOnceResult = Type.Union([Type.Literal("stored"), Type.Literal("duplicate"), Type.Literal("conflict")]);
+export type LogOnceResult = Static<typeof LogOnceResult>;
+
+/** An entry that is stored, without its data. Times are RFC 3339 in UTC. */
+export const FoundEntry = Type.Object({
+  event_id: EventId,
+  name: Type.String(),
+  severity: Type.String(),
+  created_at: Type.String(),
+  stored_at: Type.Optional(Type.String()),
+});
+export type FoundEntry = Static<typeof FoundEntry>;
+
+/** What one producer's numbers say. Ranges are `[first, last]`, both included. */
+export const ProducerGaps = Type.Object({
+  producer: Type.String(),
+  /** Highest number that was seen. */
+  last: Type.Integer(),
+  /** Entries that are stored. */
+  stored: Type.Integer(),
+  /** Numbers below `last` that nothing is stored under, and that were not voided. Also what is still on its way. */
+  missing: Type.Integer(),
+  missing_ranges: Type.Array(Type.Tuple([Type.Integer(), Type.Integer()])),
+  /** Numbers that more than one entry has. */
+  duplicates: Type.Array(Type.Object({ sequence: Type.Integer(), event_ids: Type.Array(Type.String()) })),
+  first_stored_at: Type.String(),
+  last_stored_at: Type.String(),
+});
+export type ProducerGaps = Static<typeof ProducerGaps>;
+
+/** `data` of `GET /logs/gaps?producer=&limit=&cursor=`: one item a producer. */
+export const GapsReport = Type.Object({
+  items: Type.Array(ProducerGaps),
+  next_cursor: Type.Optional(Type.String()),
+  /** Over all producers that were looked at for this page. */
+  entries: Type.Integer(),
+  missing: Type.Integer(),
+});
+export type GapsReport = Static<typeof GapsReport>;

@@ -33,3 +33,30 @@ export const MailReply = Type.Object({
   }),
 });
 export type MailReply = Static<typeof MailReply>;
+
+export const MAIL_STATES = ["queued", "sending", "sent", "deferred", "failed", "expired", "ambiguous"] as const;
+
+/** Where a mail stands: `data` of `GET /mails/:id`. Times are RFC 3339 in UTC. */
+export const MailView = Type.Object({
+  id: Type.String(),
+  state: Type.Union(MAIL_STATES.map((state) => Type.Literal(state))),
+  from: Type.String(),
+  to: Type.String(),
+  subject: Type.String(),
+  /** Attempts that the mail server answered. */
+  attempts: Type.Integer(),
+  created_at: Type.String(),
+  updated_at: Type.String(),
+  /** Of the next attempt, where there will be one. */
+  next_attempt_at: Type.Optional(Type.String()),
+  expires_at: Type.String(),
+  /** What the mail server said last. */
+  reply: Type.Optional(
+    Type.Object({
+      code: Type.Optional(Type.Integer()),
+      text: Type.String(),
+      command: Type.Optional(Type.String()),
+    }),
+  ),
+});
+export type MailView = Static<typeof MailView>;

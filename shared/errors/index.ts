@@ -3,8 +3,11 @@
  * Operations return a `Result`; `throw` is for bugs and for the very edge. No other table maps failures.
  */
 
-/** What a consumer does with a message whose handling failed: dead-letter it, or hold it until the system is well again. */
-export type QueueFate = "dead" | "hold";
+/**
+ * What a consumer does with a message whose handling failed: dead-letter it, hold it until the system is well again,
+ * or try it alone later, since the fault may be this message's only (a few times, then it is dead-lettered).
+ */
+export type QueueFate = "dead" | "hold" | "retry";
 
 /** RPC error codes as the protocol names them (docs/rpc.md). */
 export type RpcCode =
@@ -30,7 +33,8 @@ export const FAILURES = {
   forbidden: { http: 403, rpc: "forbidden", queue: "dead", message: "not allowed" },
   not_found: { http: 404, rpc: "not_found", queue: "dead", message: "not found" },
   method_not_allowed: { http: 405, rpc: "not_found", queue: "dead", message: "method not allowed" },
-  conflict: { http: 409, rpc: "invalid", queue: "dead", message: "conflict" },
+  /** It does not fit what is there or under way; the same call may succeed later. */
+  conflict: { http: 409, rpc: "invalid", queue: "retry", message: "conflict" },
   too_large: { http: 413, rpc: "invalid", queue: "dead", message: "too large" },
   unsupported_media_type: { http: 415, rpc: "invalid", queue: "dead", message: "unsupported media type" },
   /** Well-formed, and not valid; the message names the field. */
@@ -38,7 +42,7 @@ export const FAILURES = {
   /** A limit on rate or number is reached; the same call may succeed later. */
   exhausted: { http: 429, rpc: "exhausted", queue: "hold", message: "too many requests" },
   /** A bug of ours. Its cause is in the log, never in the answer. */
-  internal: { http: 500, rpc: "internal", queue: "dead", message: "internal error" },
+  internal: { http: 500, rpc: "internal", queue: "retry", message: "internal error" },
   /** A part behind answered, and not by its contract. */
   bad_gateway: { http: 502, rpc: "unavailable", queue: "hold", message: "bad answer from a service behind" },
   /** A part behind is away, or this one is starting, stopping or full. */

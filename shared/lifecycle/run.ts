@@ -42,8 +42,10 @@ type CommonFields = ReturnType<typeof commonFields>;
 export interface Command<F extends Fields> {
   /** For `--help`. */
   readonly about: string;
-  /** @returns the exit code. */
-  readonly run: (config: Values<F>, log: Log) => Promise<number>;
+  /** Whether words may follow its name (default: none). */
+  readonly takesArguments?: boolean;
+  /** @param args the words after its name. @returns the exit code. */
+  readonly run: (config: Values<F>, log: Log, args: readonly string[]) => Promise<number>;
 }
 
 export interface Service<F extends CommonFields & Fields> {
@@ -110,10 +112,11 @@ export async function run<F extends CommonFields & Fields>(service: Service<F>):
   if (command === "--help" || command === "-h") return exit(EXIT.drained, usage(service));
   const own =
     command !== undefined && Object.hasOwn(service.commands ?? {}, command) ? service.commands?.[command] : undefined;
-  if (extra.length > 0 || (own === undefined && ![undefined, "--check-config", "healthcheck"].includes(command))) {
+  const isExtra = extra.length > 0 && own?.takesArguments !== true;
+  if (isExtra || (own === undefined && ![undefined, "--check-config", "healthcheck"].includes(command))) {
     return exit(
       EXIT.configuration,
-      `${service.name}: unknown argument ${extra[0] ?? command}; see ${service.name} --help`,
+      `${service.name}: unknown argument ${isExtra ? extra[0] : command}; see ${service.name} --help`,
     );
   }
   let config: Values<F>;
@@ -132,7 +135,7 @@ export async function run<F extends CommonFields & Fields>(service: Service<F>):
   if (command === "--check-config") return exit(EXIT.drained, `${service.name}: the configuration is right`);
   if (command === "healthcheck") return process.exit(await healthcheck(HOST, PORT));
   const log = makeLog({ service: service.name, level: LOG_LEVEL });
-  if (own !== undefined) return process.exit(await own.run(config, log));
+  if (own !== undefined) return process.exit(await own.run(config, log, extra));
   return serve(service, config, log);
 }
 
