@@ -58,3 +58,11 @@ test("what is reported is a copy", () => {
   health.report().dependencies[0]!.state = "down";
   expect(health.ready).toBe(true);
 });
+
+test("a circuit is shown, and decides nothing about being ready", () => {
+  const { health } = watched();
+  const auth = health.dependency("auth");
+  auth.up();
+  auth.circuit("open");
+  expect(health.report()).toMatchObject({ ready: true, dependencies: [{ name: "auth", state: "up", circuit: "open" }] });
+});

@@ -1,6 +1,7 @@
 /** What a service depends on and how that is: behind `/ready`, the metrics and one log line a change. */
 import { Failure, messageOf } from "#shared/errors";
 import { type Log, withoutCredentials } from "#shared/log";
+import type { EdgeState } from "#shared/resilience";
 
 export type DependencyState = "starting" | "up" | "down";
 
@@ -10,6 +11,8 @@ export interface Dependency {
   up(): void;
   /** It does not, and why. */
   down(error: unknown): void;
+  /** How the circuit breaker on the way there stands: shown beside the state, which it does not change. */
+  circuit(state: EdgeState): void;
 }
 
 export interface DependencyReport {
@@ -20,6 +23,8 @@ export interface DependencyReport {
   /** Since when it is in this state, RFC 3339 in UTC. */
   since: string;
   last_error?: string;
+  /** Of the circuit breaker on the way there, where there is one. */
+  circuit?: EdgeState;
 }
 
 export interface Health {
@@ -61,6 +66,9 @@ export function makeHealth(log: Log): Health {
         },
         up: () => change(report, "up"),
         down: (error) => change(report, "down", error),
+        circuit: (circuit) => {
+          report.circuit = circuit;
+        },
       };
     },
     get ready() {

@@ -1,8 +1,9 @@
 /** What opens a circuit and what does not, who probes it, what is repeated, who waits. */
-import { expect, test } from "bun:test";
+import { expect, setSystemTime, test } from "bun:test";
 import { CircuitState } from "cockatiel";
 import { fail, ok, type Result } from "#shared/errors";
 import { Deadline, makeEdge } from "#shared/resilience";
+import { openTime } from "./open-time.ts";
 import { RollingBreaker } from "./rolling.ts";
 
 const ATTEMPT_MS = 200;
@@ -79,6 +80,31 @@ test("the first call after the pause closes the circuit again, even one whose ca
     return tried.state !== "open";
   });
   await until(() => tried.state === "closed");
+});
+
+test("a step of the wall clock neither prolongs nor ends the time that a circuit is open", async () => {
+  let now = 5_000;
+  const first = openTime(
+    (attempt) => 100 * (attempt + 1),
+    () => now,
+  ).next(undefined);
+  expect(3_600_000 < first.duration).toBe(true);
+  now += 100;
+  expect(-3_600_000 < first.duration).toBe(false);
+  const second = first.next(undefined);
+  now += 199;
+  expect(3_600_000 < second.duration).toBe(true);
+  now += 1;
+  expect(-3_600_000 < second.duration).toBe(false);
+
+  const tried = await opened();
+  try {
+    setSystemTime(Date.now() - 3_600_000);
+    await until(async () => (await tried.run(Deadline.after(5_000), async () => ok())).ok);
+    expect(tried.state).toBe("closed");
+  } finally {
+    setSystemTime();
+  }
 });
 
 test("while one call probes, the others are refused at once", async () => {

@@ -9,11 +9,11 @@ import {
   bulkhead,
   CircuitState,
   circuitBreaker,
-  ExponentialBackoff,
   handleType,
 } from "cockatiel";
 import { FAILURES, Failure, type Result } from "#shared/errors";
 import { Deadline } from "./deadline.ts";
+import { openTime } from "./open-time.ts";
 import { exponential, sleep } from "./retry.ts";
 import { RollingBreaker } from "./rolling.ts";
 
@@ -93,10 +93,7 @@ export function makeEdge(options: EdgeOptions): Edge {
   const { name, attemptMs, totalMs, retries = 0, concurrent, queue = 0 } = options;
   const limit: BulkheadPolicy = bulkhead(concurrent, queue);
   const breaker = circuitBreaker(handleType(SickAnswer), {
-    halfOpenAfter: new ExponentialBackoff({
-      initialDelay: options.openMs ?? 1_000,
-      maxDelay: options.maxOpenMs ?? 2_000,
-    }),
+    halfOpenAfter: openTime(exponential({ firstMs: options.openMs ?? 1_000, maxMs: options.maxOpenMs ?? 2_000 })),
     breaker: new RollingBreaker(options.minimumCalls ?? 20),
   });
   breaker.onStateChange((state) => options.onState?.(STATES[state]));
