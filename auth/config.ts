@@ -1,5 +1,7 @@
 /** Everything that auth reads from its environment. */
-import { commonFields, integer, optional, Secret, secret, secretUrl, type Values } from "#shared/config";
+import { ADDRESS_PATTERN } from "#contracts/mail";
+import { bindingsField, queueField } from "#shared/amqp";
+import { commonFields, integer, optional, Secret, secret, secretUrl, text, url, type Values } from "#shared/config";
 
 /** Shortest AUTH_SECRET (characters) and least bcrypt cost (OWASP Password Storage) that production starts with. */
 const MIN_SECRET = 32;
@@ -13,6 +15,16 @@ export const fields = {
     "postgres",
     "postgresql",
   ]),
+  MAIL_URL: url("The mail service: welcome mails", "http://localhost:8083", ["http", "https"]),
+  RABBITMQ_URL: secretUrl("RabbitMQ: events", "amqp://guest:guest@localhost:5672", ["amqp", "amqps"]),
+  LISTENER_QUEUE: queueField,
+  LISTENER_BINDINGS: bindingsField,
+  WELCOME_FROM: text(
+    "Sender of welcome mails; a mail server refuses one whose domain it does not serve",
+    "noreply@localhost",
+    new RegExp(ADDRESS_PATTERN),
+    "one plain e-mail address",
+  ),
   AUTH_SECRET: secret(
     "Encrypts the signing keys and keys the pre-hash of long passwords: the same for all replicas, kept for ever. Production needs 32 characters or more; development has a fixed one",
   ),
@@ -22,7 +34,10 @@ export const fields = {
     { min: 4, max: 16 },
   ),
   HASH_WORKERS: optional(integer("Threads that hash passwords. Default: one a core", 1, { min: 1, max: 64 })),
-  HASH_QUEUE: integer("Logins that may wait for such a thread; more are answered 503", 32, { min: 1, max: 10_000 }),
+  HASH_QUEUE: integer("Logins and registrations that may wait for such a thread; more are answered 503", 32, {
+    min: 1,
+    max: 10_000,
+  }),
 };
 
 export type Config = Values<typeof fields>;

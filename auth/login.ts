@@ -7,6 +7,7 @@ import type { Metrics } from "#shared/telemetry";
 import type { Passwords } from "./passwords.ts";
 import type { Store, StoredUser } from "./store.ts";
 import type { Tokens } from "./tokens.ts";
+import { viewOf } from "./user-view.ts";
 
 /** Life of a refresh token that is not used (ms): 30 days. */
 const SESSION_MS = 30 * 86_400_000;
@@ -64,13 +65,7 @@ export function makeLogin({ store, passwords, tokens, log, metrics }: LoginPorts
     const stored = await store.addSession(session, deadline);
     if (!stored.ok) return stored;
     return ok({
-      id: user.id,
-      email: user.email,
-      first_name: user.firstName,
-      last_name: user.lastName,
-      active: user.active,
-      created_at: user.createdAt.toISOString(),
-      updated_at: user.updatedAt.toISOString(),
+      ...viewOf(user),
       access_token: accessToken.value,
       refresh_token: refreshToken,
       expires_in: ACCESS_TOKEN.lifetimeS,

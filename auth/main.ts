@@ -2,13 +2,21 @@
 import { run } from "#shared/lifecycle";
 import { start } from "./app.ts";
 import { fields, problemsOf } from "./config.ts";
+import { sagasCommand } from "./sagas-command.ts";
 import { seed } from "./seed.ts";
 
 await run({
   name: "auth",
-  summary: "logs users in and signs their tokens",
+  summary: "registers users, logs them in and signs their tokens",
   fields,
   problemsOf,
-  commands: { seed: { about: "add the development user admin@example.com; refused in production", run: seed } },
+  commands: {
+    seed: { about: "add the development user admin@example.com; refused in production", run: seed },
+    sagas: {
+      about: "list [state]: workflows that have not ended; retry <id>: let a stuck one go on",
+      takesArguments: true,
+      run: sagasCommand,
+    },
+  },
   start,
 });

@@ -1,27 +1,85 @@
 /** HTTP side of auth. Translates only: who is let in is decided in login.ts. */
 import { Elysia } from "elysia";
-import { Credentials } from "#contracts/auth";
+import { Credentials, Registration, type RegistrationView } from "#contracts/auth";
+import { IDEMPOTENCY_KEY_HEADER, REPLAYED_HEADER } from "#contracts/headers";
+import { Failure, type Result } from "#shared/errors";
 import { contextOf, envelope } from "#shared/http";
+import type { Deadline } from "#shared/resilience";
 import { makeValidator } from "#shared/validation";
 import type { Login } from "./login.ts";
+import type { Me } from "./me.ts";
+import type { Register } from "./register.ts";
 import type { Tokens } from "./tokens.ts";
 
-/** Longest that a login may take (ms), waiting for a hashing thread included. */
-const LOGIN_MS = 10_000;
+/** Longest that a login or a registration may take (ms), waiting for a hashing thread included. */
+const HASHING_MS = 10_000;
+/** Longest that it may take to look something up (ms). */
+const LOOK_MS = 3_000;
 /** How long others may keep the key set (s): a new key is known everywhere that much later. */
 const KEY_SET_MAX_AGE_S = 60;
 
 const credentialsOf = makeValidator(Credentials);
+const registrationFrom = makeValidator(Registration, { unknown: "refuse" });
 
-export const routes = (login: Login, tokens: Pick<Tokens, "keySet">) =>
+export interface Operations {
+  login: Login;
+  me: Me;
+  register: Register;
+  /** How far a user's registration is; undefined where there is none. */
+  registrationOf: (userId: number, deadline: Deadline) => Promise<Result<RegistrationView | undefined>>;
+  tokens: Pick<Tokens, "keySet">;
+}
+
+/** The token of `Authorization: Bearer …` (RFC 6750 §2.1); undefined where there is none in that form. */
+function bearerOf(request: Request): string | undefined {
+  return /^bearer +([\w.~+/-]+=*) *$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+}
+
+export const routes = ({ login, me, register, registrationOf, tokens }: Operations) =>
   new Elysia({ name: "auth.routes" })
     .post("/authenticate", async ({ body, request, set }) => {
       const credentials = credentialsOf(body);
       if (!credentials.ok) throw credentials.error;
-      const reply = await login(credentials.value, contextOf(request).deadline.within(LOGIN_MS));
+      const reply = await login(credentials.value, contextOf(request).deadline.within(HASHING_MS));
       if (!reply.ok) throw reply.error;
       set.status = 202;
       return envelope(`Logged in user ${reply.value.email}`, reply.value);
+    })
+    .post("/users", async ({ body, request, set }) => {
+      const registration = registrationFrom(body);
+      if (!registration.ok) throw registration.error;
+      const key = request.headers.get(IDEMPOTENCY_KEY_HEADER) ?? undefined;
+      const context = contextOf(request);
+      const reply = await register(registration.value, key, {
+        ...context,
+        deadline: context.deadline.within(HASHING_MS),
+      });
+      if (!reply.ok) throw reply.error;
+      if (reply.value.replayed) set.headers[REPLAYED_HEADER] = "true";
+      set.status = 201;
+      return envelope("User registered", reply.value.view);
+    })
+    .get("/users/:id/registration", async ({ params, request }) => {
+      // What is longer is no id: the column is a 32-bit integer.
+      if (!/^[1-9]\d{0,8}$/.test(params.id)) throw new Failure("not_found", "no such registration");
+      const found = await registrationOf(Number(params.id), contextOf(request).deadline.within(LOOK_MS));
+      if (!found.ok) throw found.error;
+      if (found.value === undefined) throw new Failure("not_found", "no such registration");
+      return envelope("Registration", found.value);
+    })
+    .get("/me", async ({ request, set }) => {
+      const token = bearerOf(request);
+      if (token === undefined) {
+        // Who sent nothing is told how, not what was wrong (RFC 6750 §3.1).
+        set.headers["www-authenticate"] = "Bearer";
+        throw new Failure("unauthenticated", "a bearer token is needed");
+      }
+      const user = await me(token, contextOf(request).deadline.within(LOOK_MS));
+      if (!user.ok) {
+        if (user.error.code === "unauthenticated") set.headers["www-authenticate"] = 'Bearer error="invalid_token"';
+        throw user.error;
+      }
+      return envelope("The user of this session", user.value);
     })
     .get("/.well-known/jwks.json", ({ set }) => {
       const keySet = tokens.keySet();

@@ -1,6 +1,7 @@
 /** The tables of auth. Talks SQL, decides nothing. */
+import type { RegistrationState } from "#contracts/auth";
 import { ok, type Result } from "#shared/errors";
-import type { Database } from "#shared/postgres";
+import type { Database, Sql } from "#shared/postgres";
 import type { Deadline } from "#shared/resilience";
 
 export interface StoredUser {
@@ -12,6 +13,11 @@ export interface StoredUser {
   active: number;
   createdAt: Date;
   updatedAt: Date;
+}
+
+export interface SessionUser {
+  user: StoredUser;
+  registration: RegistrationState | undefined;
 }
 
 /** A refresh token as it is stored. */
@@ -37,6 +43,8 @@ export interface StoredKey {
 export interface Store {
   /** By address, without regard to case; where several differ in case only, the one that is spelt the same comes first. */
   findUser(email: string, deadline: Deadline): Promise<Result<StoredUser | undefined>>;
+  /** The user of a session (`sessions.family`) that has not expired, and how far his registration is, where he has one. */
+  findSessionUser(userId: number, family: string, deadline: Deadline): Promise<Result<SessionUser | undefined>>;
   /** Puts a new hash in the place of `from`, unless the password was changed meanwhile. */
   replaceHash(userId: number, from: string, to: string, deadline: Deadline): Promise<Result<void>>;
   addSession(session: NewSession, deadline: Deadline): Promise<Result<void>>;
@@ -49,7 +57,7 @@ export interface Store {
 /** Key of the advisory lock under which the first signing key is made. "keys" in ASCII. */
 const KEYS_LOCK = 0x6b657973;
 
-interface UserRow {
+export interface UserRow {
   id: number;
   email: string;
   first_name: string | null;
@@ -72,16 +80,25 @@ export function makeStore(database: Database): Store {
     findUser: (email, deadline) =>
       database.query(
         async (sql) => {
-          // The columns are TIMESTAMP without a zone, written in UTC; older rows may have none.
           const [row] = await sql<UserRow[]>`
-            select id, email, first_name, last_name, password, user_active,
-              coalesce(created_at, 'epoch') at time zone 'UTC' as created_at,
-              coalesce(updated_at, created_at, 'epoch') at time zone 'UTC' as updated_at
-            from users
+            select ${userColumns(sql)} from users
             where lower(email) = lower(${email})
             order by (email = ${email}) desc, id
             limit 1`;
           return row === undefined ? undefined : userOf(row);
+        },
+        { deadline, retry: true },
+      ),
+    findSessionUser: (userId, family, deadline) =>
+      database.query(
+        async (sql) => {
+          const [row] = await sql<(UserRow & { registration: RegistrationState | null })[]>`
+            select ${userColumns(sql)},
+              (select state from registrations where user_id = users.id) as registration
+            from users
+            where id = ${userId} and exists (
+              select 1 from sessions where user_id = users.id and family = ${family} and expires_at > now())`;
+          return row === undefined ? undefined : { user: userOf(row), registration: row.registration ?? undefined };
         },
         { deadline, retry: true },
       ),
@@ -128,7 +145,14 @@ export function makeStore(database: Database): Store {
   };
 }
 
-function userOf(row: UserRow): StoredUser {
+/** The columns are TIMESTAMP without a zone, written in UTC; older rows may have none. */
+export function userColumns(sql: Sql) {
+  return sql`id, email, first_name, last_name, password, user_active,
+    coalesce(created_at, 'epoch') at time zone 'UTC' as created_at,
+    coalesce(updated_at, created_at, 'epoch') at time zone 'UTC' as updated_at`;
+}
+
+export function userOf(row: UserRow): StoredUser {
   return {
     id: row.id,
     email: row.email,

@@ -2,7 +2,18 @@
  * Access tokens: JWT as RFC 9068 profiles them, signed with Ed25519 by a key that all replicas share.
  * Keys are read again every minute, so that one that was added or retired is known everywhere soon.
  */
-import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from "jose";
+import {
+  calculateJwkThumbprint,
+  createLocalJWKSet,
+  errors,
+  exportJWK,
+  generateKeyPair,
+  importJWK,
+  type JWK,
+  type JWTVerifyGetKey,
+  jwtVerify,
+  SignJWT,
+} from "jose";
 import { ACCESS_TOKEN } from "#contracts/auth";
 import { fail, messageOf, ok, type Result } from "#shared/errors";
 import type { Dependency } from "#shared/lifecycle";
@@ -17,6 +28,19 @@ const RETIRED_MS = 3_600_000;
 /** Longest wait for the database, and longest time for reading or making keys (ms). */
 const READY_MS = 60_000;
 const LOAD_MS = 5_000;
+/** How far the clocks of two replicas may be apart (s). */
+const CLOCK_SKEW_S = 5;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** Nine digits fit into the column, and are more users than there will be. */
+const USER_ID = /^[1-9]\d{0,8}$/;
+
+/** What an access token says. */
+export interface Claims {
+  readonly userId: number;
+  /** UUID. */
+  readonly sessionId: string;
+}
 
 export interface Tokens extends AsyncDisposable {
   /**
@@ -24,6 +48,11 @@ export interface Tokens extends AsyncDisposable {
    * @returns failure `unavailable` while no key is known yet.
    */
   sign(userId: number, sessionId: string): Promise<Result<string>>;
+  /**
+   * Whether a token is one of ours and its time is not over (RFC 9068 §4).
+   * @returns undefined where it is not, for whatever reason; failure `unavailable` while no key is known yet.
+   */
+  verify(token: string): Promise<Result<Claims | undefined>>;
   /** The JWK set (RFC 7517 §5) that tokens are verified with; `unavailable` while no key is known yet. */
   keySet(): Result<{ keys: JWK[] }>;
 }
@@ -32,6 +61,7 @@ interface Keys {
   kid: string;
   privateKey: CryptoKey | Uint8Array;
   set: { keys: JWK[] };
+  find: JWTVerifyGetKey;
 }
 
 export interface TokensOptions {
@@ -96,6 +126,26 @@ export function makeTokens({ store, sealer, ready, dependency, log }: TokensOpti
         .sign(keys.privateKey);
       return ok(token);
     },
+    async verify(token) {
+      if (keys === undefined) return missing();
+      try {
+        const { payload } = await jwtVerify(token, keys.find, {
+          algorithms: [ACCESS_TOKEN.algorithm],
+          typ: ACCESS_TOKEN.type,
+          issuer: ACCESS_TOKEN.issuer,
+          audience: ACCESS_TOKEN.audience,
+          requiredClaims: ["sub", "iat", "exp", "jti", "client_id", "sid"],
+          clockTolerance: CLOCK_SKEW_S,
+        });
+        const { sub = "", sid } = payload;
+        if (!USER_ID.test(sub) || typeof sid !== "string" || !UUID.test(sid)) return ok(undefined);
+        return ok({ userId: Number(sub), sessionId: sid });
+      } catch (error) {
+        // What is wrong with it is nobody's business who made it.
+        if (error instanceof errors.JOSEError) return ok(undefined);
+        throw error;
+      }
+    },
     keySet: () => (keys === undefined ? missing() : ok(keys.set)),
     async [Symbol.asyncDispose]() {
       closing.abort(new Error("auth is stopping"));
@@ -128,9 +178,11 @@ async function opened(stored: readonly StoredKey[], sealer: Sealer): Promise<Key
       `the signing key ${current.kid} was sealed with another AUTH_SECRET: set that one again, or retire the key (update signing_keys set retired_at = now()), which logs everybody out`,
     );
   }
+  const set = { keys: stored.map(({ publicJwk }) => publicJwk) };
   return {
     kid: current.kid,
     privateKey: await importJWK(JSON.parse(text) as JWK, ACCESS_TOKEN.algorithm),
-    set: { keys: stored.map(({ publicJwk }) => publicJwk) },
+    set,
+    find: createLocalJWKSet(set),
   };
 }

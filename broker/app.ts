@@ -2,50 +2,49 @@
 import { join } from "node:path";
 import { makePublisher, topologyOf } from "#shared/amqp";
 import { corsOriginsOf } from "#shared/config";
-import { makeJsonClient } from "#shared/client";
+import { makeJsonClient, watchService } from "#shared/client";
 import { httpApp, listen } from "#shared/http";
 import { type App, type Runtime, StartError } from "#shared/lifecycle";
-import { type EdgeOptions, makeEdge } from "#shared/resilience";
 import { makeRpcClient } from "#shared/rpc";
 import { openSpool, type Spool } from "#shared/spool";
-import { makePorts } from "./clients.ts";
-import type { Config } from "./config.ts";
+import { makeWaysOut } from "./clients.ts";
+import { type Config, receiptSecretOf } from "./config.ts";
+import { makeEdges } from "./edges.ts";
 import { makeOperations } from "./handle.ts";
-import { watch } from "./neighbours.ts";
+import { makePlatformHealth } from "./health.ts";
+import { makeFirstAnswers } from "./idempotency.ts";
+import { makeIds } from "./ids.ts";
+import { makeKeySet } from "./key-set.ts";
+import { makeOperator } from "./operator.ts";
+import { makeOwners } from "./owners.ts";
+import { makeNumbers } from "./producer.ts";
+import { makeReceipts } from "./receipts.ts";
 import { routes } from "./routes.ts";
+import { makeSessions } from "./sessions.ts";
+import { askMe, v1 } from "./v1.ts";
+import { operatorRoutes } from "./v1-operators.ts";
 
-/** Limits of each way out; what each of them means is in shared/resilience. A batch of 100 actions of one kind fits. */
-const EDGES = {
-  // No retry: a login that was slow is not made faster by hashing the password twice.
-  auth: { attemptMs: 2_500, totalMs: 3_000, concurrent: 64, queue: 64 },
-  // Twice is safe, since the entry has its id.
-  logger: { attemptMs: 1_000, totalMs: 2_000, retries: 1, concurrent: 2_048 },
-  // A mail waits up to 2 s for its first attempt; twice is safe, since the key makes it once.
-  mail: { attemptMs: 3_000, totalMs: 5_000, retries: 1, concurrent: 64, queue: 64 },
-} as const satisfies Record<string, Partial<EdgeOptions>>;
+/** A running broker, with what it answers: pages and API. */
+export interface Broker extends App {
+  readonly routes: readonly { readonly method: string; readonly path: string }[];
+}
 
-export async function start(config: Config, runtime: Runtime): Promise<App> {
+export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   const { log, metrics, health } = runtime;
   await using stack = new AsyncDisposableStack();
   stack.use(metrics);
 
-  const edgeState = metrics.gauge("circuitbreaker_state", "0 closed, 1 half-open, 2 open.", ["name"]);
-  const edge = (to: keyof typeof EDGES) => {
-    edgeState.set({ name: to }, 0);
-    return makeEdge({
-      name: `broker→${to}`,
-      ...EDGES[to],
-      onState: (state) => {
-        edgeState.set({ name: to }, { closed: 0, "half-open": 1, open: 2 }[state]);
-        log.warn("circuit changed", { to, state });
-      },
-    });
-  };
-
   // None is needed to be ready: without any of them the broker still accepts, and says how.
   const optional = { required: false };
-  let ports: ReturnType<typeof makePorts> | undefined;
   const loggerUp = health.dependency("logger", optional);
+  const dependencies = {
+    logger: loggerUp,
+    auth: health.dependency("auth", optional),
+    mail: health.dependency("mail", optional),
+    listener: health.dependency("listener", optional),
+  };
+  const edge = makeEdges({ metrics, log, dependencies });
+  let ways: ReturnType<typeof makeWaysOut> | undefined;
   const rpc = stack.use(
     makeRpcClient({
       url: config.LOGGER_RPC_URL,
@@ -56,7 +55,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       onState: (connected, error) => {
         if (!connected) return loggerUp.down(error);
         loggerUp.up();
-        ports?.loggerBack();
+        ways?.loggerBack();
       },
     }),
   );
@@ -88,10 +87,14 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const lost = metrics.counter("broker_events_lost_total", "Events of the broker's own that could be kept nowhere.");
   const auth = makeJsonClient("the auth service", config.AUTH_URL);
   const mail = makeJsonClient("the mail service", config.MAIL_URL);
-  stack.use(watch(auth, health.dependency("auth", optional)));
-  stack.use(watch(mail, health.dependency("mail", optional)));
-  ports = makePorts({
-    auth: { client: auth, edge: edge("auth") },
+  const listener = makeJsonClient("the listener", config.LISTENER_URL);
+  const logger = makeJsonClient("the logger", config.LOGGER_URL);
+  stack.use(watchService(auth, dependencies.auth));
+  stack.use(watchService(mail, dependencies.mail));
+  stack.use(watchService(listener, dependencies.listener));
+  const login = { client: auth, edge: edge("auth") };
+  ways = makeWaysOut({
+    auth: login,
     mail: { client: mail, edge: edge("mail") },
     logger: { client: rpc, edge: edge("logger") },
     publisher,
@@ -101,13 +104,51 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       lost.inc();
       log.error("event lost", { event: name, reason: error });
     },
+    onLogin: (reply) => sessions.opened(reply),
   });
-  const operations = makeOperations(ports);
+  const keys = stack.use(
+    makeKeySet({ authUrl: config.AUTH_URL, dependency: health.dependency("auth_keys", optional), log }),
+  );
+  const sessions = makeSessions({
+    keys,
+    ask: askMe({ client: auth, edge: edge("auth_sessions") }),
+    maxAgeS: config.SESSION_CACHE_MAX_AGE_S,
+    metrics,
+  });
+  const operator = makeOperator({ token: config.OPERATOR_TOKEN, environment: config.ENVIRONMENT, sessions });
+  const ids = makeIds(receiptSecretOf(config).reveal());
+  const operations = makeOperations({
+    ...ways,
+    ids,
+    numbers: makeNumbers(metrics),
+    answers: makeFirstAnswers({ ids, metrics }),
+    now: () => new Date(),
+  });
+  const receipts = makeReceipts(
+    ids,
+    makeOwners({
+      spools: [entries, events],
+      listener: { client: listener, edge: edge("listener_receipts") },
+      logger: { client: rpc, edge: edge("logger_receipts") },
+      mail: { client: mail, edge: edge("mail_receipts") },
+    }),
+  );
 
   const app = httpApp(runtime, corsOriginsOf(config), { bodiless: ["/"] }).use(
-    routes(operations, { inboxUrl: config.INBOX_URL, version: runtime.version }),
+    routes({ operations, receipts, sessions }, { inboxUrl: config.INBOX_URL, version: runtime.version }),
+  );
+  app.use(
+    v1({ sessions, operator, auth: login, health: makePlatformHealth(health, { auth, logger, mail, listener }) }),
+  );
+  app.use(
+    operatorRoutes({
+      operator,
+      listener: { client: listener, edge: edge("listener") },
+      listenerCommands: { client: listener, edge: edge("listener_commands") },
+      logger: { client: logger, edge: edge("logger_reports") },
+    }),
   );
   const listening = stack.use(listen(app, config));
   const opened = stack.move();
-  return { url: listening.url, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+  return { url: listening.url, routes: app.routes, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }

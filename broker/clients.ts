@@ -1,17 +1,27 @@
 /** The ways out of the broker: HTTP to auth and mail, RPC to the logger, RabbitMQ, the spool. They talk and never decide. */
 import { type Credentials, LoginReply } from "#contracts/auth";
-import { HEADER_CREATED_AT, JOBS_EXCHANGE, LOGS_EXCHANGE, MAIL_JOB, routingKeyOf } from "#contracts/events";
-import { RPC_LOG_INFO } from "#contracts/logs";
+import {
+  HEADER_CREATED_AT,
+  HEADER_PRODUCER,
+  HEADER_SEQUENCE,
+  HEADER_VOIDED,
+  JOBS_EXCHANGE,
+  LOGS_EXCHANGE,
+  MAIL_JOB,
+  routingKeyOf,
+} from "#contracts/events";
+import { IDEMPOTENCY_KEY_HEADER } from "#contracts/headers";
+import { type LogEntry, LogOnceResult, type Producer, RPC_LOG_INFO, RPC_LOG_ONCE } from "#contracts/logs";
 import { MailReply } from "#contracts/mail";
 import type { Publisher } from "#shared/amqp";
-import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
-import { failureOfAnswer, type JsonClient } from "#shared/client";
+import { fail, ok, type Result } from "#shared/errors";
 import type { Edge } from "#shared/resilience";
 import type { RpcClient } from "#shared/rpc";
 import type { Outcome, Spool, SpoolRecord } from "#shared/spool";
 import { type CallContext, newContext, traceOf, traceparentOf, within } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
-import type { AcceptedEntry, Ports } from "./handle.ts";
+import { ask, type Neighbour, OF_THE_CALLER, refusalOf } from "./forward.ts";
+import type { AcceptedEntry, AcceptedEvent, Ports, Stored } from "./handle.ts";
 
 /** What waits in a spool keeps its trace, so that a delivery hours later is part of the request that it came from. */
 interface Spooled {
@@ -25,11 +35,13 @@ interface SpooledEntry extends Spooled {
 interface SpooledEvent extends Spooled {
   readonly routing_key: string;
   readonly event: { readonly name: string; readonly data: unknown };
+  /** Not in what has a key (producer.ts), nor in what a broker before numbers has left. */
+  readonly producer?: Producer;
 }
 
 export interface Clients {
-  readonly auth: { readonly client: JsonClient; readonly edge: Edge };
-  readonly mail: { readonly client: JsonClient; readonly edge: Edge };
+  readonly auth: Neighbour;
+  readonly mail: Neighbour;
   readonly logger: { readonly client: RpcClient; readonly edge: Edge };
   readonly publisher: Publisher;
   /** Entries that neither the logger nor RabbitMQ could take. */
@@ -38,50 +50,27 @@ export interface Clients {
   readonly events: Spool;
   /** Told of an event that could be kept nowhere. */
   readonly onLost: (name: string, error: unknown) => void;
+  /** Told of every login that auth has let in. */
+  readonly onLogin: (reply: LoginReply) => void;
 }
 
 const loginReplyOf = makeValidator(LoginReply, { name: "auth's answer" });
 const mailReplyOf = makeValidator(MailReply, { name: "mail's answer" });
+const outcomeOf = makeValidator(LogOnceResult, { name: "the logger's answer" });
 const encoder = new TextEncoder();
 /** Longest that a batch from the spool may take, and the logger's part of it before RabbitMQ is tried (ms). */
 const FORWARD_MS = 10_000;
 const STORE_SPOOLED_MS = 3_000;
 
-/** Refusals that are said of what the caller sent, whoever says them. */
-const OF_THE_CALLER: readonly FailureCode[] = ["invalid", "too_large", "exhausted"];
-
-/**
- * What a refusal by a part behind means to our caller: itself where it is said of the caller's request, or of that
- * part's health; else the two of us do not understand each other (no such route, a token that is wrong, a bug there).
- */
-function refusalOf(failure: Failure, ofTheCaller: readonly FailureCode[] = OF_THE_CALLER): Failure {
-  if (ofTheCaller.includes(failure.code) || FAILURES[failure.code].queue === "hold") return failure;
-  return new Failure("bad_gateway", undefined, { cause: failure });
-}
-
-interface Request<T> {
-  readonly path: string;
-  readonly body: unknown;
-  readonly headers?: Record<string, string>;
-  readonly check: (data: unknown) => Result<T>;
-  readonly ofTheCaller?: readonly FailureCode[];
-}
-
-/** What a service answered with 202, checked; any other status is the failure that it stands for. */
-async function accepted<T>(
-  call: { readonly client: JsonClient; readonly edge: Edge },
-  { path, body, headers, check, ofTheCaller }: Request<T>,
-  context: CallContext,
-): Promise<Result<T>> {
-  return call.edge.run(context.deadline, async (deadline) => {
-    const answer = await call.client.request("POST", path, body, { ...context, deadline }, headers);
-    if (!answer.ok) return answer;
-    if (answer.value.status !== 202) {
-      return { ok: false, error: refusalOf(failureOfAnswer(answer.value), ofTheCaller) };
-    }
-    const checked = check(answer.value.envelope.data);
-    return checked.ok ? checked : fail("bad_gateway", undefined, { cause: checked.error });
-  });
+/** A producer's number as the headers of a message. */
+function numberHeaders(producer: Producer | undefined): Record<string, unknown> {
+  if (producer === undefined) return {};
+  const { id, sequence, voided } = producer;
+  return {
+    [HEADER_PRODUCER]: id,
+    [HEADER_SEQUENCE]: sequence,
+    ...(voided === undefined ? {} : { [HEADER_VOIDED]: voided }),
+  };
 }
 
 /** Parallel, in order: the RPC and the publisher pipeline what is handed to them in one turn. */
@@ -104,14 +93,25 @@ function eachOf(
   );
 }
 
-/** The ports, and the forwarding of what waits in the spools. `loggerBack` ends the present wait of the entries. */
-export function makePorts(clients: Clients): Ports & { loggerBack(): void } {
+/** The ports that are ways out. */
+type WaysOut = Omit<Ports, "ids" | "numbers" | "answers" | "now">;
+
+/** The ways out, and the forwarding of what waits in the spools. `loggerBack` ends the present wait of the entries. */
+export function makeWaysOut(clients: Clients): WaysOut & { loggerBack(): void } {
   const { auth, mail, logger, publisher, entries, events } = clients;
 
-  async function storeEntry(entry: AcceptedEntry, context: CallContext): Promise<Result<void>> {
+  async function storeEntry(entry: LogEntry, isKeyed: boolean, context: CallContext): Promise<Result<Stored>> {
+    let tries = 0;
     return logger.edge.run(context.deadline, async (deadline) => {
-      const stored = await logger.client.call(RPC_LOG_INFO, [entry], { ...context, deadline });
-      return stored.ok ? ok() : { ok: false, error: refusalOf(stored.error) };
+      tries += 1;
+      const method = isKeyed ? RPC_LOG_ONCE : RPC_LOG_INFO;
+      const stored = await logger.client.call(method, [entry], { ...context, deadline });
+      if (!stored.ok) return { ok: false, error: refusalOf(stored.error) };
+      if (!isKeyed) return ok({ outcome: "stored", tries });
+      const outcome = outcomeOf(stored.value);
+      return outcome.ok
+        ? ok({ outcome: outcome.value, tries })
+        : fail("bad_gateway", undefined, { cause: outcome.error });
     });
   }
 
@@ -122,7 +122,7 @@ export function makePorts(clients: Clients): Ports & { loggerBack(): void } {
         routingKey: routingKeyOf(entry.severity),
         messageId: entry.event_id,
         body: encoder.encode(JSON.stringify({ name: entry.name, data: entry.data })),
-        headers: { [HEADER_CREATED_AT]: entry.created_at },
+        headers: { [HEADER_CREATED_AT]: entry.created_at, ...numberHeaders(entry.producer) },
       },
       context,
     );
@@ -131,7 +131,7 @@ export function makePorts(clients: Clients): Ports & { loggerBack(): void } {
   function publishEvent(
     id: string,
     at: string,
-    { routing_key, event }: SpooledEvent,
+    { routing_key, event, producer }: SpooledEvent,
     context: CallContext,
   ): Promise<Result<void>> {
     return publisher.publish(
@@ -140,7 +140,7 @@ export function makePorts(clients: Clients): Ports & { loggerBack(): void } {
         routingKey: routing_key,
         messageId: id,
         body: encoder.encode(JSON.stringify(event)),
-        headers: { [HEADER_CREATED_AT]: at },
+        headers: { [HEADER_CREATED_AT]: at, ...numberHeaders(producer) },
         timestamp: new Date(at),
       },
       context,
@@ -150,9 +150,9 @@ export function makePorts(clients: Clients): Ports & { loggerBack(): void } {
   const forwarding = entries.forward((batch, signal) =>
     eachOf(batch, signal, async ({ body }, context) => {
       const { entry } = body as SpooledEntry;
-      const stored = await storeEntry(entry, within(context, STORE_SPOOLED_MS));
-      if (stored.ok || stored.error.code === "invalid") return stored;
-      return queueEntry(entry, context);
+      const stored = await storeEntry(entry, false, within(context, STORE_SPOOLED_MS));
+      if (stored.ok) return ok();
+      return stored.error.code === "invalid" ? stored : queueEntry(entry, context);
     }),
   );
   events.forward((batch, signal) =>
@@ -160,17 +160,23 @@ export function makePorts(clients: Clients): Ports & { loggerBack(): void } {
   );
 
   return {
-    authenticate: (credentials: Credentials, context) =>
-      accepted(
+    async authenticate(credentials: Credentials, context) {
+      const reply = await ask(
         auth,
         {
+          method: "POST",
           path: "/authenticate",
           body: credentials,
+          status: 202,
           check: loginReplyOf,
           ofTheCaller: [...OF_THE_CALLER, "unauthenticated"],
         },
         context,
-      ),
+      );
+      if (!reply.ok) return reply;
+      clients.onLogin(reply.value.data);
+      return ok(reply.value.data);
+    },
     storeEntry,
     queueEntry,
     spoolEntry: (entry, context) =>
@@ -181,8 +187,19 @@ export function makePorts(clients: Clients): Ports & { loggerBack(): void } {
         body: { entry, traceparent: traceparentOf(context.trace) } satisfies SpooledEntry,
       }),
     // The same key on both ways, so that a timeout followed by a queued job cannot send twice.
-    sendMail: (letter, id, context) =>
-      accepted(mail, { path: "/send", body: letter, headers: { "idempotency-key": id }, check: mailReplyOf }, context),
+    async sendMail(letter, id, context) {
+      const headers = { [IDEMPOTENCY_KEY_HEADER]: id };
+      const question = {
+        method: "POST",
+        path: "/send",
+        body: letter,
+        headers,
+        status: 202,
+        check: mailReplyOf,
+      } as const;
+      const taken = await ask(mail, question, context);
+      return taken.ok ? ok(taken.value.data) : taken;
+    },
     queueMail: (letter, id, context) =>
       publisher.publish(
         {
@@ -193,22 +210,19 @@ export function makePorts(clients: Clients): Ports & { loggerBack(): void } {
         },
         context,
       ),
-    async announce(name, data, context) {
-      const id = Bun.randomUUIDv7();
-      const at = new Date().toISOString();
+    async announce({ id, created_at, producer, name, data }: AcceptedEvent, context) {
       const spooled: SpooledEvent = {
         routing_key: routingKeyOf("INFO"),
         event: { name, data },
+        ...(producer === undefined ? {} : { producer }),
         traceparent: traceparentOf(context.trace),
       };
-      const published = await publishEvent(id, at, spooled, context);
+      const published = await publishEvent(id, created_at, spooled, context);
       if (published.ok) return published;
-      const kept = await events.append({ id, kind: "event", at, body: spooled });
+      const kept = await events.append({ id, kind: "event", at: created_at, body: spooled });
       if (!kept.ok) clients.onLost(name, kept.error);
       return kept;
     },
     loggerBack: () => forwarding.wake(),
-    newId: () => Bun.randomUUIDv7(),
-    now: () => new Date(),
   };
 }

@@ -1,11 +1,19 @@
 /** Everything the broker reads from its environment. */
 import { bindingsField, queueField } from "#shared/amqp";
-import { commonFields, optional, secret, secretUrl, text, url, type Values } from "#shared/config";
+import { commonFields, integer, optional, Secret, secret, secretUrl, text, url, type Values } from "#shared/config";
+import { operatorTokenField } from "./operator.ts";
+
+/** Shortest RECEIPT_SECRET (characters) that production starts with. */
+const MIN_SECRET = 32;
+/** Stands in for RECEIPT_SECRET on a developer's machine: everybody knows it. */
+const DEVELOPMENT_SECRET = "development only, known to everybody";
 
 export const fields = {
   ...commonFields(8080),
   AUTH_URL: url("The auth service", "http://localhost:8081", ["http", "https"]),
   MAIL_URL: url("The mail service", "http://localhost:8083", ["http", "https"]),
+  LOGGER_URL: url("The logger's HTTP side", "http://localhost:8082", ["http", "https"]),
+  LISTENER_URL: url("The listener", "http://localhost:8084", ["http", "https"]),
   LOGGER_RPC_URL: url("The logger's RPC", "tcp://localhost:5001", ["tcp", "tls"]),
   LOGGER_RPC_TOKEN: secret("What the logger's RPC asks for, if it does"),
   RABBITMQ_URL: secretUrl("RabbitMQ", "amqp://guest:guest@localhost:5672", ["amqp", "amqps"]),
@@ -13,7 +21,32 @@ export const fields = {
   LISTENER_QUEUE: queueField,
   LISTENER_BINDINGS: bindingsField,
   SPOOL_DIR: text("Directory that keeps what nobody behind could take; one broker a directory", ".data/spool"),
+  RECEIPT_SECRET: secret(
+    "Signs the ids of what is accepted and makes ids from Idempotency-Keys: the same for all brokers. Changed, older ids are nobody's and older keys are new. Production needs 32 characters or more; development has a fixed one",
+  ),
+  SESSION_CACHE_MAX_AGE_S: integer(
+    "How long what auth said of a session is given again while auth is away (s); 0: not at all",
+    600,
+    { min: 0, max: 86_400 },
+  ),
+  OPERATOR_TOKEN: operatorTokenField,
   INBOX_URL: optional(url("Page of the development inbox, for a link on the first page", "", ["http", "https"])),
 };
 
 export type Config = Values<typeof fields>;
+
+/** What is wrong with the values together. */
+export function problemsOf({ ENVIRONMENT, RECEIPT_SECRET }: Config): string[] {
+  if (ENVIRONMENT !== "production") return [];
+  if (RECEIPT_SECRET === undefined) {
+    return [
+      `RECEIPT_SECRET is missing: production needs text of at least ${MIN_SECRET} characters (openssl rand -base64 32), or RECEIPT_SECRET_FILE`,
+    ];
+  }
+  const isWeak = RECEIPT_SECRET.reveal().length < MIN_SECRET || RECEIPT_SECRET.reveal() === DEVELOPMENT_SECRET;
+  return isWeak ? [`RECEIPT_SECRET must be at least ${MIN_SECRET} characters long in production, and a secret`] : [];
+}
+
+export function receiptSecretOf({ RECEIPT_SECRET }: Config): Secret {
+  return RECEIPT_SECRET ?? new Secret(DEVELOPMENT_SECRET);
+}

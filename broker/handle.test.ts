@@ -1,8 +1,10 @@
 /** What is done for each action, with each part well, refusing or away. */
 import { expect, test } from "bun:test";
 import { type FailureCode, fail, ok } from "#shared/errors";
-import { newContext } from "#shared/telemetry";
-import { makeOperations, type Ports } from "./handle.ts";
+import { makeMetrics, newContext } from "#shared/telemetry";
+import { type AcceptedEntry, type Call, makeOperations, type Ports } from "./handle.ts";
+import { makeFirstAnswers } from "./idempotency.ts";
+import { makeNumbers } from "./producer.ts";
 
 const USER = { id: 1, email: "ann@example.com", access_token: "t" };
 
@@ -16,27 +18,39 @@ function platform(broken: Partial<Ports> = {}) {
       return answer(...args);
     };
   let ids = 0;
+  const metrics = makeMetrics("broker", "0");
+  metrics[Symbol.dispose]();
   const ports: Ports = {
     authenticate: async () => ok(USER),
-    storeEntry: async () => ok(),
+    storeEntry: async () => ok({ outcome: "stored", tries: 1 }),
     queueEntry: async () => ok(),
     spoolEntry: async () => ok(),
     sendMail: async (_letter, id) => ok({ id, state: "sent" as const }),
     queueMail: async () => ok(),
     announce: async () => ok(),
-    newId: () => `id-${(ids += 1)}`,
+    ids: {
+      mint: () => `id-${(ids += 1)}`,
+      derive: (kind, { caller, route, key }, index) => [kind, caller, route, key, index].join(" "),
+    },
+    numbers: makeNumbers(metrics, "p"),
+    answers: makeFirstAnswers({ ids: { fingerprint: (text) => text }, metrics }),
     now: () => new Date(0),
     ...broken,
   };
-  const entries = Object.entries(ports).map(([name, port]) => [
+  const entries = Object.entries(ports).map(([name, port]: [string, unknown]) => [
     name,
-    noted(name, port as (...args: unknown[]) => unknown),
+    typeof port === "function" ? noted(name, port as (...args: unknown[]) => unknown) : port,
   ]);
   const operations = makeOperations(Object.fromEntries(entries));
-  const handle = (body: unknown) => operations.handle(body, newContext());
-  return { operations, handle, asked: () => asked.filter((name) => name !== "newId" && name !== "now") };
+  const call: Call = { context: newContext() };
+  const handle = async (body: unknown, key?: string) =>
+    (await operations.handle(body, key === undefined ? call : keyed(key))).result;
+  const batch = async (bodies: unknown[]) => (await operations.handleBatch(bodies, call)).result;
+  const hit = async () => (await operations.hit(call)).result;
+  return { operations, handle, batch, hit, asked: () => asked.filter((name) => name !== "now") };
 }
 
+const keyed = (key: string): Call => ({ context: newContext(), scope: { caller: "anonymous", route: "/handle", key } });
 const failing = (code: FailureCode, message?: string) => async () => fail(code, message, { retryAfterS: 3 });
 const LOG = { action: "log", log: { name: "n", data: { a: 1 } } };
 const AUTH = { action: "auth", auth: { email: "ann@example.com", password: "secret" } };
@@ -77,7 +91,7 @@ test.each([
 
 test("a login is answered with the user, and told to everybody", async () => {
   const { handle, asked } = platform();
-  expect(await handle(AUTH)).toEqual(ok({ message: "Authenticated!", data: USER }));
+  expect(await handle(AUTH)).toEqual(ok({ message: "Authenticated!", data: USER, receiptId: "id-1" }));
   expect(asked()).toEqual(["authenticate", "announce"]);
 });
 
@@ -94,45 +108,51 @@ test.each([
 });
 
 test("a login that cannot be announced is a login all the same", async () => {
-  expect(await platform({ announce: failing("unavailable") }).handle(AUTH)).toMatchObject({ ok: true });
+  // No receipt is given for what is kept nowhere.
+  expect(await platform({ announce: failing("unavailable") }).handle(AUTH)).toEqual(
+    ok({ message: "Authenticated!", data: USER }),
+  );
 });
 
-test("an entry goes to the logger with an id, a time and a severity", async () => {
+test("an entry goes to the logger with an id, a number, a time and a severity", async () => {
   let seen: unknown;
   const { handle, asked } = platform({
     storeEntry: async (entry) => {
       seen = entry;
-      return ok();
+      return ok({ outcome: "stored", tries: 1 });
     },
   });
-  expect(await handle(LOG)).toEqual(ok({ message: "Logged via RPC: Processing succeeded" }));
+  expect(await handle(LOG)).toEqual(ok({ message: "Logged via RPC: Processing succeeded", receiptId: "id-1" }));
   expect(seen).toEqual({
     name: "n",
     data: { a: 1 },
     severity: "INFO",
     event_id: "id-1",
     created_at: "1970-01-01T00:00:00.000Z",
+    producer: { id: "p", sequence: 1 },
   });
   expect(asked()).toEqual(["storeEntry"]);
 });
 
 test.each(["unavailable", "deadline", "exhausted", "bad_gateway"] as const)(
-  "the logger answers %s: the entry is queued, under the same id",
+  "the logger answers %s: the entry is queued, under the same id and number",
   async (code) => {
-    const ids: string[] = [];
+    const entries: AcceptedEntry[] = [];
     const { handle } = platform({
-      storeEntry: async (entry) => (ids.push(entry.event_id), fail(code)),
-      queueEntry: async (entry) => (ids.push(entry.event_id), ok()),
+      storeEntry: async (entry) => (entries.push(entry), fail(code)),
+      queueEntry: async (entry) => (entries.push(entry), ok()),
     });
-    expect(await handle(LOG)).toEqual(ok({ message: "Log entry queued", degraded: { logger: "queued" } }));
-    expect(new Set(ids).size).toBe(1);
+    expect(await handle(LOG)).toEqual(
+      ok({ message: "Log entry queued", receiptId: "id-1", degraded: { logger: "queued" } }),
+    );
+    expect(entries[1]).toEqual(entries[0] as AcceptedEntry);
   },
 );
 
 test("logger and RabbitMQ away: the entry is spooled; the spool full too: 503 and when to try again", async () => {
   const away = { storeEntry: failing("unavailable"), queueEntry: failing("unavailable") };
   expect(await platform(away).handle(LOG)).toEqual(
-    ok({ message: "Log entry queued", degraded: { logger: "spooled" } }),
+    ok({ message: "Log entry queued", receiptId: "id-1", degraded: { logger: "spooled" } }),
   );
   expect(await platform({ ...away, spoolEntry: failing("unavailable") }).handle(LOG)).toMatchObject({
     ok: false,
@@ -147,10 +167,13 @@ test("what the logger finds invalid is the caller's to know, not to be queued", 
 });
 
 test("a mail is sent, or queued by the mail service, or queued for it, under one id; or refused", async () => {
-  expect(await platform().handle(MAIL)).toEqual(ok({ message: "Message sent to b@example.com", data: { id: "id-1" } }));
+  expect(await platform().handle(MAIL)).toEqual(
+    ok({ message: "Message sent to b@example.com", data: { id: "id-1" }, receiptId: "id-1" }),
+  );
   const queued = ok({
     message: "Message queued for b@example.com",
     data: { id: "id-1" },
+    receiptId: "id-1",
     degraded: { mail: "queued" },
   });
   expect(
@@ -178,15 +201,24 @@ test("of a mail only the known fields go on", async () => {
 });
 
 test("in a batch each action has its own outcome, in order", async () => {
-  const { operations } = platform({ authenticate: failing("unauthenticated"), storeEntry: failing("unavailable") });
-  const batch = await operations.handleBatch([AUTH, LOG, { action: "x" }, MAIL], newContext());
-  expect(batch).toEqual(
+  const { batch } = platform({ authenticate: failing("unauthenticated"), storeEntry: failing("unavailable") });
+  expect(await batch([AUTH, LOG, { action: "x" }, MAIL])).toEqual(
     ok({
       items: [
         { status: 401, error: true, message: "Invalid credentials!!!" },
-        { status: 202, error: false, message: "Log entry queued", data: { degraded: { logger: "queued" } } },
+        {
+          status: 202,
+          error: false,
+          message: "Log entry queued",
+          data: { receipt_id: "id-1", degraded: { logger: "queued" } },
+        },
         { status: 400, error: true, message: "Unknown action!!!" },
-        { status: 202, error: false, message: "Message sent to b@example.com", data: { id: "id-2" } },
+        {
+          status: 202,
+          error: false,
+          message: "Message sent to b@example.com",
+          data: { id: "id-2", receipt_id: "id-2" },
+        },
       ],
       degraded: { logger: "queued" },
     }),
@@ -195,32 +227,130 @@ test("in a batch each action has its own outcome, in order", async () => {
 
 test("where a batch took several ways around one part, the worst is told", async () => {
   const full = ["spool", "queue", "spool", "queue"];
-  const { operations } = platform({
+  const { batch } = platform({
     storeEntry: failing("unavailable"),
     queueEntry: async () => (full.shift() === "queue" ? ok() : fail("unavailable")),
   });
-  expect(await operations.handleBatch([LOG, LOG, LOG, LOG], newContext())).toMatchObject({
+  expect(await batch([LOG, LOG, LOG, LOG])).toMatchObject({
     value: { degraded: { logger: "spooled" } },
   });
 });
 
 test("a batch of none is invalid, so is one of 101", async () => {
-  const { operations } = platform();
+  const { batch } = platform();
   for (const bodies of [[], Array.from({ length: 101 }, () => LOG)]) {
-    expect(await operations.handleBatch(bodies, newContext())).toMatchObject({ ok: false, error: { status: 422 } });
+    expect(await batch(bodies)).toMatchObject({ ok: false, error: { status: 422 } });
   }
-  expect(
-    await operations.handleBatch(
-      Array.from({ length: 100 }, () => LOG),
-      newContext(),
-    ),
-  ).toMatchObject({ ok: true });
+  expect(await batch(Array.from({ length: 100 }, () => LOG))).toMatchObject({ ok: true });
 });
 
 test("POST / is a hit when it could be told to anybody, now or later", async () => {
-  expect(await platform().operations.hit(newContext())).toEqual(ok({ message: "Hit the Broker" }));
-  expect(await platform({ announce: failing("unavailable") }).operations.hit(newContext())).toMatchObject({
+  expect(await platform().hit()).toEqual(ok({ message: "Hit the Broker", receiptId: "id-1" }));
+  expect(await platform({ announce: failing("unavailable") }).hit()).toMatchObject({
     ok: false,
     error: { status: 503 },
   });
+});
+
+test("under a key the ids are made from it, by kind and place in the batch, and the logger is asked what it had", async () => {
+  const seen: [string, boolean][] = [];
+  const { handle, operations } = platform({
+    storeEntry: async (entry, isKeyed) => (seen.push([entry.event_id, isKeyed]), ok({ outcome: "stored", tries: 1 })),
+  });
+  await handle(LOG, "k");
+  await operations.handleBatch([AUTH, MAIL, LOG], keyed("k2"));
+  await handle(LOG);
+  expect(seen).toEqual([
+    ["log anonymous /handle k 0", true],
+    ["log anonymous /handle k2 2", true],
+    ["id-1", false],
+  ]);
+});
+
+test("what the logger had under the key is the first request's: said so, and its number is voided", async () => {
+  const entries: AcceptedEntry[] = [];
+  const outcomes = [
+    { outcome: "duplicate", tries: 1 },
+    // Maybe our own first try: not said, and voided all the same.
+    { outcome: "duplicate", tries: 2 },
+    { outcome: "conflict", tries: 1 },
+    { outcome: "stored", tries: 1 },
+  ] as const;
+  const { operations } = platform({
+    storeEntry: async (entry) => (entries.push(entry), ok(outcomes[entries.length - 1] ?? outcomes[3])),
+  });
+  const replies = [];
+  for (const key of ["a", "b", "c", "d"]) replies.push(await operations.handle(LOG, keyed(key)));
+  expect(replies).toMatchObject([
+    { replayed: true, result: { ok: true } },
+    { replayed: false, result: { ok: true } },
+    { replayed: false, result: { ok: false, error: { status: 422 } } },
+    { replayed: false, result: { ok: true } },
+  ]);
+  expect(entries.map(({ producer }) => producer)).toEqual([
+    { id: "p", sequence: 1 },
+    { id: "p", sequence: 2, voided: [1] },
+    { id: "p", sequence: 3, voided: [1, 2] },
+    { id: "p", sequence: 4, voided: [1, 2, 3] },
+  ]);
+});
+
+test("numbers of what came to nothing are voided by what comes next, event or entry", async () => {
+  const numbers: unknown[] = [];
+  const away = { storeEntry: failing("unavailable"), queueEntry: failing("unavailable") };
+  let isFull = true;
+  const { handle, hit } = platform({
+    ...away,
+    spoolEntry: async () => fail("unavailable"),
+    announce: async ({ producer }) => (numbers.push(producer), isFull ? fail("unavailable") : ok()),
+  });
+  await handle(LOG);
+  await hit();
+  isFull = false;
+  await hit();
+  expect(numbers).toEqual([
+    { id: "p", sequence: 2, voided: [1] },
+    { id: "p", sequence: 3, voided: [1, 2] },
+  ]);
+});
+
+test("what has a key is numbered only where the logger answers: on the long way another broker may have it, too", async () => {
+  const entries: AcceptedEntry[] = [];
+  const events: unknown[] = [];
+  let isAway = true;
+  const { handle, operations } = platform({
+    storeEntry: async (entry) => (entries.push(entry), isAway ? fail("deadline") : ok({ outcome: "stored", tries: 1 })),
+    queueEntry: async (entry) => (entries.push(entry), ok()),
+    announce: async ({ producer }) => (events.push(producer), ok()),
+  });
+  await handle(LOG, "k");
+  isAway = false;
+  await handle(LOG, "k2");
+  expect(entries.map(({ producer }) => producer)).toEqual([
+    { id: "p", sequence: 1 },
+    undefined,
+    { id: "p", sequence: 2, voided: [1] },
+  ]);
+  await operations.hit(keyed("k3"));
+  await handle(AUTH);
+  expect(events).toEqual([undefined, { id: "p", sequence: 3 }]);
+});
+
+test("a batch under a key is given again when it said nothing but yes or no", async () => {
+  const outcomes = (last: FailureCode | undefined) => {
+    const { operations } = platform({
+      authenticate: failing("unauthenticated"),
+      ...(last === undefined ? {} : { sendMail: failing(last), queueMail: failing(last) }),
+    });
+    return async () => (await operations.handleBatch([AUTH, LOG, { action: "x" }, MAIL], keyed("k"))).replayed;
+  };
+  for (const [last, again] of [
+    [undefined, true],
+    ["invalid", true],
+    ["unavailable", false],
+    ["exhausted", false],
+  ] as const) {
+    const send = outcomes(last);
+    expect([last, await send(), await send()]).toEqual([last, false, again]);
+  }
 });

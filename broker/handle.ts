@@ -7,21 +7,41 @@
  */
 import type { Credentials } from "#contracts/auth";
 import { AuthAction, type BatchItem, BATCH_MAX, type Degraded, LogAction, MailAction } from "#contracts/broker";
-import { LOG_SUCCEEDED, type LogEntry, type LogRequest } from "#contracts/logs";
+import { LOG_SUCCEEDED, type LogEntry, type LogOnceResult, type LogRequest, type Producer } from "#contracts/logs";
 import type { MailReply, MailRequest } from "#contracts/mail";
+import type { ReceiptKind } from "#contracts/receipts";
 import { FAILURES, Failure, fail, ok, type Result } from "#shared/errors";
 import type { CallContext } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
+import { type Answered, type FirstAnswers, KEY_REUSED } from "./idempotency.ts";
+import type { Ids, KeyScope } from "./ids.ts";
+import type { Numbers } from "./producer.ts";
 
 /** An entry on its way: with its identity and time, so that storing it twice stores it once. */
 export type AcceptedEntry = LogEntry & Required<Pick<LogEntry, "severity" | "event_id" | "created_at">>;
+
+/** An event of the platform's own on its way. */
+export interface AcceptedEvent {
+  readonly id: string;
+  readonly created_at: string;
+  readonly producer?: Producer;
+  readonly name: string;
+  readonly data: unknown;
+}
+
+/** What the logger made of an entry. */
+export interface Stored {
+  readonly outcome: LogOnceResult;
+  /** How often it was handed over: a duplicate of the second time may be our own of the first. */
+  readonly tries: number;
+}
 
 /** What the operations need from outside. Failures keep the code of what is behind. */
 export interface Ports {
   /** The user and his tokens. */
   authenticate(credentials: Credentials, context: CallContext): Promise<Result<object>>;
-  /** Stored and acknowledged by the logger. */
-  storeEntry(entry: AcceptedEntry, context: CallContext): Promise<Result<void>>;
+  /** Stored and acknowledged by the logger. @param isKeyed its id is made from a key: another entry may have it. */
+  storeEntry(entry: AcceptedEntry, isKeyed: boolean, context: CallContext): Promise<Result<Stored>>;
   /** On disk in a queue, for the listener to store. */
   queueEntry(entry: AcceptedEntry, context: CallContext): Promise<Result<void>>;
   /** On this machine's disk, for this broker to forward. */
@@ -31,9 +51,17 @@ export interface Ports {
   /** On disk in a queue, for the listener to hand to the mail service. */
   queueMail(mail: MailRequest, id: string, context: CallContext): Promise<Result<void>>;
   /** An event of the platform's own, on disk in a queue or in the spool. */
-  announce(name: string, data: unknown, context: CallContext): Promise<Result<void>>;
-  newId(): string;
+  announce(event: AcceptedEvent, context: CallContext): Promise<Result<void>>;
+  readonly ids: Pick<Ids, "mint" | "derive">;
+  readonly numbers: Numbers;
+  readonly answers: FirstAnswers;
   now(): Date;
+}
+
+/** Who asks for something, and under which Idempotency-Key, where there is one. */
+export interface Call {
+  readonly context: CallContext;
+  readonly scope?: KeyScope | undefined;
 }
 
 /** What an accepted action is answered with. */
@@ -41,18 +69,31 @@ export interface Accepted {
   message: string;
   data?: Record<string, unknown>;
   degraded?: Degraded;
+  /** Id of the entry, event or mail. Only a login whose event could be kept nowhere has none. */
+  receiptId?: string;
+  /** It is stored under its key since an earlier request, which another broker took or this one before a restart. */
+  stoodBefore?: boolean;
+}
+
+export interface BatchOutcome {
+  items: BatchItem[];
+  degraded: Degraded;
 }
 
 export interface Operations {
   /** `POST /`: told to everybody who listens. */
-  hit(context: CallContext): Promise<Result<Accepted>>;
+  hit(call: Call): Promise<Answered<Accepted>>;
   /** One action of `POST /handle`. */
-  handle(body: unknown, context: CallContext): Promise<Result<Accepted>>;
+  handle(body: unknown, call: Call): Promise<Answered<Accepted>>;
   /** Several, side by side: each has its own outcome. Failure only for the batch as such. */
-  handleBatch(
-    bodies: readonly unknown[],
-    context: CallContext,
-  ): Promise<Result<{ items: BatchItem[]; degraded: Degraded }>>;
+  handleBatch(bodies: readonly unknown[], call: Call): Promise<Answered<BatchOutcome>>;
+}
+
+/** One action of a request: what its ids are made from. */
+interface Action {
+  readonly context: CallContext;
+  readonly isKeyed: boolean;
+  readonly newId: (kind: ReceiptKind) => string;
 }
 
 const authOf = makeValidator(AuthAction);
@@ -60,7 +101,7 @@ const logOf = makeValidator(LogAction);
 const mailOf = makeValidator(MailAction);
 
 /** Whether a failure says that a part behind is sick, and not that the request is wrong. */
-function isAway(failure: Failure): boolean {
+export function isAway(failure: Failure): boolean {
   return FAILURES[failure.code].queue === "hold";
 }
 
@@ -69,9 +110,26 @@ function renamed(failure: Failure, message: string): Result<never> {
   return fail(failure.code, message, { cause: failure, retryAfterS: failure.retryAfterS ?? 1 });
 }
 
+/** A batch of which a part said "not now", or belongs to another request of the key, is done again when it is sent again. */
+function isFinal({ status, message }: BatchItem): boolean {
+  return status !== 409 && status !== 429 && status < 500 && !message.startsWith(KEY_REUSED);
+}
+
 export function makeOperations(ports: Ports): Operations {
-  async function auth(credentials: Credentials, context: CallContext): Promise<Result<Accepted>> {
-    const user = await ports.authenticate(credentials, context);
+  const { ids, numbers, answers } = ports;
+
+  /** An event of our own; its id where it is kept. */
+  async function announce(name: string, data: unknown, { newId, isKeyed, context }: Action): Promise<Result<string>> {
+    const event = { id: newId("event"), created_at: ports.now().toISOString(), name, data };
+    const producer = isKeyed ? undefined : numbers.take();
+    const kept = await ports.announce(producer === undefined ? event : { ...event, producer }, context);
+    if (kept.ok) return ok(event.id);
+    if (producer !== undefined) numbers.giveBack(producer);
+    return kept;
+  }
+
+  async function auth(credentials: Credentials, action: Action): Promise<Result<Accepted>> {
+    const user = await ports.authenticate(credentials, action.context);
     if (!user.ok) {
       if (user.error.code === "unauthenticated") return fail("unauthenticated", "Invalid credentials!!!");
       return isAway(user.error) && user.error.code !== "exhausted"
@@ -79,93 +137,163 @@ export function makeOperations(ports: Ports): Operations {
         : user;
     }
     // The login has happened whether or not it can be told: what is lost here is counted where it is published.
-    await ports.announce("authentication", `${credentials.email} logged in`, context);
-    return ok({ message: "Authenticated!", data: { ...user.value } });
+    const told = await announce("authentication", `${credentials.email} logged in`, action);
+    return ok({
+      message: "Authenticated!",
+      data: { ...user.value },
+      ...(told.ok ? { receiptId: told.value } : {}),
+    });
   }
 
-  async function log(request: LogRequest, context: CallContext): Promise<Result<Accepted>> {
+  async function log(request: LogRequest, { newId, isKeyed, context }: Action): Promise<Result<Accepted>> {
     const entry: AcceptedEntry = {
       name: request.name,
       data: request.data,
       severity: request.severity ?? "INFO",
-      event_id: ports.newId(),
+      event_id: newId("log"),
       created_at: ports.now().toISOString(),
     };
-    const stored = await ports.storeEntry(entry, context);
-    if (stored.ok) return ok({ message: `Logged via RPC: ${LOG_SUCCEEDED}` });
-    if (!isAway(stored.error)) return stored;
-    const queued = await ports.queueEntry(entry, context);
-    if (queued.ok) return ok({ message: "Log entry queued", degraded: { logger: "queued" } });
-    const spooled = await ports.spoolEntry(entry, context);
-    if (spooled.ok) return ok({ message: "Log entry queued", degraded: { logger: "spooled" } });
-    return renamed(spooled.error, "Error calling the Logger Service!!!");
+    const receiptId = entry.event_id;
+    const producer = numbers.take();
+    const stored = await ports.storeEntry({ ...entry, producer }, isKeyed, context);
+    if (stored.ok) {
+      const { outcome, tries } = stored.value;
+      if (outcome !== "stored") numbers.giveBack(producer);
+      if (outcome === "conflict") return fail("invalid", `${KEY_REUSED} entry`);
+      const stoodBefore = outcome === "duplicate" && tries === 1;
+      return ok({
+        message: `Logged via RPC: ${LOG_SUCCEEDED}`,
+        receiptId,
+        ...(stoodBefore ? { stoodBefore } : {}),
+      });
+    }
+    const isKept = isAway(stored.error);
+    if (isKeyed || !isKept) numbers.giveBack(producer);
+    if (!isKept) return stored;
+    const kept = await keep(isKeyed ? entry : { ...entry, producer }, context);
+    if (kept.ok) return ok({ message: "Log entry queued", receiptId, degraded: { logger: kept.value } });
+    if (!isKeyed) numbers.giveBack(producer);
+    return renamed(kept.error, "Error calling the Logger Service!!!");
   }
 
-  async function mail(request: MailRequest, context: CallContext): Promise<Result<Accepted>> {
+  /** On disk, for the logger to have it later. */
+  async function keep(entry: AcceptedEntry, context: CallContext): Promise<Result<"queued" | "spooled">> {
+    const queued = await ports.queueEntry(entry, context);
+    if (queued.ok) return ok("queued");
+    const spooled = await ports.spoolEntry(entry, context);
+    return spooled.ok ? ok("spooled") : spooled;
+  }
+
+  async function mail(request: MailRequest, { newId, context }: Action): Promise<Result<Accepted>> {
     const { from, to, subject, message } = request;
     const letter = { from, to, subject, message };
-    const id = ports.newId();
+    const id = newId("mail");
     const taken = await ports.sendMail(letter, id, context);
-    if (taken.ok && taken.value.state === "sent") return ok({ message: `Message sent to ${to}`, data: { id } });
+    const accepted = { data: { id }, receiptId: id };
+    if (taken.ok && taken.value.state === "sent") return ok({ message: `Message sent to ${to}`, ...accepted });
     if (!taken.ok) {
       if (!isAway(taken.error) || taken.error.code === "exhausted") return taken;
       const queued = await ports.queueMail(letter, id, context);
       if (!queued.ok) return renamed(taken.error, "Error calling mail service");
     }
-    return ok({ message: `Message queued for ${to}`, data: { id }, degraded: { mail: "queued" } });
+    return ok({ message: `Message queued for ${to}`, ...accepted, degraded: { mail: "queued" } });
   }
 
-  async function handle(body: unknown, context: CallContext): Promise<Result<Accepted>> {
-    const action =
+  async function handle(body: unknown, action: Action): Promise<Result<Accepted>> {
+    const name =
       typeof body === "object" && body !== null && Object.hasOwn(body, "action")
         ? (body as { action: unknown }).action
         : undefined;
-    switch (action) {
+    switch (name) {
       case "auth": {
         const valid = authOf(body);
-        return valid.ok ? auth(valid.value.auth, context) : valid;
+        return valid.ok ? auth(valid.value.auth, action) : valid;
       }
       case "log": {
         const valid = logOf(body);
-        return valid.ok ? log(valid.value.log, context) : valid;
+        return valid.ok ? log(valid.value.log, action) : valid;
       }
       case "mail": {
         const valid = mailOf(body);
-        return valid.ok ? mail(valid.value.mail, context) : valid;
+        return valid.ok ? mail(valid.value.mail, action) : valid;
       }
       default:
         return fail("malformed", "Unknown action!!!");
     }
   }
 
-  return {
-    handle,
+  async function handleAll(bodies: readonly unknown[], call: Call): Promise<Result<BatchOutcome>> {
+    const outcomes = await Promise.all(bodies.map((body, index) => handle(body, actionOf(call, index))));
+    const degraded: Degraded = {};
+    const items = outcomes.map((outcome): BatchItem => {
+      if (!outcome.ok) return { status: outcome.error.status, error: true, message: outcome.error.message };
+      for (const [part, how] of Object.entries(outcome.value.degraded ?? {})) {
+        // The header has room for one word a part: the worst of them.
+        if (degraded[part] !== "spooled") degraded[part] = how;
+      }
+      return { status: 202, error: false, ...replyOf(outcome.value) };
+    });
+    return ok({ items, degraded });
+  }
 
-    async hit(context) {
-      const told = await ports.announce("broker_hit", "Hit the Broker", context);
-      return told.ok ? ok({ message: "Hit the Broker" }) : told;
+  function actionOf({ context, scope }: Call, index = 0): Action {
+    return {
+      context,
+      isKeyed: scope !== undefined,
+      newId: scope === undefined ? (kind) => ids.mint(kind) : (kind) => ids.derive(kind, scope, index),
+    };
+  }
+
+  /** Once for its key, where it has one. */
+  async function once<T>(
+    { scope }: Call,
+    body: unknown,
+    work: () => Promise<Result<T>>,
+    keeps?: (value: T) => boolean,
+  ): Promise<Answered<T>> {
+    if (scope === undefined) return { result: await work(), replayed: false };
+    return answers.run(scope, body, work, keeps);
+  }
+
+  return {
+    async handle(body, call) {
+      const { result, replayed } = await once(call, body, () => handle(body, actionOf(call)));
+      return { result, replayed: replayed || (result.ok && result.value.stoodBefore === true) };
     },
 
-    async handleBatch(bodies, context) {
-      if (bodies.length === 0) return fail("invalid", "a batch needs at least one action");
-      if (bodies.length > BATCH_MAX) return fail("invalid", `a batch has at most ${BATCH_MAX} actions`);
-      const outcomes = await Promise.all(bodies.map((body) => handle(body, context)));
-      const degraded: Degraded = {};
-      const items = outcomes.map((outcome): BatchItem => {
-        if (!outcome.ok) return { status: outcome.error.status, error: true, message: outcome.error.message };
-        for (const [part, how] of Object.entries(outcome.value.degraded ?? {})) {
-          // The header has room for one word a part: the worst of them.
-          if (degraded[part] !== "spooled") degraded[part] = how;
-        }
-        return { status: 202, error: false, ...replyOf(outcome.value) };
-      });
-      return ok({ items, degraded });
+    // A body is ignored, also in telling requests apart.
+    hit: (call) =>
+      once(call, null, async () => {
+        const told = await announce("broker_hit", "Hit the Broker", actionOf(call));
+        return told.ok ? ok({ message: "Hit the Broker", receiptId: told.value }) : told;
+      }),
+
+    async handleBatch(bodies, call) {
+      const refused = (why: string) => ({ result: fail("invalid", why), replayed: false });
+      if (bodies.length === 0) return refused("a batch needs at least one action");
+      if (bodies.length > BATCH_MAX) return refused(`a batch has at most ${BATCH_MAX} actions`);
+      return once(
+        call,
+        bodies,
+        () => handleAll(bodies, call),
+        ({ items }) => items.every(isFinal),
+      );
     },
   };
 }
 
-/** Message and data of an accepted action, with what was degraded among the data. */
-export function replyOf({ message, data, degraded }: Accepted): { message: string; data?: Record<string, unknown> } {
-  if (data === undefined && degraded === undefined) return { message };
-  return { message, data: { ...data, ...(degraded === undefined ? {} : { degraded }) } };
+/** Message and data of an accepted action, with its receipt and what was degraded among the data. */
+export function replyOf({ message, data, degraded, receiptId }: Accepted): {
+  message: string;
+  data?: Record<string, unknown>;
+} {
+  if (data === undefined && degraded === undefined && receiptId === undefined) return { message };
+  return {
+    message,
+    data: {
+      ...data,
+      ...(receiptId === undefined ? {} : { receipt_id: receiptId }),
+      ...(degraded === undefined ? {} : { degraded }),
+    },
+  };
 }

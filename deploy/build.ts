@@ -13,11 +13,15 @@ import { join } from "node:path";
 export const SERVICES = ["broker", "auth", "logger", "mail", "listener"] as const;
 export type ServiceName = (typeof SERVICES)[number];
 
-/** Entries besides main.ts: each worker thread's own. They lie beside it, so that their URLs resolve inside the executable. */
-const WORKERS: Partial<Record<ServiceName, readonly string[]>> = {
-  auth: ["auth/hash-worker.ts"],
-  listener: ["listener/worker.ts"],
+/**
+ * Entries besides main.ts, as patterns: worker threads, and what is imported by a name that is found out while
+ * running. They lie beside or below main.ts, so that their URLs resolve inside the executable.
+ */
+const MORE_ENTRIES: Partial<Record<ServiceName, readonly string[]>> = {
+  auth: ["hash-worker.ts"],
+  listener: ["worker.ts", "jobs/*.ts"],
 };
+const NOT_ENTRIES = /\.(test|fixture|test-kit)\.ts$/;
 
 const ROOT = join(import.meta.dir, "..");
 const BUILD_MS = 120_000;
@@ -56,6 +60,45 @@ async function commitOf(): Promise<string> {
   }
 }
 
+export interface CompileOptions {
+  /** Where the service's directory lies. */
+  readonly root: string;
+  readonly outfile: string;
+  readonly commit: string;
+  readonly target?: string | undefined;
+}
+
+/** One executable from the sources below `root`. @throws where the build fails. */
+export async function compile(service: ServiceName, { root, outfile, commit, target }: CompileOptions): Promise<void> {
+  const patterns = MORE_ENTRIES[service] ?? [];
+  const directory = join(root, service);
+  const entries = patterns.flatMap((pattern) => [...new Bun.Glob(pattern).scanSync(directory)].sort());
+  await run(
+    [
+      process.execPath,
+      "build",
+      "--compile",
+      "--minify",
+      "--bytecode",
+      "--format=esm",
+      // What a thread's entries import is there once: two copies of a class are two classes.
+      ...(service === "listener" ? ["--splitting"] : []),
+      "--no-compile-autoload-dotenv",
+      "--no-compile-autoload-bunfig",
+      "--define",
+      `BUILD_COMMIT=${JSON.stringify(commit)}`,
+      ...(target === undefined ? [] : [`--target=${target}`]),
+      "--outfile",
+      outfile,
+      `${service}/main.ts`,
+      ...entries.filter((entry) => !NOT_ENTRIES.test(entry)).map((entry) => `${service}/${entry}`),
+    ],
+    root,
+    process.env,
+    BUILD_MS,
+  );
+}
+
 /**
  * @param target as `bun build --target` takes it, e.g. `bun-linux-arm64`; default: this machine's.
  * @throws where the build fails, or the executable does not start in an empty directory.
@@ -69,28 +112,7 @@ export async function buildService(
   const startedAt = performance.now();
   const path = join(dist, service);
   const unfinished = `${path}.new`;
-  await run(
-    [
-      process.execPath,
-      "build",
-      "--compile",
-      "--minify",
-      "--bytecode",
-      "--format=esm",
-      "--no-compile-autoload-dotenv",
-      "--no-compile-autoload-bunfig",
-      "--define",
-      `BUILD_COMMIT=${JSON.stringify(commit)}`,
-      ...(target === undefined ? [] : [`--target=${target}`]),
-      "--outfile",
-      unfinished,
-      `${service}/main.ts`,
-      ...(WORKERS[service] ?? []),
-    ],
-    ROOT,
-    process.env,
-    BUILD_MS,
-  );
+  await compile(service, { root: ROOT, outfile: unfinished, commit, target });
   // By rename: an executable that runs while it is built again keeps its own file.
   await rename(unfinished, path);
   if (target === undefined) await tryAlone(service, path);

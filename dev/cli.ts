@@ -2,7 +2,9 @@
 import { build } from "./commands/build.ts";
 import { check } from "./commands/check.ts";
 import { demo } from "./commands/demo.ts";
+import { dlq } from "./commands/dlq.ts";
 import { down } from "./commands/down.ts";
+import { faults } from "./commands/faults.ts";
 import { logs } from "./commands/logs.ts";
 import { run } from "./commands/run.ts";
 import { status } from "./commands/status.ts";
@@ -11,7 +13,7 @@ import { up } from "./commands/up.ts";
 import { type Command, helpOf, parse, UsageError } from "./command.ts";
 import { StackError } from "./stack.ts";
 
-const COMMANDS: readonly Command[] = [up, down, status, logs, demo, test, check, build, run];
+const COMMANDS: readonly Command[] = [up, down, status, logs, demo, dlq, test, faults, check, build, run];
 
 const EXIT_USAGE = 2;
 
@@ -37,13 +39,13 @@ export async function main(args: readonly string[]): Promise<number> {
     process.stderr.write(`There is no command "${name}". Known: ${COMMANDS.map((known) => known.name).join(", ")}.\n`);
     return EXIT_USAGE;
   }
-  // `run` passes everything behind the service's name on to the service.
-  if ((rest.includes("--help") || rest.includes("-h")) && (command !== run || rest.length === 1)) {
+  // What passes its arguments on has its own help only where nothing else is asked.
+  if ((rest.includes("--help") || rest.includes("-h")) && (command.passesArguments !== true || rest.length === 1)) {
     process.stdout.write(helpOf(command));
     return 0;
   }
   try {
-    return await command.run(command === run ? passed(rest) : parse(command, rest));
+    return await command.run(command.passesArguments === true ? passed(rest) : parse(command, rest));
   } catch (error) {
     if (error instanceof UsageError) {
       process.stderr.write(`${name}: ${error.message}; see bun run ${name} --help\n`);

@@ -30,6 +30,8 @@ export interface Command {
   /** Further paragraphs of its help. */
   readonly details?: string;
   readonly options: Readonly<Record<string, Option>>;
+  /** Whether what is typed is given as it is, options too, as words: they are somebody else's. */
+  readonly passesArguments?: boolean;
   /** Does it and gives the exit code. */
   readonly run: (args: Arguments) => Promise<number>;
 }

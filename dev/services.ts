@@ -20,7 +20,7 @@ interface ServiceSpec {
 export const SERVICES: Readonly<Record<ServiceName, ServiceSpec>> = {
   broker: { port: 8080, needs: ["rabbitmq", "smtp"] },
   listener: { port: 8084, needs: ["rabbitmq"] },
-  auth: { port: 8081, needs: ["postgres"], database: "users" },
+  auth: { port: 8081, needs: ["postgres", "rabbitmq"], database: "users" },
   logger: { port: 8082, needs: ["mongodb"] },
   mail: { port: 8083, needs: ["postgres", "smtp"], database: "mail" },
 };

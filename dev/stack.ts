@@ -49,6 +49,8 @@ export interface StackOptions {
   /** What the services get besides their addresses, and where configured backing services are found. Default: ours. */
   readonly env?: Environment;
   readonly onEvent?: Listener;
+  /** Told of the environment of a service at each of its starts; what it gives back is used. Tests put proxies between. */
+  readonly rewire?: (service: ServiceName, environment: Record<string, string>) => Record<string, string>;
   /** Fires when the person gives up while it starts: what was started is stopped, and `startStack` rejects. */
   readonly signal?: AbortSignal;
 }
@@ -143,7 +145,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     ...nowhere,
     ...Object.fromEntries([...backing].map(([name, part]) => [name, { ...part.current, url: part.url }])),
   });
-  const environment = (name: ServiceName) => environmentOf(name, { ports, backing: urls(), dataDir, env });
+  const environment = (name: ServiceName) => {
+    const usual = environmentOf(name, { ports, backing: urls(), dataDir, env });
+    return options.rewire?.(name, usual) ?? usual;
+  };
   const openService = async (name: ServiceName, needed: ReadonlyMap<BackingName, Promise<void>>): Promise<void> => {
     const { needs, database } = SERVICES[name];
     tell({ what: "doing", part: name, doing: `waiting for ${needs.join(" and ")}` });

@@ -1,27 +1,53 @@
-/** Composition root: the supervised workers, and the three routes that operators ask. */
+/** Composition root: the supervised workers, and the routes that operators ask. */
+import { RETRY_TIERS, type RetryTier } from "#contracts/events";
+import { topologyOf } from "#shared/amqp";
 import { corsOriginsOf } from "#shared/config";
 import { httpApp, listen } from "#shared/http";
 import { type App, EXIT, type Runtime } from "#shared/lifecycle";
 import type { Config } from "./config.ts";
+import { openDeadLetters } from "./dead-letters-open.ts";
+import { loadJobs } from "./jobs.ts";
+import { routes } from "./routes.ts";
 import { makeStatus } from "./status.ts";
 import { superviseWorkers } from "./supervisor.ts";
+import { keepUnrouted } from "./unrouted.ts";
 
 export interface StartOptions {
   /** Put before the names of all queues and exchanges, so that several can share a virtual host (default none). */
   prefix?: string;
   /** Opens a worker thread (default: worker.ts). */
   openWorker?: () => Worker;
+  /** Delay queues of messages that failed by a fault of their own (default RETRY_TIERS). */
+  retryTiers?: readonly RetryTier[];
+  /** Time without a sign of life after which a worker is replaced (ms, default 10,000). */
+  silentMs?: number;
 }
 
 export async function start(
   config: Config,
   runtime: Runtime,
-  { prefix = "", openWorker }: StartOptions = {},
+  { prefix = "", openWorker, retryTiers = RETRY_TIERS, silentMs }: StartOptions = {},
 ): Promise<App> {
   const { log, metrics, health, version } = runtime;
+  const jobs = await loadJobs();
+  const neighbours = [...jobs].flatMap(([name, { probe }]) => (probe === undefined ? [] : [name]));
   await using stack = new AsyncDisposableStack();
-  const listening = stack.use(listen(httpApp(runtime, corsOriginsOf(config)), config));
-  const status = makeStatus(health, metrics, () => supervisor.running);
+  const operators = stack.use(
+    openDeadLetters({
+      config,
+      topology: { prefix, retryTiers },
+      log,
+      metrics,
+      name: "listener dead letters",
+      inHand: (queue) => status.inHand(queue),
+    }),
+  );
+  const stopping = new AbortController();
+  const app = httpApp(runtime, corsOriginsOf(config)).use(
+    routes(operators.deadLetters, operators.index, stopping.signal),
+  );
+  const listening = stack.use(listen(app, config));
+  const status = makeStatus(health, metrics, neighbours, () => supervisor.running);
   let mismatched = false;
   const supervisor = stack.use(
     superviseWorkers({
@@ -33,6 +59,7 @@ export async function start(
         rabbitmqUrl: config.RABBITMQ_URL.reveal(),
         logsQueue: config.QUEUE,
         logsBindings: config.BINDINGS,
+        retryTiers,
         prefetch: config.PREFETCH,
         loggerUrl: config.LOGGER_RPC_URL,
         loggerToken: config.LOGGER_RPC_TOKEN?.reveal(),
@@ -40,6 +67,7 @@ export async function start(
       },
       log,
       ...(openWorker === undefined ? {} : { open: openWorker }),
+      ...(silentMs === undefined ? {} : { silentMs }),
       onReport: (index, report) => status.onReport(index, report),
       onRestart: () => status.onRestart(),
       onMismatch(reason) {
@@ -50,6 +78,18 @@ export async function start(
       },
     }),
   );
+  const { RABBITMQ_URL: rabbitmqUrl, RABBITMQ_MANAGEMENT_URL: managementUrl } = config;
+  if (managementUrl !== undefined) {
+    const topology = topologyOf({ prefix });
+    const kept = keepUnrouted({ managementUrl, rabbitmqUrl, topology, prefix, log }, stopping.signal);
+    stack.defer(() => kept);
+  }
   const resources = stack.move();
-  return { url: listening.url, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+  return {
+    url: listening.url,
+    [Symbol.asyncDispose]() {
+      stopping.abort(new Error("stopping"));
+      return resources.disposeAsync();
+    },
+  };
 }

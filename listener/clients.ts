@@ -1,18 +1,13 @@
-/** The listener's neighbours: the logger by RPC, the mail service by HTTP, the dead-letter exchanges. */
-import { HEADER_ERROR, HEADER_ROUTING_KEY } from "#contracts/events";
+/** The listener's way to the logger, by RPC. */
 import { LogBatchResult, RPC_LOG_BATCH } from "#contracts/logs";
-import type { IncomingMessage, Publisher } from "#shared/amqp";
 import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
-import { failureOfAnswer, type JsonClient } from "#shared/client";
-import { Deadline, REST_CEILING_MS, RPC_CEILING_MS } from "#shared/resilience";
+import { Deadline, RPC_CEILING_MS } from "#shared/resilience";
 import type { RpcClient } from "#shared/rpc";
-import { type CallContext, newTrace, type Trace, traceOf } from "#shared/telemetry";
+import { type CallContext, newContext, type Trace } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
-import type { Bury, DeliverMail, StoreEntries } from "./consume.ts";
+import type { StoreEntries } from "./consume.ts";
 
 const PROBE_MS = 2_000;
-/** Headers that RabbitMQ adds on its way: of no meaning, and confusing to it, on a message that is sent anew. */
-const TRANSIT_HEADERS = /^x-(death|first-death-.*|last-death-.*|delivery-count|acquired-count)$/;
 
 const batchResultOf = makeValidator(LogBatchResult, { name: "result" });
 
@@ -38,53 +33,7 @@ function failureOfCode({ code, message }: { code: string; message: string }): Fa
 
 export function probeLogger(rpc: RpcClient): () => Promise<Result<void>> {
   return async () => {
-    const called = await rpc.call("RPCServer.Ping", [], contextFor(newTrace(), PROBE_MS));
+    const called = await rpc.call("RPCServer.Ping", [], newContext(PROBE_MS));
     return called.ok ? ok() : called;
-  };
-}
-
-export function makeMailer(mail: JsonClient): DeliverMail {
-  return async (request, id, trace) => {
-    const headers = { "idempotency-key": id };
-    const answered = await mail.request("POST", "/send", request, contextFor(trace, REST_CEILING_MS), headers);
-    if (!answered.ok) return answered;
-    const { status, envelope } = answered.value;
-    if (status < 300) return ok();
-    // The same mail is being sent at this moment: its outcome is known in a while.
-    if (status === 409) return fail("unavailable", envelope.message);
-    return { ok: false, error: failureOfAnswer(answered.value) };
-  };
-}
-
-export function probeMail(mail: JsonClient): () => Promise<Result<void>> {
-  return async () => {
-    const answered = await mail.request("GET", "/ready", undefined, contextFor(newTrace(), PROBE_MS));
-    if (!answered.ok) return answered;
-    return answered.value.status === 200 ? ok() : fail("unavailable", `mail is ${answered.value.envelope.message}`);
-  };
-}
-
-/** Moves messages to a dead-letter exchange as they came, with the reason. */
-export function makeBurying(publisher: Publisher, exchange: string): Bury<IncomingMessage> {
-  return async (message, id, reason) => {
-    const kept = Object.entries(message.headers).filter(([name]) => !TRANSIT_HEADERS.test(name));
-    const ours = { [HEADER_ERROR]: reason.message, [HEADER_ROUTING_KEY]: message.routingKey };
-    const send = (headers: Record<string, unknown>): Promise<Result<void>> =>
-      publisher.publish(
-        {
-          exchange,
-          routingKey: message.routingKey,
-          messageId: message.messageId ?? id,
-          body: message.body,
-          ...(message.contentType === undefined ? {} : { contentType: message.contentType }),
-          ...(message.timestamp === undefined ? {} : { timestamp: message.timestamp }),
-          headers,
-          properties: message.properties,
-        },
-        contextFor(traceOf(message.headers["traceparent"]), RPC_CEILING_MS),
-      );
-    const sent = await send({ ...Object.fromEntries(kept), ...ours });
-    // A table of its sender's that we can read and not write: the message matters more.
-    return !sent.ok && sent.error.code === "invalid" ? send(ours) : sent;
   };
 }

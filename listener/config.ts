@@ -1,6 +1,6 @@
 /** Everything that the listener reads from its environment. */
 import { bindingsField, queueField } from "#shared/amqp";
-import { commonFields, integer, secret, secretUrl, url, type Values } from "#shared/config";
+import { commonFields, integer, optional, secret, secretUrl, url, type Values } from "#shared/config";
 
 export const fields = {
   ...commonFields(8084),
@@ -8,6 +8,12 @@ export const fields = {
     "amqp",
     "amqps",
   ]),
+  RABBITMQ_MANAGEMENT_URL: optional(
+    secretUrl("RabbitMQ's management, with a user who may set policies: events that no queue wants are kept then", "", [
+      "http",
+      "https",
+    ]),
+  ),
   LOGGER_RPC_URL: url("RPC of the logger", "tcp://localhost:5001", ["tcp", "tls"]),
   LOGGER_RPC_TOKEN: secret("Token of the logger's RPC, where it wants one"),
   MAIL_URL: url("Mail service", "http://localhost:8083", ["http", "https"]),

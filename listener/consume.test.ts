@@ -1,8 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import type { LogEntry } from "#contracts/logs";
-import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
-import { type Bury, fateOf, makeMailing, makeStoring, type Message, readEvent, readMailJob } from "./consume.ts";
+import { Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
+import { MailRequest } from "#contracts/mail";
+import { makeValidator } from "#shared/validation";
+import type { Fate } from "./pipeline.ts";
+import { makeDoing, makeStoring, type Message, type Moving, queueFateOf, readEvent, readMessage } from "./consume.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -14,6 +17,28 @@ const message = (more: Partial<Message> = {}): Message => ({
   body: bytes(`{"name":"a","data":{"b":1}}`),
   ...more,
 });
+
+const nameOf = (fate: Fate): string => (typeof fate === "string" ? fate : "hold" in fate ? "hold" : "unsure");
+
+interface Moves {
+  readonly onBury?: (id: string, reason: Failure) => void;
+  readonly onPutOff?: (id: string, reason: Failure) => void;
+  /** Whether RabbitMQ takes what is moved. */
+  readonly taken?: boolean;
+}
+
+function moves({ onBury, onPutOff, taken = true }: Moves = {}): Moving<Message> {
+  return {
+    async bury(_, id, reason) {
+      onBury?.(id, reason);
+      return taken ? ok() : fail("unavailable");
+    },
+    async putOff(_, id, reason) {
+      onPutOff?.(id, reason);
+      return taken ? ok("retried" as const) : fail("unavailable");
+    },
+  };
+}
 
 describe("an event", () => {
   test("becomes an entry with the severity of its routing key and the identity of its message", () => {
@@ -53,6 +78,33 @@ describe("an event", () => {
     expect(readEvent(message({ headers: { traceparent } })).trace.traceId).toBe("0af7651916cd43dd8448eb211c80319c");
   });
 
+  test("has its producer's number where that is one, and is taken whatever else is in those headers", () => {
+    const producerOf = (headers: Record<string, unknown>) => {
+      const { content } = readEvent(message({ headers }));
+      return content.ok ? content.value.producer : "refused";
+    };
+    expect(producerOf({ "x-producer": "p", "x-sequence": 7, "x-voided": [5, 6] })).toEqual({
+      id: "p",
+      sequence: 7,
+      voided: [5, 6],
+    });
+    expect(producerOf({ "x-producer": "p", "x-sequence": 7 })).toEqual({ id: "p", sequence: 7 });
+    for (const bad of [
+      {},
+      { "x-producer": "p" },
+      { "x-sequence": 7 },
+      { "x-producer": "", "x-sequence": 7 },
+      { "x-producer": { "!": "timestamp", value: 1 }, "x-sequence": 7 },
+      { "x-producer": "p", "x-sequence": 0 },
+      { "x-producer": "p", "x-sequence": "7" },
+      { "x-producer": "p", "x-sequence": 1.5 },
+      { "x-producer": "p", "x-sequence": 7, "x-voided": [0] },
+      { "x-producer": "p", "x-sequence": 7, "x-voided": "5" },
+    ]) {
+      expect(producerOf(bad)).toBeUndefined();
+    }
+  });
+
   test("is invalid unless it is a JSON object with a name and data, within the limits", () => {
     const rubbish = [
       "",
@@ -74,7 +126,7 @@ describe("an event", () => {
     for (const body of rubbish) {
       const { content } = readEvent(message({ body }));
       expect(content.ok).toBe(false);
-      if (!content.ok) expect(fateOf(content.error)).toBe("dead");
+      if (!content.ok) expect(queueFateOf(content.error)).toBe("dead");
     }
     for (const data of ["null", "0", `""`, "[]", `{"__proto__":{"a":1}}`]) {
       expect(readEvent(message({ body: bytes(`{"name":"a","data":${data},"other":1}`) })).content.ok).toBe(true);
@@ -92,9 +144,11 @@ test("a failure that is about us holds the message; what is about the message do
     "forbidden",
     "not_found",
   ] as const) {
-    expect(fateOf(new Failure(code))).toBe("hold");
+    expect(queueFateOf(new Failure(code))).toBe("hold");
   }
-  for (const code of ["invalid", "too_large", "malformed"] as const) expect(fateOf(new Failure(code))).toBe("dead");
+  for (const code of ["invalid", "too_large", "malformed"] as const)
+    expect(queueFateOf(new Failure(code))).toBe("dead");
+  for (const code of ["internal", "conflict"] as const) expect(queueFateOf(new Failure(code))).toBe("retry");
 });
 
 describe("storing", () => {
@@ -115,12 +169,9 @@ describe("storing", () => {
             stored.push(...entries.map(({ event_id }) => event_id ?? ""));
             return ok(entries.map(() => undefined));
           };
-          const bury: Bury<Message> = async (_, id) => {
-            buried.push(id);
-            return ok();
-          };
+          const moving = moves({ onBury: (id) => buried.push(id) });
           const batch = kinds.map((kind, index) => received(`${kind}-${index}`, kind !== "rubbish"));
-          const fates = await makeStoring(store, bury)(batch);
+          const fates = await makeStoring(store, moving)(batch);
           expect(fates).toEqual(kinds.map((kind) => (kind === "good" ? "done" : "dead")));
           const ids = (wanted: (kind: string) => boolean) =>
             kinds
@@ -136,64 +187,77 @@ describe("storing", () => {
   });
 
   test("decides for each entry by what the logger says of it", async () => {
-    const codes: (FailureCode | undefined)[] = [undefined, "invalid", "unavailable", "internal"];
+    const codes: (FailureCode | undefined)[] = [undefined, "invalid", "unavailable", "internal", "conflict"];
     const store = async () =>
       ok(codes.map((code) => (code === undefined ? undefined : new Failure(code, `because ${code}`))));
-    const reasons: string[] = [];
-    const bury: Bury<Message> = async (_, id, reason) => {
-      reasons.push(`${id}: ${reason.message}`);
-      return ok();
-    };
-    const fates = await makeStoring(store, bury)(codes.map((_, index) => received(`m${index}`)));
-    expect(fates.map((fate) => (typeof fate === "string" ? fate : "hold"))).toEqual([
-      "done",
-      "dead",
-      "hold",
-      FAILURES.internal.queue,
-    ]);
-    expect(reasons).toEqual(["m1: because invalid", "m3: because internal"]);
+    const moved: string[] = [];
+    const moving = moves({
+      onBury: (id, reason) => moved.push(`buried ${id}: ${reason.message}`),
+      onPutOff: (id, reason) => moved.push(`put off ${id}: ${reason.message}`),
+    });
+    const fates = await makeStoring(store, moving)(codes.map((_, index) => received(`m${index}`)));
+    expect(fates.map(nameOf)).toEqual(["done", "dead", "hold", "unsure", "retried"]);
+    expect(moved).toEqual(["buried m1: because invalid", "put off m4: because conflict"]);
+  });
+
+  test("a batch that the logger breaks at is split, so that the one that broke it is known", async () => {
+    const store = async (entries: readonly LogEntry[]): Promise<Result<undefined[]>> =>
+      entries.some(({ event_id }) => event_id === "m2") ? fail("internal") : ok(entries.map(() => undefined));
+    const fates = await makeStoring(store, moves())([0, 1, 2, 3].map((index) => received(`m${index}`)));
+    expect(fates.map(nameOf)).toEqual(["done", "done", "unsure", "done"]);
   });
 
   test("holds all of a batch while the logger is away, and what cannot be buried", async () => {
-    const away = makeStoring<Message>(
-      async () => fail("unavailable"),
-      async () => ok(),
-    );
+    const away = makeStoring<Message>(async () => fail("unavailable"), moves());
     expect((await away([received("a"), received("b")])).every((fate) => typeof fate === "object")).toBe(true);
-    const noGrave = makeStoring<Message>(
-      async (entries) => ok(entries.map(() => undefined)),
-      async () => fail("unavailable"),
-    );
+    const noGrave = makeStoring<Message>(async (entries) => ok(entries.map(() => undefined)), moves({ taken: false }));
     const [good, rubbish] = await noGrave([received("a"), received("b", false)]);
     expect(good).toBe("done");
     expect(rubbish).toMatchObject({ hold: { code: "unavailable" } });
   });
 });
 
-test("a mail job is delivered, dead-lettered where it is refused, and held while the service is away", async () => {
+test("a job is done, dead-lettered where it is refused, put off where it collides, and held while its neighbour is away", async () => {
+  const validate = makeValidator(MailRequest);
   const job = (to: string) => {
     const body = bytes(JSON.stringify({ from: "a@example.com", to, subject: "s", message: "m" }));
     const sent = message({ messageId: to, body });
-    return { message: sent, reading: readMailJob(sent) };
+    return { message: sent, reading: readMessage(sent, validate) };
   };
-  const buried: string[] = [];
-  const mailing = makeMailing<Message>(
-    async (mail, id) => {
+  const moved: string[] = [];
+  const results: Record<string, Result<void>> = {
+    "ok@example.com": ok(),
+    "away@example.com": fail("unavailable"),
+    "refused@example.com": fail("invalid", "no such domain"),
+    "busy@example.com": fail("conflict", "under way"),
+    "broken@example.com": fail("internal"),
+  };
+  const doing = makeDoing<Message, MailRequest>(
+    async (_, mail, id) => {
       expect(id).toBe(mail.to);
-      if (mail.to.startsWith("away")) return fail("unavailable");
-      return mail.to.startsWith("refused") ? fail("invalid", "no such domain") : ok();
+      return results[mail.to] ?? ok();
     },
-    async (_, id, reason) => {
-      buried.push(`${id}: ${reason.message}`);
-      return ok();
-    },
+    moves({
+      onBury: (id, reason) => moved.push(`buried ${id}: ${reason.message}`),
+      onPutOff: (id, reason) => moved.push(`put off ${id}: ${reason.message}`),
+    }),
   );
-  const fates = await mailing([
-    job("ok@example.com"),
-    job("away@example.com"),
-    job("refused@example.com"),
-    job("two, of them"),
+  const fates = await doing([...Object.keys(results), "two, of them"].map(job));
+  expect(fates.map(nameOf)).toEqual(["done", "hold", "dead", "retried", "unsure", "dead"]);
+  expect(moved).toContain("buried two, of them: to must be one plain e-mail address");
+  expect(moved.filter((line) => line.includes("@"))).toEqual([
+    "buried refused@example.com: no such domain",
+    "put off busy@example.com: under way",
   ]);
-  expect(fates.map((fate) => (typeof fate === "string" ? fate : "hold"))).toEqual(["done", "hold", "dead", "dead"]);
-  expect(buried).toContain("refused@example.com: no such domain");
+});
+
+test("a body that a bug of ours throws at is put off by itself, and costs the others nothing", async () => {
+  const sent = message();
+  const reading = readMessage(sent, () => {
+    throw new TypeError("a bug");
+  });
+  const moved: string[] = [];
+  const doing = makeDoing<Message, unknown>(async () => ok(), moves({ onPutOff: (id) => moved.push(id) }));
+  expect((await doing([{ message: sent, reading }])).map(nameOf)).toEqual(["retried"]);
+  expect(moved).toEqual(["id-1"]);
 });

@@ -1,15 +1,22 @@
-/** Decides what becomes of a message: stored or delivered, dead-lettered with the reason, or held until the system is well. */
-import { HEADER_CREATED_AT, LogEvent, severityOf } from "#contracts/events";
+/** Decides what becomes of a message: done, dead-lettered with the reason, put off, or held until the system is well. */
+import {
+  HEADER_CREATED_AT,
+  HEADER_PRODUCER,
+  HEADER_SEQUENCE,
+  HEADER_VOIDED,
+  LogEvent,
+  severityOf,
+} from "#contracts/events";
 import { MESSAGE_LIMITS } from "#contracts/limits";
-import type { LogEntry } from "#contracts/logs";
-import { MailRequest } from "#contracts/mail";
-import { FAILURES, Failure, type FailureCode, ok, type Result } from "#shared/errors";
+import { type LogEntry, Producer } from "#contracts/logs";
+import { FAILURES, Failure, type FailureCode, failureOf, ok, type QueueFate, type Result } from "#shared/errors";
 import { newTrace, type Trace, traceOf } from "#shared/telemetry";
-import { makeValidator, parseJson } from "#shared/validation";
+import { makeValidator, parseJson, type Validator } from "#shared/validation";
 import type { Fate } from "./pipeline.ts";
 
 /** A message as far as its fate depends on it. */
 export interface Message {
+  /** The one that it came under first. */
   readonly routingKey: string;
   readonly messageId: string | undefined;
   readonly timestamp: Date | undefined;
@@ -26,9 +33,14 @@ export interface Reading<T> {
 
 /** Results of a call for several entries: undefined for what is stored. */
 export type StoreEntries = (entries: readonly LogEntry[], trace: Trace) => Promise<Result<(Failure | undefined)[]>>;
-export type DeliverMail = (mail: MailRequest, id: string, trace: Trace) => Promise<Result<void>>;
-/** Puts the message into the dead-letter queue; success is the server's confirm. */
-export type Bury<M> = (message: M, id: string, reason: Failure) => Promise<Result<void>>;
+
+/** Ways out for a message that could not be used. Success is the server's confirm. */
+export interface Moving<M> {
+  /** Into the dead-letter queue. */
+  bury(message: M, id: string, reason: Failure): Promise<Result<void>>;
+  /** Into the next delay queue, from which it comes back; after the last one, into the dead-letter queue. */
+  putOff(message: M, id: string, reason: Failure): Promise<Result<"retried" | "dead">>;
+}
 
 export interface Received<M, T> {
   readonly message: M;
@@ -36,10 +48,10 @@ export interface Received<M, T> {
 }
 
 const logEventOf = makeValidator(LogEvent);
-const mailRequestOf = makeValidator(MailRequest);
+const producerOf = makeValidator(Producer);
 /** RFC 3339 §5.6. */
 const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/i;
-/** As `EventId` of the contracts; whoever sends none gets one, which holds until the message is stored. */
+/** As `EventId` of the contracts; whoever sends none gets one, which holds until the message is dealt with. */
 const SANE_ID = /^[^\0]{1,128}$/;
 
 function idOf({ messageId }: Message): string {
@@ -48,16 +60,33 @@ function idOf({ messageId }: Message): string {
     : Bun.randomUUIDv7();
 }
 
-/** An event as a log entry. The content type is the sender's to choose, or to forget: the body decides. */
-export function readEvent(message: Message): Reading<LogEntry> {
+/** Reads a JSON body. The content type is the sender's to choose, or to forget: the body decides. Never throws. */
+export function readMessage<T>(message: Message, validate: Validator<T>): Reading<T> {
   const id = idOf(message);
   const trace = traceOf(message.headers["traceparent"]);
-  const parsed = parseJson(message.body, MESSAGE_LIMITS);
-  if (!parsed.ok) return { id, trace, content: parsed };
-  const event = logEventOf(parsed.value);
-  if (!event.ok) return { id, trace, content: event };
-  const { name, data } = event.value;
-  const entry = { name, data, severity: severityOf(message.routingKey), event_id: id, created_at: createdAt(message) };
+  try {
+    const parsed = parseJson(message.body, MESSAGE_LIMITS);
+    return { id, trace, content: parsed.ok ? validate(parsed.value) : parsed };
+  } catch (error) {
+    // A bug of ours that this body brings to light: no reason to keep the others waiting.
+    return { id, trace, content: { ok: false, error: failureOf(error) } };
+  }
+}
+
+/** An event as a log entry. */
+export function readEvent(message: Message): Reading<LogEntry> {
+  const { id, trace, content } = readMessage(message, logEventOf);
+  if (!content.ok) return { id, trace, content };
+  const { name, data } = content.value;
+  const producer = numbersOf(message);
+  const entry: LogEntry = {
+    name,
+    data,
+    severity: severityOf(message.routingKey),
+    event_id: id,
+    created_at: createdAt(message),
+    ...(producer === undefined ? {} : { producer }),
+  };
   return { id, trace, content: ok(entry) };
 }
 
@@ -68,11 +97,16 @@ function createdAt({ headers, timestamp }: Message): string {
   return (timestamp ?? new Date()).toISOString();
 }
 
-export function readMailJob(message: Message): Reading<MailRequest> {
-  const id = idOf(message);
-  const trace = traceOf(message.headers["traceparent"]);
-  const parsed = parseJson(message.body, MESSAGE_LIMITS);
-  return { id, trace, content: parsed.ok ? mailRequestOf(parsed.value) : parsed };
+/** Its producer's number for it. What is no such number is no reason to refuse an event. */
+function numbersOf({ headers }: Message): Producer | undefined {
+  if (headers[HEADER_PRODUCER] === undefined) return undefined;
+  const voided = headers[HEADER_VOIDED];
+  const numbered = producerOf({
+    id: headers[HEADER_PRODUCER],
+    sequence: headers[HEADER_SEQUENCE],
+    ...(voided === undefined ? {} : { voided }),
+  });
+  return numbered.ok ? numbered.value : undefined;
 }
 
 /** What these say is about us, or about how we are set up, and not about the message: it is not the message that has to go. */
@@ -83,17 +117,64 @@ const ABOUT_US: ReadonlySet<FailureCode> = new Set<FailureCode>([
   "method_not_allowed",
 ]);
 
-export function fateOf(failure: Failure): "dead" | "hold" {
+export function queueFateOf(failure: Failure): QueueFate {
   return ABOUT_US.has(failure.code) ? "hold" : FAILURES[failure.code].queue;
 }
 
+/**
+ * What becomes of a message whose handling came out as `failure` (undefined: it succeeded).
+ *
+ * Whose fault is it? An attempt is spent, and a message leaves its queue, only for a fault of its own:
+ * - we could not read it, or the neighbour says what is wrong with it (`invalid`, `too_large`, …): its own, for ever;
+ * - the neighbour says that it collides with something (`conflict`): its own, for now;
+ * - the neighbour is away, slow or refuses us: never its own, and all wait;
+ * - the neighbour broke (`internal`: an entry's own result, a whole call that a batch was split for, or a 500): it
+ *   cannot be told from this message alone. The pipeline asks for a witness: another message that the same
+ *   neighbour could deal with since.
+ */
+export async function fateOf<M, T>(
+  { message, reading }: Received<M, T>,
+  failure: Failure | undefined,
+  moving: Moving<M>,
+): Promise<Fate> {
+  if (failure === undefined) return "done";
+  const fate = queueFateOf(failure);
+  if (fate === "dead") return bury({ message, reading }, failure, moving);
+  const isUnread = !reading.content.ok;
+  if (fate === "retry" && (isUnread || failure.code === "conflict"))
+    return spend({ message, reading }, failure, moving);
+  return fate === "retry" ? { unsure: failure } : { hold: failure };
+}
+
+type Identified<M> = { readonly message: M; readonly reading: { readonly id: string } };
+
+/** Spends one of a message's attempts. What could not be moved stays in hand. */
+export async function spend<M>(
+  { message, reading }: Identified<M>,
+  failure: Failure,
+  moving: Moving<M>,
+): Promise<Fate> {
+  const moved = await moving.putOff(message, reading.id, failure);
+  return moved.ok ? moved.value : notTaken(moved.error);
+}
+
+/** Dead-letters it, whatever attempts it has left. */
+export async function bury<M>({ message, reading }: Identified<M>, failure: Failure, moving: Moving<M>): Promise<Fate> {
+  const moved = await moving.bury(message, reading.id, failure);
+  return moved.ok ? "dead" : notTaken(moved.error);
+}
+
+function notTaken(cause: Failure): Fate {
+  return { hold: new Failure("unavailable", "RabbitMQ did not take the message where it has to go", { cause }) };
+}
+
 /** The fates of events: stored by the logger in as few calls as may be. */
-export function makeStoring<M>(store: StoreEntries, bury: Bury<M>) {
+export function makeStoring<M>(store: StoreEntries, moving: Moving<M>) {
   /** One refusal must not cost the others: a batch that is refused as a whole is halved until it is known which. */
   async function storeAll(entries: readonly LogEntry[], trace: Trace): Promise<(Failure | undefined)[]> {
     const result = await store(entries, trace);
     if (result.ok) return result.value;
-    if (fateOf(result.error) === "hold" || entries.length === 1) return entries.map(() => result.error);
+    if (queueFateOf(result.error) === "hold" || entries.length === 1) return entries.map(() => result.error);
     const half = Math.ceil(entries.length / 2);
     return [...(await storeAll(entries.slice(0, half), trace)), ...(await storeAll(entries.slice(half), trace))];
   }
@@ -104,31 +185,25 @@ export function makeStoring<M>(store: StoreEntries, bury: Bury<M>) {
     const failures = entries.length === 0 ? [] : await storeAll(entries, trace);
     let at = 0;
     return Promise.all(
-      batch.map(({ message, reading }) => {
-        const failure = reading.content.ok ? failures[at++] : reading.content.error;
-        return fateFor(message, reading.id, failure, bury);
+      batch.map((received) => {
+        const { content } = received.reading;
+        return fateOf(received, content.ok ? failures[at++] : content.error, moving);
       }),
     );
   };
 }
 
-/** The fates of mail jobs: handed to the mail service one by one. */
-export function makeMailing<M>(deliver: DeliverMail, bury: Bury<M>) {
-  return async (batch: readonly Received<M, MailRequest>[]): Promise<Fate[]> =>
+/** The fates of jobs: each done by itself. */
+export function makeDoing<M, T>(
+  run: (message: M, content: T, id: string, trace: Trace) => Promise<Result<void>>,
+  moving: Moving<M>,
+) {
+  return async (batch: readonly Received<M, T>[]): Promise<Fate[]> =>
     Promise.all(
-      batch.map(async ({ message, reading: { id, trace, content } }) => {
-        const result = content.ok ? await deliver(content.value, id, trace) : content;
-        return fateFor(message, id, result.ok ? undefined : result.error, bury);
+      batch.map(async (received) => {
+        const { id, trace, content } = received.reading;
+        const result = content.ok ? await run(received.message, content.value, id, trace) : content;
+        return fateOf(received, result.ok ? undefined : result.error, moving);
       }),
     );
-}
-
-async function fateFor<M>(message: M, id: string, failure: Failure | undefined, bury: Bury<M>): Promise<Fate> {
-  if (failure === undefined) return "done";
-  if (fateOf(failure) === "hold") return { hold: failure };
-  const buried = await bury(message, id, failure);
-  if (buried.ok) return "dead";
-  return {
-    hold: new Failure("unavailable", "the dead-letter exchange did not take the message", { cause: buried.error }),
-  };
 }

@@ -2,10 +2,12 @@
 import { run } from "#shared/lifecycle";
 import { start } from "./app.ts";
 import { fields } from "./config.ts";
+import { dlq } from "./dead-letters-command.ts";
 
 await run({
   name: "listener",
   summary: "stores every event with the logger, once, and does the jobs that others left",
   fields,
+  commands: { dlq },
   start,
 });

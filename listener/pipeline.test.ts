@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import { type Fate, makePipeline, type PipelineOptions } from "./pipeline.ts";
 
@@ -11,7 +11,15 @@ async function until(condition: () => boolean, ms = 5_000): Promise<void> {
 }
 
 function setUp(options: Partial<PipelineOptions<number>> = {}) {
-  const seen = { batches: [] as number[][], fates: [] as number[], held: 0, resumed: 0, givenBack: 0, away: false };
+  const seen = {
+    batches: [] as number[][],
+    fates: [] as number[],
+    own: [] as number[],
+    held: 0,
+    resumed: 0,
+    givenBack: 0,
+    away: false,
+  };
   const pipeline = makePipeline<number>({
     batchItems: 3,
     batchBytes: 100,
@@ -23,6 +31,10 @@ function setUp(options: Partial<PipelineOptions<number>> = {}) {
       return items.map((): Fate => (seen.away ? { hold: new Failure("unavailable") } : "done"));
     },
     probe: async (): Promise<Result<void>> => (seen.away ? fail("unavailable") : ok()),
+    onOwnFault: async (item) => {
+      seen.own.push(item);
+      return "retried";
+    },
     onFate: (item) => seen.fates.push(item),
     onHeld: () => (seen.held += 1),
     onResumed: () => (seen.resumed += 1),
@@ -117,7 +129,7 @@ test("gives back what was held for too long, once each such time", async () => {
   pipeline[Symbol.dispose]();
 });
 
-test("work that throws holds its messages: nothing is lost by a bug", async () => {
+test("work that throws keeps its messages in hand: nothing is lost by a bug", async () => {
   let broken = true;
   const { pipeline, seen } = setUp({
     work: async (items) => {
@@ -126,11 +138,99 @@ test("work that throws holds its messages: nothing is lost by a bug", async () =
     },
   });
   await until(() => seen.resumed === 1);
-  pipeline.push(1);
+  for (let item = 1; item <= 3; item += 1) pipeline.push(item);
   await until(() => seen.held === 1);
-  expect(pipeline.inHand).toBe(1);
+  expect(pipeline.inHand).toBe(3);
   broken = false;
-  await until(() => seen.fates.length === 1);
+  await until(() => seen.fates.length === 3);
+  expect(seen.own).toEqual([]);
+  pipeline[Symbol.dispose]();
+});
+
+describe("a failure that may be the message's own or the neighbour's", () => {
+  /** Fails for `bad`, and for all while the neighbour is sick. */
+  const unsureOf = (bad: readonly number[], state = { sick: false }) => {
+    const tried: number[] = [];
+    const kit = setUp({
+      work: async (items) => {
+        tried.push(...items);
+        await Bun.sleep(1);
+        const unsure = { unsure: new Failure("internal") };
+        return items.map((item): Fate => (state.sick || bad.includes(item) ? unsure : "done"));
+      },
+    });
+    return { ...kit, tried, state };
+  };
+
+  test("is the message's where another one succeeds beside it: one attempt, and the others lose no time", async () => {
+    const { pipeline, seen } = unsureOf([2]);
+    await until(() => seen.resumed === 1);
+    for (const item of [1, 2, 3]) pipeline.push(item);
+    await until(() => seen.fates.length === 3);
+    expect(seen.own).toEqual([2]);
+    expect(seen.held).toBe(0);
+    pipeline[Symbol.dispose]();
+  });
+
+  test("is the message's where another one succeeds after it", async () => {
+    const { pipeline, seen } = unsureOf([1, 2]);
+    await until(() => seen.resumed === 1);
+    pipeline.push(1);
+    await until(() => pipeline.held);
+    for (const item of [2, 3]) pipeline.push(item);
+    await until(() => seen.fates.length === 3);
+    expect(seen.own.toSorted()).toEqual([1, 2]);
+    pipeline[Symbol.dispose]();
+  });
+
+  test("is the neighbour's while it breaks at all of them: no attempt is spent, however long it takes", async () => {
+    const { pipeline, seen, tried, state } = unsureOf([], { sick: true });
+    await until(() => seen.resumed === 1);
+    for (const item of [1, 2, 3, 4]) pipeline.push(item);
+    await until(() => tried.length > 60);
+    expect(seen.own).toEqual([]);
+    expect(pipeline.inHand).toBe(4);
+    // Each is tried in turn: one of them could be a witness.
+    expect(new Set(tried.slice(-4)).size).toBe(4);
+    state.sick = false;
+    await until(() => seen.fates.length === 4);
+    expect(seen.own).toEqual([]);
+    pipeline[Symbol.dispose]();
+  });
+
+  test("is the message's in the end where no other one comes, and the neighbour says that it is well", async () => {
+    const { pipeline, seen, tried } = unsureOf([1]);
+    await until(() => seen.resumed === 1);
+    pipeline.push(1);
+    await until(() => seen.own.length === 1);
+    expect(tried.length).toBe(5);
+    pipeline[Symbol.dispose]();
+  });
+});
+
+test("a suspect is handled alone, after all that are none", async () => {
+  const underWay = new Set<number>();
+  const seenAlone: number[] = [];
+  const { pipeline, seen } = setUp({
+    concurrent: 2,
+    work: async (items, alone) => {
+      for (const item of items) underWay.add(item);
+      if (alone) {
+        expect([...underWay]).toEqual([...items]);
+        seenAlone.push(...items);
+      }
+      await Bun.sleep(2);
+      for (const item of items) underWay.delete(item);
+      return items.map(() => "done");
+    },
+  });
+  await until(() => seen.resumed === 1);
+  pipeline.push(100, true);
+  pipeline.push(101, true);
+  for (let item = 1; item <= 9; item += 1) pipeline.push(item);
+  await until(() => seen.fates.length === 11);
+  expect(seenAlone).toEqual([100, 101]);
+  expect(seen.fates.slice(-2)).toEqual([100, 101]);
   pipeline[Symbol.dispose]();
 });
 

@@ -1,12 +1,18 @@
 /**
- * Work on messages in batches, and patience when a neighbour is away: what could not be done stays in hand, in
- * order, and is tried again with backoff; nothing is given back and no attempt is spent while the neighbour is away.
+ * Work on messages in batches, and patience when a neighbour is away: what could not be done stays in hand and is
+ * tried again with backoff; nothing is given back and no attempt is spent while the neighbour is away.
  */
 import { Failure, failureOf, type Result } from "#shared/errors";
 import { type Backoff, reconnectBackoff, sleep } from "#shared/resilience";
 
-/** Done with, in one way or the other; or to be tried again, because the system is not well. */
-export type Fate = "done" | "dead" | { readonly hold: Failure };
+/** Done with: handled, dead-lettered, or put off into a delay queue. */
+export type Settled = "done" | "dead" | "retried";
+
+/**
+ * What became of a message. `hold`: the system is not well, it is to be tried again. `unsure`: it failed, and the
+ * fault may be its own or the system's.
+ */
+export type Fate = Settled | { readonly hold: Failure } | { readonly unsure: Failure };
 
 export interface PipelineOptions<T> {
   /** Most messages, and bytes, in one batch; a message that is larger goes alone. */
@@ -15,11 +21,13 @@ export interface PipelineOptions<T> {
   readonly bytesOf: (item: T) => number;
   /** Batches under way at a time. */
   readonly concurrent: number;
-  /** The fate of each item, in order. */
-  readonly work: (items: readonly T[]) => Promise<readonly Fate[]>;
+  /** The fate of each item, in order. `alone`: it is one suspect, and nothing else of this pipeline is under way. */
+  readonly work: (items: readonly T[], alone: boolean) => Promise<readonly Fate[]>;
+  /** An item that was unsure has failed by a fault of its own: spends an attempt. */
+  readonly onOwnFault: (item: T, failure: Failure) => Promise<Fate>;
   /** Whether the neighbour is back, asked while there is nothing in hand to try. */
   readonly probe: () => Promise<Result<void>>;
-  readonly onFate: (item: T, fate: "done" | "dead") => void;
+  readonly onFate: (item: T, fate: Settled) => void;
   /** Work stops; what is in hand is kept. */
   readonly onHeld: (reason: Failure) => void;
   /** Work goes on. Also after the first probe: a pipeline begins held. */
@@ -34,27 +42,41 @@ export interface Pipeline<T> extends Disposable {
   /** Items that wait or are under way. */
   readonly inHand: number;
   readonly held: boolean;
-  push(item: T): void;
+  /** @param suspect it is worked on alone, after all that are not suspects. */
+  push(item: T, suspect?: boolean): void;
   /** Forgets what is in hand: somebody else has it now. */
   clear(): void;
   /** @returns when nothing is in hand, when work is held, or after `ms`. */
   drain(ms: number): Promise<void>;
 }
 
-interface Numbered<T> {
-  readonly number: number;
+interface Entry<T> {
+  /** Its place in line. */
+  number: number;
   readonly item: T;
+  readonly suspect: boolean;
+  /** Since it failed for the first time without a known culprit: how much was done by then, and tries since. */
+  doubt?: { readonly doneThen: number; tries: number };
 }
 
 const DRAIN_POLL_MS = 10;
+/**
+ * Where nothing else comes that could be a witness: after so many tries, with no more than so many in doubt and a
+ * neighbour that says it is well, the fault is the message's own.
+ */
+const LONE_TRIES = 5;
+const LONE_ITEMS = 2;
 
 export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
   const { batchItems, batchBytes, bytesOf, concurrent, backoff = reconnectBackoff } = options;
   const stopping = new AbortController();
-  let waiting: Numbered<T>[] = [];
+  let waiting: Entry<T>[] = [];
+  let suspects: Entry<T>[] = [];
   let underWay = 0;
   let batches = 0;
   let counter = 0;
+  /** Items that were handled: each is a witness that the neighbour was well. */
+  let done = 0;
   /** Grows with `clear`: what older batches come back with concerns nobody. */
   let epoch = 0;
   let held = true;
@@ -72,9 +94,14 @@ export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
     });
   }
 
-  /** A second batch goes out only when it is a full one: small ones wait for the answer and become larger. */
+  /**
+   * A second batch goes out only when it is a full one: small ones wait for the answer and become larger. A suspect
+   * goes when nothing else is in hand that it could take down with it.
+   */
   function mayStart(): boolean {
-    return !held && batches < concurrent && waiting.length >= (batches === 0 ? 1 : batchItems);
+    if (held) return false;
+    if (waiting.length === 0) return batches === 0 && suspects.length > 0;
+    return batches < concurrent && waiting.length >= (batches === 0 ? 1 : batchItems);
   }
 
   function pump(): void {
@@ -86,7 +113,8 @@ export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
     }
   }
 
-  function takeBatch(most: number): Numbered<T>[] {
+  function takeBatch(most: number): Entry<T>[] {
+    if (waiting.length === 0) return suspects.splice(0, 1);
     let bytes = 0;
     let count = 0;
     for (const { item } of waiting) {
@@ -97,36 +125,66 @@ export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
     return waiting.splice(0, count);
   }
 
-  /** @returns why a part of it has to wait; that part waits first in line then. */
-  async function runBatch(batch: readonly Numbered<T>[]): Promise<Failure | undefined> {
+  /** @returns why a part of it has to wait. */
+  async function runBatch(batch: readonly Entry<T>[]): Promise<Failure | undefined> {
     const startedIn = epoch;
+    const doneBefore = done;
     batches += 1;
     underWay += batch.length;
-    const fates = await fatesOf(batch.map(({ item }) => item));
+    const fates = await fatesOf(batch);
+    done += fates.filter((fate) => fate === "done").length;
+    const settled = await Promise.all(
+      batch.map((entry, index) => {
+        const fate = fates[index] ?? { hold: new Failure("internal", "no fate for a message") };
+        return typeof fate === "object" && "unsure" in fate ? judge(entry, fate.unsure, doneBefore) : fate;
+      }),
+    );
     batches -= 1;
     if (startedIn !== epoch) return undefined;
     underWay -= batch.length;
     let failure: Failure | undefined;
-    const back: Numbered<T>[] = [];
-    for (const [index, numbered] of batch.entries()) {
-      const fate = fates[index] ?? { hold: new Failure("internal", "no fate for a message") };
-      if (fate === "done" || fate === "dead") {
-        options.onFate(numbered.item, fate);
-      } else {
-        failure ??= fate.hold;
-        back.push(numbered);
+    const back: Entry<T>[] = [];
+    for (const [index, entry] of batch.entries()) {
+      const fate = settled[index];
+      if (typeof fate === "string") {
+        options.onFate(entry.item, fate);
+      } else if (fate !== undefined) {
+        failure ??= "hold" in fate ? fate.hold : fate.unsure;
+        // Behind the others, of whom one may be a witness; otherwise where it was.
+        if ("unsure" in fate) entry.number = counter += 1;
+        back.push(entry);
       }
     }
-    if (back.length > 0) waiting = [...back, ...waiting].sort((a, b) => a.number - b.number);
+    giveIn(back);
     return failure;
   }
 
-  async function fatesOf(items: readonly T[]): Promise<readonly Fate[]> {
+  function giveIn(entries: readonly Entry<T>[]): void {
+    if (entries.length === 0) return;
+    const inLine = (a: Entry<T>, b: Entry<T>): number => a.number - b.number;
+    waiting = [...entries.filter(({ suspect }) => !suspect), ...waiting].sort(inLine);
+    suspects = [...entries.filter(({ suspect }) => suspect), ...suspects].sort(inLine);
+  }
+
+  /** Whose fault it is: the item's own, if the neighbour could handle another one since this one failed first. */
+  async function judge(entry: Entry<T>, failure: Failure, doneBefore: number): Promise<Fate> {
+    entry.doubt ??= { doneThen: doneBefore, tries: 0 };
+    entry.doubt.tries += 1;
+    const isLone = waiting.length + suspects.length + underWay <= LONE_ITEMS && entry.doubt.tries >= LONE_TRIES;
+    const isOwn = done > entry.doubt.doneThen || (isLone && (await options.probe()).ok);
+    return isOwn ? options.onOwnFault(entry.item, failure) : { unsure: failure };
+  }
+
+  async function fatesOf(batch: readonly Entry<T>[]): Promise<readonly Fate[]> {
     try {
-      return await options.work(items);
+      const alone = batch.some(({ suspect }) => suspect);
+      return await options.work(
+        batch.map(({ item }) => item),
+        alone,
+      );
     } catch (error) {
-      const hold = failureOf(error);
-      return items.map(() => ({ hold }));
+      const unsure = failureOf(error);
+      return batch.map(() => ({ unsure }));
     }
   }
 
@@ -141,9 +199,9 @@ export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
         if (attempt > 0 || reason !== undefined) await sleep(backoff(attempt), stopping.signal);
         stopping.signal.throwIfAborted();
         const startedIn = epoch;
-        const failure = waiting.length > 0 ? await runBatch(takeBatch(1)) : await probeFailure();
+        const failure = isIdle() ? await probeFailure() : await runBatch(takeBatch(1));
         if (failure === undefined && startedIn === epoch) break;
-        if (waiting.length > 0 && performance.now() - since > options.giveBackMs) {
+        if (!isIdle() && performance.now() - since > options.giveBackMs) {
           since = performance.now();
           options.onGiveBack();
         }
@@ -157,6 +215,10 @@ export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
     pump();
   }
 
+  function isIdle(): boolean {
+    return waiting.length + suspects.length === 0;
+  }
+
   async function probeFailure(): Promise<Failure | undefined> {
     const result = await options.probe();
     return result.ok ? undefined : result.error;
@@ -164,25 +226,26 @@ export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
 
   return {
     get inHand() {
-      return waiting.length + underWay;
+      return waiting.length + suspects.length + underWay;
     },
     get held() {
       return held;
     },
-    push(item) {
+    push(item, suspect = false) {
       counter += 1;
-      waiting.push({ number: counter, item });
+      (suspect ? suspects : waiting).push({ number: counter, item, suspect });
       if (!held) schedule();
     },
     clear() {
       epoch += 1;
       waiting = [];
+      suspects = [];
       underWay = 0;
     },
     async drain(ms) {
       const endsAt = performance.now() + ms;
-      const done = (): boolean => waiting.length + underWay === 0 || held || performance.now() >= endsAt;
-      while (!done()) await sleep(DRAIN_POLL_MS);
+      const isDrained = (): boolean => (isIdle() && underWay === 0) || held || performance.now() >= endsAt;
+      while (!isDrained()) await sleep(DRAIN_POLL_MS);
     },
     [Symbol.dispose]() {
       stopping.abort(new Error("stopped"));

@@ -1,4 +1,5 @@
 /** What the main thread and its workers say to each other. */
+import type { RetryTier } from "#contracts/events";
 import type { LogLevel } from "#shared/log";
 import type { DependencyState } from "#shared/lifecycle";
 
@@ -10,39 +11,55 @@ export interface WorkerSettings {
   readonly rabbitmqUrl: string;
   readonly logsQueue: string;
   readonly logsBindings: readonly string[];
+  readonly retryTiers: readonly RetryTier[];
   /** Put before the names of all queues and exchanges. */
   readonly prefix: string;
   readonly prefetch: number;
   readonly loggerUrl: string;
   readonly loggerToken: string | undefined;
   readonly mailUrl: string;
+  /** The worker before this one crashed: one message at a time, until it is known that none of them did it. */
+  readonly cautious: boolean;
+  /** Messages that ended workers, by their fingerprints, and why they have to go. */
+  readonly condemned: readonly Verdict[];
+}
+
+/** A message that is dead-lettered without being handled. */
+export interface Verdict {
+  readonly fingerprint: string;
+  readonly reason: string;
 }
 
 export type ToWorker =
   /** Comes first. */
   | { readonly type: "start"; readonly settings: WorkerSettings }
+  | { readonly type: "condemned"; readonly verdict: Verdict }
   /** Finish what is in hand, give back the rest, then say `stopped`. */
   | { readonly type: "stop" };
 
 export type FromWorker =
   /** Twice a second: a worker that stays silent is stuck. */
   | { readonly type: "beat"; readonly report: WorkerReport }
+  /** It handles this message alone, from now on. Should it end before it says `handled`, it was this message. */
+  | { readonly type: "handling"; readonly fingerprint: string }
+  /** `settled`: it is dealt with; else it is still in hand. */
+  | { readonly type: "handled"; readonly fingerprint: string; readonly settled: boolean }
   /** A queue or an exchange of another shape: nothing can be consumed. */
   | { readonly type: "mismatch"; readonly reason: string }
   | { readonly type: "stopped"; readonly report: WorkerReport };
 
-export const DEPENDENCIES = ["rabbitmq", "logger", "mail"] as const;
-export type DependencyName = (typeof DEPENDENCIES)[number];
+/** What it needs to be ready; besides, jobs have neighbours, by the names of the jobs. */
+export const REQUIRED = ["rabbitmq", "logger"] as const;
 
 export interface WorkerReport {
-  readonly dependencies: Readonly<
-    Record<DependencyName, { readonly state: DependencyState; readonly reason?: string }>
-  >;
+  readonly dependencies: Readonly<Record<string, { readonly state: DependencyState; readonly reason?: string }>>;
   readonly queues: readonly QueueReport[];
+  /** It handles one message at a time. */
+  readonly cautious: boolean;
 }
 
-/** What became of messages: stored by the logger or delivered to the mail service, dead-lettered, given back to the queue. */
-export const RESULTS = ["done", "dead", "returned"] as const;
+/** What became of messages: stored or done, dead-lettered, put off into a delay queue, given back to the queue. */
+export const RESULTS = ["done", "dead", "retried", "returned"] as const;
 export type MessageResult = (typeof RESULTS)[number];
 
 export interface QueueReport {

@@ -1,28 +1,30 @@
-/** A worker thread: connections of its own, one lane for events and one for mail jobs. In: translates, never decides. */
-import { type Delivery, type IncomingMessage, makeConsumer, makePublisher, topologyOf } from "#shared/amqp";
+/** A worker thread: connections of its own, one lane for events and one for each kind of job. In: translates, never decides. */
+import { type IncomingMessage, type Lane, makeConsumer, makePublisher, topologyOf } from "#shared/amqp";
 import { Secret } from "#shared/config";
-import { type Failure, messageOf, type Result } from "#shared/errors";
+import { type FailureCode, fail, messageOf, type Result } from "#shared/errors";
 import { makeJsonClient } from "#shared/client";
-import { type DependencyReport, makeHealth } from "#shared/lifecycle";
+import { type Dependency, type DependencyReport, makeHealth } from "#shared/lifecycle";
 import { makeLog, silentLog } from "#shared/log";
+import { Deadline } from "#shared/resilience";
 import { makeRpcClient } from "#shared/rpc";
-import { makeMetrics } from "#shared/telemetry";
-import { makeBurying, makeMailer, makeStore, probeLogger, probeMail } from "./clients.ts";
-import { makeMailing, makeStoring, type Reading, readEvent, readMailJob } from "./consume.ts";
-import { type Fate, makePipeline, type Pipeline } from "./pipeline.ts";
-import type { FromWorker, MessageResult, ToWorker, WorkerReport, WorkerSettings } from "./protocol.ts";
+import { makeMetrics, type Trace } from "#shared/telemetry";
+import { makeCaution } from "./caution.ts";
+import { makeStore, probeLogger } from "./clients.ts";
+import { makeDoing, makeStoring, readEvent, readMessage } from "./consume.ts";
+import { type Handler, type HandlerOptions, makeHandler } from "./handler.ts";
+import type { Job, JobPorts } from "./job.ts";
+import { loadJobs } from "./jobs.ts";
+import { attemptsOf, makeMoving, unwrapped } from "./moving.ts";
+import type { FromWorker, ToWorker, WorkerReport, WorkerSettings } from "./protocol.ts";
 
 const BEAT_MS = 500;
 /** Time to finish what is in hand (ms); the process has 10 s in all. */
 const DRAIN_MS = 6_000;
-/** RabbitMQ closes a channel that keeps a message for 30 min. */
-const GIVE_BACK_MS = 20 * 60_000;
-const MAIL_CHECK_MS = 5_000;
-/** Jobs take long and are few. */
-const MAIL_PREFETCH = 20;
-const MAIL_CONCURRENT = 4;
+const PROBE_MS = 2_000;
+/** How often the neighbours of jobs are asked how they are, while nothing is held for them. */
+const JOB_CHECK_MS = 5_000;
 const EVENT_BATCH = 300;
-const EVENT_BATCH_BYTES = 1_048_576;
+const BATCH_BYTES = 1_048_576;
 const EVENT_BATCHES_UNDER_WAY = 2;
 /** RabbitMQ's own default limit of a message: whatever came must be able to go to the dead letters. */
 const MAX_DEAD_LETTER_BYTES = 128 * 1_048_576;
@@ -30,30 +32,22 @@ const MAX_DEAD_LETTER_BYTES = 128 * 1_048_576;
 /** The thread's own end of its wire to the main thread. */
 declare const self: Worker;
 
-interface Item<T> {
-  readonly message: IncomingMessage;
-  readonly reading: Reading<T>;
-  readonly settle: () => void;
-}
-
 function tell(message: FromWorker): void {
   self.postMessage(message, []);
 }
 
-function startWorker(settings: WorkerSettings) {
-  const { index, prefix, logsQueue, logsBindings } = settings;
+function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
+  const { index, prefix, logsQueue, logsBindings, retryTiers } = settings;
   const log = makeLog({ service: "listener", level: settings.logLevel, fields: { worker: index } });
   const metrics = makeMetrics("listener", settings.version);
   // The main thread tells of changes, once for all workers.
   const health = makeHealth(silentLog);
-  const dependencies = {
-    consuming: health.dependency("consuming"),
-    burying: health.dependency("burying"),
-    logger: health.dependency("logger"),
-    mail: health.dependency("mail"),
-  };
-  const topology = topologyOf({ logsQueue, logsBindings, prefix });
+  const consuming = health.dependency("consuming");
+  const moves = health.dependency("moving");
+  const logger = health.dependency("logger");
+  const topology = topologyOf({ logsQueue, logsBindings, jobs: [...jobs.keys()], retryTiers, prefix });
   const url = new Secret(settings.rabbitmqUrl);
+  const condemned = new Map(settings.condemned.map(({ fingerprint, reason }) => [fingerprint, reason]));
 
   const rpc = makeRpcClient({
     url: settings.loggerUrl,
@@ -61,113 +55,74 @@ function startWorker(settings: WorkerSettings) {
     log,
     metrics,
     ...(settings.loggerToken === undefined ? {} : { token: settings.loggerToken }),
-    onState: (connected, error) => (connected ? dependencies.logger.up() : dependencies.logger.down(error)),
+    onState: (connected, error) => (connected ? logger.up() : logger.down(error)),
   });
-  const mail = makeJsonClient("mail", settings.mailUrl);
   const publisher = makePublisher({
     url,
-    name: `listener bury ${index}`,
+    name: `listener publish ${index}`,
     log,
     metrics,
-    dependency: dependencies.burying,
+    dependency: moves,
     topology,
     maxBytes: MAX_DEAD_LETTER_BYTES,
   });
+  const ports: JobPorts = { mail: makeJsonClient("mail", settings.mailUrl), logger: rpc, publisher, log };
 
-  /** Tells `dependency` what a call to it said of its health; a refusal comes from a healthy one. */
-  function noting<T>(dependency: { up(): void; down(error: unknown): void }, result: Result<T>): Result<T> {
-    if (result.ok || ["invalid", "too_large", "malformed"].includes(result.error.code)) dependency.up();
-    else dependency.down(result.error);
-    return result;
-  }
+  const laneOf = (queue: string): Lane | undefined => consumer.lanes.find((lane) => lane.queue === queue);
+  const common = (queue: string) => ({
+    queue,
+    batchBytes: BATCH_BYTES,
+    unwrap: (message: IncomingMessage) => unwrapped(message, topology),
+    log,
+    caution: () => caution,
+    condemned,
+    tell,
+    lane: () => laneOf(queue),
+  });
 
-  let stopping = false;
+  const moveEvents = makeMoving(publisher, topology, topology.logs);
   const store = makeStore(rpc);
-  const deliver = makeMailer(mail);
-  const askMail = probeMail(mail);
-  const checkMail = async (): Promise<Result<void>> => noting(dependencies.mail, await askMail());
-
-  function makeHandler<T>(options: {
-    queue: string;
-    prefetch: number;
-    batchItems: number;
-    concurrent: number;
-    read: (message: IncomingMessage) => Reading<T>;
-    work: (items: readonly Item<T>[]) => Promise<readonly Fate[]>;
-    probe: () => Promise<Result<void>>;
-  }) {
-    const { queue } = options;
-    const results: Record<MessageResult, number> = { done: 0, dead: 0, returned: 0 };
-    const lane = () => consumer.lanes.find((candidate) => candidate.queue === queue);
-    const setFlow = async (on: boolean): Promise<void> => lane()?.setFlow(on);
-    const pipeline: Pipeline<Item<T>> = makePipeline<Item<T>>({
-      batchItems: options.batchItems,
-      batchBytes: EVENT_BATCH_BYTES,
-      bytesOf: ({ message }) => message.body.byteLength,
-      concurrent: options.concurrent,
-      work: options.work,
-      probe: options.probe,
-      giveBackMs: GIVE_BACK_MS,
-      onFate({ settle }, fate) {
-        results[fate] += 1;
-        settle();
-      },
-      onHeld: (reason: Failure) => log.warn("messages are held", { queue, in_hand: pipeline.inHand, reason }),
-      onResumed: () => {
-        log.info("messages are worked on", { queue, in_hand: pipeline.inHand });
-        if (!stopping) void setFlow(true);
-      },
-      onGiveBack() {
-        log.warn("messages are given back to the queue", { queue, in_hand: pipeline.inHand });
-        void setFlow(false);
-        lane()?.requeue();
-      },
-    });
-    return {
-      queue,
-      pipeline,
-      setFlow,
-      results,
-      lane: {
-        queue,
-        prefetch: options.prefetch,
-        onDelivery: ({ message, settle }: Delivery) =>
-          pipeline.push({ message, settle, reading: options.read(message) }),
-        onLost() {
-          results.returned += pipeline.inHand;
-          pipeline.clear();
-          // Taken again now, they would only be held again, one delivery nearer to their limit.
-          if (pipeline.held) void setFlow(false);
-        },
-      },
-    };
-  }
-
   const events = makeHandler({
-    queue: topology.logs.queue,
+    ...common(topology.logs.queue),
     prefetch: settings.prefetch,
     batchItems: EVENT_BATCH,
     concurrent: EVENT_BATCHES_UNDER_WAY,
     read: readEvent,
-    work: makeStoring(
-      async (entries, trace) => noting(dependencies.logger, await store(entries, trace)),
-      makeBurying(publisher, topology.logs.deadLetters),
-    ),
+    moving: moveEvents,
+    work: makeStoring(async (entries, trace) => noting(logger, await store(entries, trace)), moveEvents),
     probe: probeLogger(rpc),
   });
-  const mails = makeHandler({
-    queue: topology.jobs.mailQueue,
-    prefetch: MAIL_PREFETCH,
-    batchItems: 1,
-    concurrent: MAIL_CONCURRENT,
-    read: readMailJob,
-    work: makeMailing(
-      async (request, id, trace) => noting(dependencies.mail, await deliver(request, id, trace)),
-      makeBurying(publisher, topology.jobs.deadLetters),
-    ),
-    probe: checkMail,
-  });
-  const handlers = [events, mails];
+
+  const checks: (() => void)[] = [];
+  const jobHandler = ([name, queue]: [string, string]): Handler => {
+    const job = jobs.get(name);
+    if (job === undefined) throw new Error(`no job ${name}`);
+    const dependency = job.probe === undefined ? undefined : health.dependency(name);
+    const note = <T>(result: Result<T>): Result<T> => (dependency === undefined ? result : noting(dependency, result));
+    const probe = async (): Promise<Result<void>> =>
+      job.probe === undefined ? { ok: true, value: undefined } : note(await job.probe(ports, Deadline.after(PROBE_MS)));
+    const run = async (message: IncomingMessage, content: unknown, id: string, trace: Trace): Promise<Result<void>> => {
+      const deadline = Deadline.after(job.timeLimitMs);
+      const context = { id, trace, deadline, attempts: attemptsOf(message), ports };
+      return note(await bounded(job.run(content, context), job.timeLimitMs));
+    };
+    const moving = makeMoving(publisher, topology, { queue, deadLetters: topology.jobs.deadLetters });
+    const options: HandlerOptions<unknown> = {
+      ...common(queue),
+      prefetch: job.prefetch,
+      batchItems: 1,
+      concurrent: job.concurrent,
+      read: (message) => readMessage(message, job.validate),
+      moving,
+      work: makeDoing(run, moving),
+      probe,
+    };
+    const handler = makeHandler(options);
+    // Held, it asks by itself.
+    if (job.probe !== undefined) checks.push(() => void (handler.held || probe()));
+    return handler;
+  };
+  const handlers = [events, ...[...topology.jobs.queues].map(jobHandler)];
 
   const consumer = makeConsumer({
     url,
@@ -175,68 +130,106 @@ function startWorker(settings: WorkerSettings) {
     log,
     topology,
     lanes: handlers.map(({ lane }) => lane),
-    onUp: () => dependencies.consuming.up(),
-    onDown: (reason) => dependencies.consuming.down(reason),
+    onUp: () => consuming.up(),
+    onDown: (reason) => consuming.down(reason),
     onMismatch: (mismatch) => tell({ type: "mismatch", reason: messageOf(mismatch) }),
   });
+  const setCautious = (on: boolean): void => {
+    log.info(on ? "one message at a time: one of them may have ended a worker" : "messages in batches again", {});
+    for (const handler of handlers) handler.setCautious(on);
+  };
+  const caution = makeCaution({
+    on: settings.cautious,
+    inHand: new Map(handlers.map((handler) => [handler.queue, () => handler.inHand])),
+    onChange: setCautious,
+    flush: () => {
+      for (const lane of consumer.lanes) lane.flush();
+    },
+  });
+  if (settings.cautious) setCautious(true);
 
+  function report(): WorkerReport {
+    return { dependencies: states(), queues: handlers.map((handler) => handler.report()), cautious: caution.on };
+  }
+
+  /** RabbitMQ has two connections, and one name. */
   function states(): WorkerReport["dependencies"] {
-    const reports = new Map(health.report().dependencies.map((dependency) => [dependency.name, dependency]));
-    const rabbitmq = reports.get("consuming")?.state === "up" ? reports.get("burying") : reports.get("consuming");
-    return {
-      rabbitmq: stateOf(rabbitmq),
-      logger: stateOf(reports.get("logger")),
-      mail: stateOf(reports.get("mail")),
-    };
+    const {
+      consuming: taking,
+      moving: sending,
+      ...rest
+    } = Object.fromEntries(health.report().dependencies.map((dependency) => [dependency.name, dependency]));
+    const rabbitmq = taking?.state === "up" ? sending : taking;
+    return Object.fromEntries(Object.entries({ rabbitmq, ...rest }).map(([name, one]) => [name, stateOf(one)]));
   }
 
-  function queues(): WorkerReport["queues"] {
-    return handlers.map(({ queue, pipeline, results }) => {
-      const since = { ...results };
-      Object.assign(results, { done: 0, dead: 0, returned: 0 });
-      return { queue, inHand: pipeline.inHand, held: pipeline.held ? pipeline.inHand : 0, results: since };
-    });
-  }
-
-  const beat = setInterval(() => tell({ type: "beat", report: { dependencies: states(), queues: queues() } }), BEAT_MS);
-  const mailCheck = setInterval(() => {
-    // Held, it asks by itself.
-    if (!mails.pipeline.held) void checkMail();
-  }, MAIL_CHECK_MS);
+  const beat = setInterval(() => tell({ type: "beat", report: report() }), BEAT_MS);
+  const check = setInterval(() => {
+    for (const look of checks) look();
+  }, JOB_CHECK_MS);
   log.debug("worker started");
 
   return {
+    condemn({ fingerprint, reason }: { fingerprint: string; reason: string }): void {
+      condemned.set(fingerprint, reason);
+    },
     /** Finishes what is in hand within its time; the rest goes back to its queue. */
     async stop(): Promise<void> {
-      stopping = true;
       clearInterval(beat);
-      clearInterval(mailCheck);
+      clearInterval(check);
       // As it was: that the connections are closed now says nothing about who is at their other end.
       const dependencies = states();
-      await Promise.all(
-        handlers.map(async ({ pipeline, setFlow }) => {
-          await setFlow(false);
-          await pipeline.drain(DRAIN_MS);
-          pipeline[Symbol.dispose]();
-        }),
-      );
+      await Promise.all(handlers.map((handler) => handler.drain(DRAIN_MS)));
+      caution[Symbol.dispose]();
       await consumer[Symbol.asyncDispose]();
       await Promise.all([publisher[Symbol.asyncDispose](), rpc[Symbol.asyncDispose]()]);
       metrics[Symbol.dispose]();
-      tell({ type: "stopped", report: { dependencies, queues: queues() } });
+      tell({ type: "stopped", report: { ...report(), dependencies } });
     },
   };
 }
 
-function stateOf(report: DependencyReport | undefined): WorkerReport["dependencies"]["rabbitmq"] {
+/** What these say is about one message: whoever says it is well. */
+const WELL: ReadonlySet<FailureCode> = new Set<FailureCode>(["invalid", "too_large", "malformed", "conflict"]);
+
+/** Tells `dependency` what a call to it said of its health. */
+function noting<T>(dependency: Dependency, result: Result<T>): Result<T> {
+  if (result.ok || WELL.has(result.error.code)) dependency.up();
+  // A bug at one message says nothing about the others.
+  else if (result.error.code !== "internal") dependency.down(result.error);
+  return result;
+}
+
+/** A run that does not end by itself is a fault of its own, or of its handler; its neighbour's would have been told. */
+async function bounded(run: Promise<Result<void>>, ms: number): Promise<Result<void>> {
+  const late = Promise.withResolvers<Result<void>>();
+  const timer = setTimeout(() => late.resolve(fail("internal", `it took longer than ${ms} ms`)), ms + GRACE_MS);
+  try {
+    return await Promise.race([run, late.promise]);
+  } finally {
+    clearTimeout(timer);
+    // Late, its outcome is of no interest.
+    run.catch(() => undefined);
+  }
+}
+
+/** Its own answer that the time is up comes first (ms). */
+const GRACE_MS = 500;
+
+function stateOf(report: DependencyReport | undefined): { state: DependencyReport["state"]; reason?: string } {
   if (report === undefined) return { state: "starting" };
   const { state, last_error } = report;
   return last_error === undefined ? { state } : { state, reason: last_error };
 }
 
-let worker: ReturnType<typeof startWorker> | undefined;
+let worker: Promise<ReturnType<typeof startWorker>> | undefined;
 
 self.addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
-  if (data.type === "start") worker ??= startWorker(data.settings);
-  else worker?.stop().catch((error: unknown) => reportError(error));
+  if (data.type === "start") {
+    worker ??= loadJobs().then((jobs) => startWorker(data.settings, jobs));
+  } else {
+    worker
+      ?.then((started) => (data.type === "stop" ? started.stop() : started.condemn(data.verdict)))
+      .catch((error: unknown) => reportError(error));
+  }
 });

@@ -5,7 +5,11 @@ import { type App, EXIT, type Runtime, StartError } from "#shared/lifecycle";
 import { type RpcServer, serveRpc } from "#shared/rpc";
 import type { Config } from "./config.ts";
 import { makeEntries } from "./entries.ts";
+import { makeFinder } from "./find.ts";
+import { makeGaps } from "./gaps.ts";
+import { makeGapsStore } from "./gaps-store.ts";
 import { connectMongo } from "./mongo.ts";
+import { makeRegistry } from "./registry.ts";
 import { routes } from "./routes.ts";
 import { methodsOf } from "./rpc.ts";
 import { makeStore } from "./store.ts";
@@ -32,9 +36,12 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
       },
     }),
   );
-  const entries = opened.use(makeEntries(makeStore(connection), { log, metrics }));
-  const rpc = opened.use(openRpc(config, runtime, methodsOf(entries)));
-  const http = opened.use(listen(routes(httpApp(runtime, corsOriginsOf(config)), entries), config));
+  const registry = opened.use(makeRegistry(connection, log));
+  const entries = opened.use(makeEntries(makeStore(connection, registry, log), { log, metrics }));
+  const rpc = opened.use(openRpc(config, runtime, methodsOf(entries, makeFinder(connection))));
+  const http = opened.use(
+    listen(routes(httpApp(runtime, corsOriginsOf(config)), entries, makeGaps(makeGapsStore(connection))), config),
+  );
   log.info("RPC listening", { host: config.HOST, port: rpc.port });
   const open = opened.move();
   return {

@@ -1,7 +1,9 @@
 /** Documents of the collection `logs`. */
 import type { ObjectId } from "mongodb";
+import type { Producer } from "#contracts/logs";
 import type { StoredData } from "./data.ts";
 import type { LogRecord } from "./entries.ts";
+import { blockOf } from "./numbers.ts";
 
 /** Documents of older writers have `name`, `data` and `created_at`; what else they need is given by `prepare`. */
 export interface LogDocument extends StoredData {
@@ -17,8 +19,19 @@ export interface LogDocument extends StoredData {
   source: string;
   request_id: string;
   trace_id: string;
+  /** Who numbered the entry, and its number there; absent where nobody did. */
+  producer_id?: string;
+  sequence?: number;
+  /** The block of numbers that it is in. */
+  sequence_block?: number;
+  /** Numbers of the same producer whose entries came to nothing. */
+  voided?: number[];
   /** In place of its event_id where that was another document's too, before there was a unique index. */
   duplicate_of?: string;
+}
+
+function numbersOf({ id, sequence, voided = [] }: Producer): Partial<LogDocument> {
+  return { producer_id: id, sequence, sequence_block: blockOf(sequence), ...(voided.length === 0 ? {} : { voided }) };
 }
 
 export function documentOf(record: LogRecord): Omit<LogDocument, "_id"> {
@@ -33,5 +46,6 @@ export function documentOf(record: LogRecord): Omit<LogDocument, "_id"> {
     source: record.source,
     request_id: record.requestId,
     trace_id: record.traceId,
+    ...(record.producer === undefined ? {} : numbersOf(record.producer)),
   };
 }

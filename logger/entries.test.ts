@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { ok } from "#shared/errors";
 import { silentLog } from "#shared/log";
 import { makeMetrics, newContext } from "#shared/telemetry";
+import { documentOf } from "./documents.ts";
 import { type LogRecord, makeEntries } from "./entries.ts";
 import type { Stored } from "./group-commit.ts";
 
@@ -111,6 +112,57 @@ test("the hash is of name, severity and data, and of nothing else", async () => 
   const [first, same, ...others] = records.map((record) => record.contentHash);
   expect(same).toBe(first);
   expect(new Set([first, ...others]).size).toBe(others.length + 1);
+});
+
+test("an entry keeps its producer, and the hash does not know it", async () => {
+  const { entries, records } = makeTaken();
+  const producer = { id: "p", sequence: 7, voided: [5, 6] };
+  await entries.takeEntry({ name: "a", data: 1, producer }, newContext());
+  await entries.takeEntry({ name: "a", data: 1 }, newContext());
+  expect(records[0]?.producer).toEqual(producer);
+  expect(records[1]).not.toHaveProperty("producer");
+  expect(records[1]?.contentHash).toBe(records[0]?.contentHash ?? "");
+  expect(documentOf(records[0] as LogRecord)).toMatchObject({ producer_id: "p", sequence: 7, voided: [5, 6] });
+  for (const field of ["producer_id", "sequence", "voided"]) {
+    expect(documentOf(records[1] as LogRecord)).not.toHaveProperty(field);
+  }
+});
+
+test.each(["stored", "duplicate", "conflict"] as const)("who asks hears that an entry was %s", async (outcome) => {
+  const { entries } = makeTaken(outcome);
+  expect(await entries.takeOnce({ name: "a", data: 1, event_id: "x" }, newContext())).toEqual(ok(outcome));
+});
+
+test("an id that is taken by nobody knows what is success, save for who asks by what", async () => {
+  const { entries } = makeTaken("taken");
+  const entry = { name: "a", data: 1, event_id: "x" };
+  expect(await entries.takeEntry(entry, newContext())).toEqual(ok());
+  expect(await entries.takeOnce(entry, newContext())).toMatchObject({
+    ok: false,
+    error: { code: "unavailable", retryAfterS: 1 },
+  });
+});
+
+test("who asks what became of an entry has to name it", async () => {
+  const { entries, records } = makeTaken();
+  const result = await entries.takeOnce({ name: "a", data: 1 }, newContext());
+  expect(result).toMatchObject({ ok: false, error: { code: "invalid", message: "event_id is needed" } });
+  expect(records).toEqual([]);
+});
+
+test("a bug that one entry brings to light fails that entry alone", async () => {
+  const { entries, records } = makeTaken();
+  const data = Object.defineProperty({}, "a", {
+    enumerable: true,
+    get: () => {
+      throw new Error("planted");
+    },
+  });
+  const results = await Promise.all(
+    [1, data, 2].map((value) => entries.takeEntry({ name: "a", data: value }, newContext())),
+  );
+  expect(results).toMatchObject([{ ok: true }, { ok: false, error: { code: "internal" } }, { ok: true }]);
+  expect(records).toHaveLength(2);
 });
 
 test("repeated entries are success, and counted; so are those with other content", async () => {

@@ -1,11 +1,12 @@
 /** Takes log entries: checks them, gives them their identity, and has them stored. */
-import { LogEntry, LogRequest, type Severity } from "#contracts/logs";
-import { type Failure, fail, ok, type Result } from "#shared/errors";
+import { Type } from "@sinclair/typebox";
+import { EventId, LogEntry, LogRequest, type LogOnceResult, type Producer, type Severity } from "#contracts/logs";
+import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import type { CallContext, Metrics } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 import { encodeData, type StoredData } from "./data.ts";
-import { type BatchStore, type GroupCommitOptions, makeGroupCommit } from "./group-commit.ts";
+import { type BatchStore, type GroupCommitOptions, makeGroupCommit, type Stored } from "./group-commit.ts";
 import { parseRfc3339 } from "./rfc3339.ts";
 
 /** The way an entry came in. */
@@ -23,6 +24,9 @@ export interface LogRecord {
   readonly source: Source;
   readonly requestId: string;
   readonly traceId: string;
+  readonly producer?: Producer;
+  /** Whoever sent it waits to hear whether its id was taken, and by what. */
+  readonly once?: true;
 }
 
 export interface Entries extends AsyncDisposable {
@@ -33,6 +37,11 @@ export interface Entries extends AsyncDisposable {
   takeRequest(value: unknown, context: CallContext): Promise<Result<void>>;
   /** Takes an entry of a service: also with its own `event_id` and `created_at`. */
   takeEntry(value: unknown, context: CallContext): Promise<Result<void>>;
+  /**
+   * As `takeEntry`, for entries that have an `event_id`, and tells what the store made of it. Also fails as
+   * `unavailable` where the id was taken and it could not be found out by what.
+   */
+  takeOnce(value: unknown, context: CallContext): Promise<Result<LogOnceResult>>;
   /** Takes nothing more and waits until everything taken is stored or has failed. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -54,6 +63,7 @@ const LIMITS = {
 
 const validRequest = makeValidator(LogRequest);
 const validEntry = makeValidator(LogEntry, { name: "entry" });
+const validOnce = makeValidator(Type.Object({ ...LogEntry.properties, event_id: EventId }), { name: "entry" });
 
 /** Its time where it has one, else now. */
 function timeOf(text: string | undefined): Result<Date> {
@@ -64,12 +74,22 @@ function timeOf(text: string | undefined): Result<Date> {
   return ok(date);
 }
 
+/** Those who only want it stored need not know whether it was before. */
+function nothingMore(result: Result<Stored>): Result<void> {
+  return result.ok ? ok() : result;
+}
+
 function hashOf(name: string, severity: Severity, dataText: string): string {
   return new Bun.CryptoHasher("sha256").update(`${severity}\0${name}\0`).update(dataText).digest("base64url");
 }
 
 /** Context fields are read one by one: those of an RPC call are made when they are asked for. */
-function recordOf(entry: LogEntry, source: Source, context: CallContext): Result<{ record: LogRecord; bytes: number }> {
+function recordOf(
+  entry: LogEntry,
+  source: Source,
+  context: CallContext,
+  once: boolean,
+): Result<{ record: LogRecord; bytes: number }> {
   const createdAt = timeOf(entry.created_at);
   if (!createdAt.ok) return createdAt;
   const encoded = encodeData(entry.data);
@@ -86,6 +106,8 @@ function recordOf(entry: LogEntry, source: Source, context: CallContext): Result
     source,
     requestId: context.requestId,
     traceId: context.trace.traceId,
+    ...(entry.producer === undefined ? {} : { producer: entry.producer }),
+    ...(once ? { once } : {}),
   };
   return ok({ record, bytes });
 }
@@ -117,16 +139,21 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
     return { ok: false, error };
   };
 
-  const take = async (valid: Result<LogEntry>, source: Source, context: CallContext): Promise<Result<void>> => {
+  const take = async (
+    valid: Result<LogEntry>,
+    source: Source,
+    context: CallContext,
+    once = false,
+  ): Promise<Result<Stored>> => {
     if (!valid.ok) return refuse(valid.error);
-    const made = recordOf(valid.value, source, context);
+    const made = recordOf(valid.value, source, context, once);
     if (!made.ok) return refuse(made.error);
     const { record, bytes } = made.value;
     const result = await commit.add(record, bytes, context.deadline);
     if (!result.ok) return refuse(result.error);
     if (result.value === "stored") {
       taken.inc({ result: "stored" });
-      return ok();
+      return result;
     }
     taken.inc({ result: "duplicate" });
     duplicates.inc();
@@ -138,18 +165,38 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
         request_id: record.requestId,
       });
     }
-    return ok();
+    return result;
+  };
+
+  /** A bug that one entry brings to light is that entry's alone, not that of the batch it came in. */
+  const guarded = async (
+    { requestId }: CallContext,
+    taking: () => Promise<Result<Stored>>,
+  ): Promise<Result<Stored>> => {
+    try {
+      return await taking();
+    } catch (bug) {
+      log.error("an entry could not be taken: this is a bug", { request_id: requestId, error: bug });
+      return refuse(new Failure("internal", undefined, { cause: bug }));
+    }
   };
 
   return {
-    takeRequest(value, context) {
+    async takeRequest(value, context) {
       const valid = validRequest(value);
-      if (!valid.ok) return take(valid, "http", context);
+      if (!valid.ok) return nothingMore(await take(valid, "http", context));
       const { name, data, severity } = valid.value;
       // Only these three: an identity is not the client's to choose here.
-      return take(ok({ name, data, ...(severity === undefined ? {} : { severity }) }), "http", context);
+      const entry = { name, data, ...(severity === undefined ? {} : { severity }) };
+      return nothingMore(await take(ok(entry), "http", context));
     },
-    takeEntry: (value, context) => take(validEntry(value), "rpc", context),
+    takeEntry: async (value, context) =>
+      nothingMore(await guarded(context, () => take(validEntry(value), "rpc", context))),
+    async takeOnce(value, context) {
+      const result = await guarded(context, () => take(validOnce(value), "rpc", context, true));
+      if (!result.ok || result.value !== "taken") return result as Result<LogOnceResult>;
+      return fail("unavailable", "the event_id is taken, and by what could not be found out", { retryAfterS: 1 });
+    },
     [Symbol.asyncDispose]: () => commit.drain(),
   };
 }

@@ -5,8 +5,11 @@
 import { Failure, fail, type Result } from "#shared/errors";
 import type { Deadline } from "#shared/resilience";
 
-/** What became of an item: stored now, or stored before, by the same id, with the same or with other content. */
-export type Stored = "stored" | "duplicate" | "conflict";
+/**
+ * What became of an item: stored now, or stored before, by the same id, with the same or with other content
+ * (`taken`: which of the two could not be found out in time).
+ */
+export type Stored = "stored" | "duplicate" | "conflict" | "taken";
 
 /** Where batches go. */
 export interface BatchStore<T> {

@@ -7,9 +7,13 @@ import { Deadline, databaseBackoff, keepTrying, sleep } from "#shared/resilience
 import type { LogDocument } from "./documents.ts";
 import { isPrepared, prepare } from "./prepare.ts";
 
+export type Logs = Collection<LogDocument>;
+
 export interface MongoConnection extends AsyncDisposable {
   /** The collection, ready for use; undefined while MongoDB is away. */
-  readonly logs: Collection<LogDocument> | undefined;
+  readonly logs: Logs | undefined;
+  /** Counts how often the collection was made ready: what was known of its content before no longer holds. */
+  readonly epoch: number;
   /** Something failed: look now rather than at the next time. */
   suspect(): void;
 }
@@ -21,8 +25,6 @@ export interface MongoOptions {
   /** The user or password was refused at the first connection: no retry mends that. */
   onRefused: (message: string) => void;
 }
-
-type Logs = Collection<LogDocument>;
 
 /** One client, from its connect to its end. */
 interface Session {
@@ -72,6 +74,7 @@ export function connectMongo({ url, dependency, log, onRefused }: MongoOptions):
   const stopping = new AbortController();
   let current: Logs | undefined;
   let everUp = false;
+  let epoch = 0;
   let wake = new AbortController();
   const suspect = (): void => wake.abort();
 
@@ -99,6 +102,7 @@ export function connectMongo({ url, dependency, log, onRefused }: MongoOptions):
     const isFerretdb = "ferretdbVersion" in info;
     const ends = AbortSignal.any([stopping.signal, lost.signal]);
     await Deadline.after(PREPARE_MS, ends).bound(prepare(logs, { isFerretdb, log }), "preparing the collection");
+    epoch += 1;
     if (!everUp) log.info("MongoDB in use", { server: isFerretdb ? "FerretDB" : "MongoDB", version: info["version"] });
     up(logs);
   };
@@ -190,6 +194,9 @@ export function connectMongo({ url, dependency, log, onRefused }: MongoOptions):
   return {
     get logs() {
       return current;
+    },
+    get epoch() {
+      return epoch;
     },
     suspect,
     async [Symbol.asyncDispose]() {

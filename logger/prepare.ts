@@ -2,6 +2,7 @@
 import { type Collection, type IndexDescription, MongoServerError, ObjectId } from "mongodb";
 import type { Log } from "#shared/log";
 import type { LogDocument } from "./documents.ts";
+import { registryOf } from "./registry.ts";
 
 const UNIQUE: IndexDescription = { name: "event_id_1", key: { event_id: 1 }, unique: true };
 
@@ -10,6 +11,12 @@ const ORDERS: IndexDescription[] = [
   { name: "created_at_-1__id_-1", key: { created_at: -1, _id: -1 } },
   { name: "name_1_created_at_-1", key: { name: 1, created_at: -1 } },
   { name: "severity_1_created_at_-1", key: { severity: 1, created_at: -1 } },
+  // Covers the numbers of a block.
+  {
+    name: "producer_id_1_sequence_block_1_sequence_1",
+    key: { producer_id: 1, sequence_block: 1, sequence: 1 },
+    sparse: true,
+  },
 ];
 
 const CHUNK = 1_000;
@@ -118,4 +125,8 @@ export async function prepare(logs: Logs, { isFerretdb, log }: { isFerretdb: boo
   for (const index of ORDERS) {
     if (index.name !== undefined && !names.has(index.name)) await logs.createIndexes([index]);
   }
+  const { producers, blocks, voids } = registryOf(logs);
+  await producers.createIndexes([{ name: "first_stored_at_-1__id_1", key: { first_stored_at: -1, _id: 1 } }]);
+  await blocks.createIndexes([{ name: "producer_id_1_block_1", key: { producer_id: 1, block: 1 } }]);
+  await voids.createIndexes([{ name: "producer_id_1_block_1", key: { producer_id: 1, block: 1 } }]);
 }

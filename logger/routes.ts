@@ -1,9 +1,13 @@
 /** HTTP in: translates, never decides. */
 import { contextOf, envelope, type HttpApp } from "#shared/http";
+import { makeQueryValidator } from "#shared/validation";
 import type { Entries } from "./entries.ts";
+import { type Gaps, GapsQuery } from "./gaps.ts";
+
+const gapsQuery = makeQueryValidator(GapsQuery);
 
 /** The routes of the logger; `/api/log` is the same as `/log`. */
-export function routes(app: HttpApp, entries: Entries) {
+export function routes(app: HttpApp, entries: Entries, gaps: Gaps) {
   const log = async ({
     body,
     request,
@@ -18,5 +22,14 @@ export function routes(app: HttpApp, entries: Entries) {
     set.status = 202;
     return envelope("logged");
   };
-  return app.post("/log", log).post("/api/log", log);
+  return app
+    .post("/log", log)
+    .post("/api/log", log)
+    .get("/logs/gaps", async ({ request }) => {
+      const query = gapsQuery(request.url);
+      if (!query.ok) throw query.error;
+      const report = await gaps.report(query.value, contextOf(request));
+      if (!report.ok) throw report.error;
+      return envelope(report.value.missing === 0 ? "nothing is missing" : "numbers are missing", report.value);
+    });
 }

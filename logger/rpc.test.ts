@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { LOG_BATCH_MAX, LOG_SUCCEEDED, RPC_LOG_BATCH, RPC_LOG_INFO } from "#contracts/logs";
+import {
+  FIND_MAX,
+  LOG_BATCH_MAX,
+  LOG_SUCCEEDED,
+  RPC_FIND,
+  RPC_LOG_BATCH,
+  RPC_LOG_INFO,
+  RPC_LOG_ONCE,
+} from "#contracts/logs";
 import { ok } from "#shared/errors";
 import { decodeData, type StoredData } from "./data.ts";
 import {
@@ -118,10 +126,62 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`the logger over RPC ${NEEDS_MON
     [RPC_LOG_BATCH, []],
     [RPC_LOG_BATCH, [{ name: "bad", data: 1 }]],
     [RPC_LOG_BATCH, [[], []]],
+    [RPC_LOG_ONCE, []],
+    [RPC_LOG_ONCE, [{ name: "bad", data: 1 }]],
+    [RPC_LOG_ONCE, [{ name: "bad", data: 1, event_id: { $ne: 1 } }]],
+    [RPC_FIND, []],
+    [RPC_FIND, ["find-1"]],
+    [RPC_FIND, [{ $ne: null }]],
+    [RPC_FIND, [[{ $ne: null }]]],
+    [RPC_FIND, [["find-1", 5]]],
+    [RPC_FIND, [["find-1", ""]]],
+    [RPC_FIND, [Array.from({ length: FIND_MAX + 1 }, String)]],
   ])("%s with %j is invalid, nothing is stored, and the connection stays", async (method, params) => {
     expect(await client.call(method, params)).toMatchObject({ ok: false, error: { code: "invalid" } });
     expect(await database.logs.countDocuments({ name: "bad" })).toBe(0);
     expect(await client.call(RPC_LOG_INFO, [{ name: "good", data: 1 }])).toEqual(succeeded);
+  });
+
+  test("LogOnce stores an entry, and tells a repetition of it from another entry under its id", async () => {
+    const entry = { name: "once", data: { a: [1], b: "x" }, event_id: "once-1" };
+    expect(await client.call(RPC_LOG_ONCE, [entry])).toEqual(ok("stored"));
+    expect(await client.call(RPC_LOG_ONCE, [{ ...entry, created_at: "2026-01-01T00:00:00Z" }])).toEqual(
+      ok("duplicate"),
+    );
+    for (const other of [{ data: 2 }, { name: "other" }, { severity: "ERROR" }]) {
+      expect(await client.call(RPC_LOG_ONCE, [{ ...entry, ...other }])).toEqual(ok("conflict"));
+    }
+    expect(await database.logs.find({ event_id: "once-1" }).toArray()).toMatchObject([
+      { name: "once", severity: "INFO" },
+    ]);
+  });
+
+  test("of a hundred LogOnce with one id at once, one stores it, and the others hear that it was there", async () => {
+    const calls = Array.from({ length: 100 }, (_, index) =>
+      client.call(RPC_LOG_ONCE, [{ name: "once race", data: index % 2, event_id: "once-race" }]),
+    );
+    const results = (await Promise.all(calls)).map((result) => (result.ok ? result.value : result.error.code));
+    const [document] = await database.logs.find({ event_id: "once-race" }).toArray();
+    const same = Number(document?.["data"]);
+    expect(results.filter((result) => result === "stored")).toHaveLength(1);
+    for (const [index, result] of results.entries()) {
+      expect(result).toBeOneOf(index % 2 === same ? ["stored", "duplicate"] : ["conflict"]);
+    }
+  });
+
+  test("Find gives what is stored under each id, in order, and nil where nothing is", async () => {
+    const created_at = "2026-01-02T03:04:05.678Z";
+    const entry = { name: "found", data: { secret: 1 }, severity: "WARNING", event_id: "find-1", created_at };
+    expect(await client.call(RPC_LOG_INFO, [entry])).toEqual(succeeded);
+    const found = { event_id: "find-1", name: "found", severity: "WARNING", created_at, stored_at: expect.any(String) };
+    expect(await client.call(RPC_FIND, [["nothing", "find-1", "$ne", "find-1"]])).toEqual(
+      ok([null, found, null, found]),
+    );
+    expect(await client.call(RPC_FIND, [["find-1"]])).toEqual(ok([found]));
+    expect(await client.call(RPC_FIND, [[]])).toEqual(ok([]));
+    const many = Array.from({ length: FIND_MAX }, (_, index) => (index === 500 ? "find-1" : `no-${index}`));
+    const result = await client.call(RPC_FIND, [many]);
+    expect(result).toMatchObject({ ok: true, value: { length: FIND_MAX, 500: found } });
   });
 
   test("an unknown method is not_found", async () => {

@@ -1,10 +1,19 @@
 /** RPC in: translates, never decides. */
-import { LOG_BATCH_MAX, LOG_SUCCEEDED, type LogBatchResult, RPC_LOG_BATCH, RPC_LOG_INFO } from "#contracts/logs";
+import {
+  LOG_BATCH_MAX,
+  LOG_SUCCEEDED,
+  type LogBatchResult,
+  RPC_FIND,
+  RPC_LOG_BATCH,
+  RPC_LOG_INFO,
+  RPC_LOG_ONCE,
+} from "#contracts/logs";
 import { FAILURES, fail, ok } from "#shared/errors";
 import type { RpcMethod } from "#shared/rpc";
 import type { Entries } from "./entries.ts";
+import type { Finder } from "./find.ts";
 
-export function methodsOf(entries: Entries): Record<string, RpcMethod> {
+export function methodsOf(entries: Entries, finder: Finder): Record<string, RpcMethod> {
   return {
     [RPC_LOG_INFO]: async (params, context) => {
       if (params.length !== 1) return fail("invalid", "params must be a list of one entry");
@@ -23,5 +32,13 @@ export function methodsOf(entries: Entries): Record<string, RpcMethod> {
       );
       return ok(answer);
     },
+    [RPC_LOG_ONCE]: (params, context) =>
+      params.length === 1
+        ? entries.takeOnce(params[0], context)
+        : fail("invalid", "params must be a list of one entry"),
+    [RPC_FIND]: (params, context) =>
+      params.length === 1
+        ? finder.find(params[0], context)
+        : fail("invalid", "params must be a list of one list of event_ids"),
   };
 }

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { silentLog } from "#shared/log";
 import { MongoNetworkError, MongoServerError, MongoServerSelectionError } from "mongodb";
 import type { LogRecord } from "./entries.ts";
 import type { MongoConnection } from "./mongo.ts";
@@ -18,6 +19,13 @@ function record(eventId: string): LogRecord {
   };
 }
 
+const nothing = async (): Promise<void> => {};
+
+function storeOn(logs: MongoConnection["logs"], suspect = (): void => undefined, register = nothing) {
+  const connection = { logs, epoch: 1, suspect, [Symbol.asyncDispose]: nothing };
+  return makeStore(connection, { register, voidRepeated: nothing, [Symbol.asyncDispose]: nothing }, silentLog);
+}
+
 /** A store over a collection whose insert fails with `error`. */
 function failing(error: unknown) {
   let suspected = 0;
@@ -26,7 +34,7 @@ function failing(error: unknown) {
       throw error;
     },
   } as unknown as NonNullable<MongoConnection["logs"]>;
-  const store = makeStore({ logs, suspect: () => void (suspected += 1), [Symbol.asyncDispose]: async () => {} });
+  const store = storeOn(logs, () => void (suspected += 1));
   return { store, suspected: () => suspected };
 }
 
@@ -54,8 +62,20 @@ test.each([
   expect(suspected()).toBe(0);
 });
 
+test("an entry whose producer cannot be made known is not stored, whatever that failed with", async () => {
+  let inserted = 0;
+  const logs = { insertMany: async () => void (inserted += 1) } as unknown as NonNullable<MongoConnection["logs"]>;
+  for (const error of [new MongoNetworkError("closed"), new MongoServerError({ code: 2, errmsg: "bad value" })]) {
+    const store = storeOn(logs, undefined, async () => {
+      throw error;
+    });
+    expect(await store.insert([record("a")])).toMatchObject({ ok: false, error: { code: "unavailable" } });
+  }
+  expect(inserted).toBe(0);
+});
+
 test("while MongoDB is away everything is refused at once", async () => {
-  const store = makeStore({ logs: undefined, suspect: () => undefined, [Symbol.asyncDispose]: async () => {} });
+  const store = storeOn(undefined);
   expect(store.refusal()).toMatchObject({ code: "unavailable", retryAfterS: 1 });
   expect(await store.insert([record("a")])).toMatchObject({ ok: false, error: { code: "unavailable" } });
 });

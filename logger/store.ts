@@ -1,15 +1,18 @@
 /** Entries to MongoDB: talks, never decides. */
-import { type Collection, MongoBulkWriteError, MongoError, type WriteError } from "mongodb";
+import { type Filter, MongoBulkWriteError, MongoError, type WriteError } from "mongodb";
 import { Failure, ok, type Result } from "#shared/errors";
+import type { Log } from "#shared/log";
 import { Deadline } from "#shared/resilience";
 import { documentOf, type LogDocument } from "./documents.ts";
 import type { LogRecord } from "./entries.ts";
 import type { BatchStore, Stored } from "./group-commit.ts";
-import type { MongoConnection } from "./mongo.ts";
+import type { Logs, MongoConnection } from "./mongo.ts";
+import type { Registry } from "./registry.ts";
 
 /** Below the RPC's 5 s, so that callers hear of it (ms). */
 const INSERT_MS = 4_000;
 const COMPARE_MS = 1_000;
+const COMPARED_ALONE = 8;
 const DUPLICATE_KEY = 11_000;
 
 /**
@@ -42,40 +45,75 @@ function writeErrorsOf(error: unknown): Map<number, WriteError> | undefined {
   return new Map(errors.map((writeError) => [writeError.index, writeError]));
 }
 
-/** Hashes of what is stored under ids that are taken. Where they cannot be had, an entry counts as a mere repetition. */
-async function hashesOf(logs: Collection<LogDocument>, eventIds: readonly string[]): Promise<Map<string, string>> {
-  try {
-    const found = logs
-      .find({ event_id: { $in: [...eventIds] } }, { projection: { _id: 0, event_id: 1, content_hash: 1 } })
-      .toArray();
-    const documents = await Deadline.after(COMPARE_MS).bound(found, "MongoDB");
-    return new Map(documents.map((document) => [document.event_id, document.content_hash]));
-  } catch {
-    // The entries are stored, which is what the callers wait to hear.
-    return new Map();
-  }
+/** What is stored under an id that is taken. */
+type Holder = Pick<LogDocument, "event_id"> & Partial<Pick<LogDocument, "content_hash" | "producer_id" | "sequence">>;
+
+/** What is stored under ids that are taken; what cannot be had in time is left out. */
+async function holdersOf(logs: Logs, eventIds: readonly string[]): Promise<Map<string, Holder>> {
+  const holders = new Map<string, Holder>();
+  const deadline = Deadline.after(COMPARE_MS);
+  const projection = { _id: 0, event_id: 1, content_hash: 1, producer_id: 1, sequence: 1 } as const;
+  const look = async (filter: Filter<LogDocument>): Promise<void> => {
+    if (deadline.passed) return;
+    try {
+      const options = { projection, maxTimeMS: Math.max(1, deadline.remainingMs()), signal: deadline.signal };
+      const documents = await deadline.bound(logs.find<Holder>(filter, options).toArray(), "MongoDB");
+      for (const document of documents) holders.set(document.event_id, document);
+    } catch {
+      // The entries are stored, which is what most callers wait to hear.
+    }
+  };
+  // A few one by one: all that FerretDB hands on to its PostgreSQL is equality.
+  for (const eventId of eventIds.slice(0, COMPARED_ALONE)) await look({ event_id: eventId });
+  const rest = eventIds.slice(COMPARED_ALONE);
+  if (rest.length > 0) await look({ event_id: { $in: rest } });
+  return holders;
 }
 
-export function makeStore(connection: MongoConnection): BatchStore<LogRecord> {
+/** Documents of older writers have no hash: nobody but us gave them their ids. */
+function isSame(holder: Holder, record: LogRecord): boolean {
+  return holder.content_hash === undefined || holder.content_hash === record.contentHash;
+}
+
+export function makeStore(connection: MongoConnection, registry: Registry, log: Log): BatchStore<LogRecord> {
+  /** A number whose content is stored already, under another one or none, stands for nothing. */
+  async function voidRepeated(
+    logs: Logs,
+    repeated: readonly LogRecord[],
+    holders: ReadonlyMap<string, Holder>,
+  ): Promise<void> {
+    const needless = repeated.filter((record) => {
+      const holder = holders.get(record.eventId);
+      if (record.producer === undefined || holder === undefined || !isSame(holder, record)) return false;
+      return holder.producer_id !== record.producer.id || holder.sequence !== record.producer.sequence;
+    });
+    if (needless.length === 0) return;
+    try {
+      await registry.voidRepeated(logs, needless, Deadline.after(COMPARE_MS));
+    } catch (error) {
+      log.warn("numbers of repeated entries could not be voided, and will be reported as missing", {
+        entries: needless.length,
+        error,
+      });
+    }
+  }
+
   async function outcomes(
-    logs: Collection<LogDocument>,
+    logs: Logs,
     records: readonly LogRecord[],
     errors: ReadonlyMap<number, WriteError>,
   ): Promise<Result<Stored>[]> {
     const repeated = records.filter((_, index) => errors.get(index)?.code === DUPLICATE_KEY);
-    const hashes =
-      repeated.length === 0
-        ? new Map<string, string>()
-        : await hashesOf(
-            logs,
-            repeated.map((record) => record.eventId),
-          );
+    // Those first whose callers wait to hear it.
+    const ids = repeated.toSorted((a, b) => Number(b.once ?? false) - Number(a.once ?? false));
+    const holders = await holdersOf(logs, [...new Set(ids.map((record) => record.eventId))]);
+    await voidRepeated(logs, repeated, holders);
     return records.map((record, index) => {
       const error = errors.get(index);
       if (error === undefined) return ok("stored");
       if (error.code === DUPLICATE_KEY) {
-        const hash = hashes.get(record.eventId) ?? record.contentHash;
-        return ok(hash === record.contentHash ? "duplicate" : "conflict");
+        const holder = holders.get(record.eventId);
+        return ok(holder === undefined ? "taken" : isSame(holder, record) ? "duplicate" : "conflict");
       }
       const cause = new Error(`code ${error.code}: ${error.errmsg ?? ""}`);
       return { ok: false, error: DOCUMENT_FAULTS.has(error.code) ? refused(cause) : unavailable(cause) };
@@ -88,8 +126,15 @@ export function makeStore(connection: MongoConnection): BatchStore<LogRecord> {
       const { logs } = connection;
       if (logs === undefined) return { ok: false, error: unavailable(undefined) };
       const documents = records.map(documentOf) as LogDocument[];
+      const deadline = Deadline.after(INSERT_MS);
       try {
-        await Deadline.after(INSERT_MS).bound(logs.insertMany(documents, { ordered: false }), "MongoDB");
+        await registry.register(logs, records, deadline);
+      } catch (error) {
+        connection.suspect();
+        return { ok: false, error: unavailable(error) };
+      }
+      try {
+        await deadline.bound(logs.insertMany(documents, { ordered: false }), "MongoDB");
         return ok(records.map(() => ok("stored")));
       } catch (error) {
         const errors = writeErrorsOf(error);

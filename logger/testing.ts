@@ -116,8 +116,12 @@ export async function connectRpc(logger: Logger, token?: string) {
   };
 }
 
-/** A way to the test server that can be cut (refused, and connections reset) or held (accepted, and nothing passes). */
+/**
+ * A way to the test server that can be cut (refused, and connections reset), held (accepted, and nothing passes, for
+ * good) or stalled (nothing passes until it goes on, and then all of it). `sent` is what clients have sent.
+ */
 export async function makeProxy() {
+  const sent: Buffer[] = [];
   const target = new URL(TEST_MONGODB_URL ?? "mongodb://127.0.0.1:1");
   const sockets = new Set<Socket>();
   let holding = false;
@@ -133,6 +137,7 @@ export async function makeProxy() {
   };
   const server = createServer((inner) => {
     const outer = connect({ host: target.hostname, port: Number(target.port || 27_017) });
+    inner.on("data", (chunk: Buffer) => sent.push(chunk));
     keep(inner, outer);
     keep(outer, inner);
   });
@@ -155,6 +160,13 @@ export async function makeProxy() {
       holding = true;
       for (const socket of sockets) socket.unpipe();
     },
+    stall() {
+      for (const socket of sockets) socket.pause();
+    },
+    goOn() {
+      for (const socket of sockets) socket.resume();
+    },
+    sent: () => Buffer.concat(sent),
     async heal() {
       // What was swallowed leaves holes in the streams: those connections are of no more use.
       if (holding) reset();

@@ -11,6 +11,7 @@ import { makeSend } from "./send.ts";
 import { watchServer } from "./server-watch.ts";
 import { makeSmtp } from "./smtp.ts";
 import { makeStore } from "./store.ts";
+import { makeView } from "./view.ts";
 
 export async function start(config: Config, runtime: Runtime): Promise<App> {
   const { log, metrics, health } = runtime;
@@ -61,7 +62,9 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     }),
   );
   const send = makeSend({ outbox, store, watch, waitMs: config.SEND_WAIT_MS, domain: config.MAIL_DOMAIN });
-  const listening = stack.use(listen(httpApp(runtime, corsOriginsOf(config)).use(routes(send)), config));
+  const listening = stack.use(
+    listen(httpApp(runtime, corsOriginsOf(config)).use(routes({ send, view: makeView(store) })), config),
+  );
   const opened = stack.move();
   return { url: listening.url, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }

@@ -10,6 +10,7 @@ import { Deadline, exponential, keepTrying } from "#shared/resilience";
 import type { Metrics } from "#shared/telemetry";
 import type { Result } from "#shared/errors";
 import { compose } from "./message.ts";
+import { keepLeases, LEASE_MS } from "./leases.ts";
 import { makeMailMetrics } from "./metrics.ts";
 import type { ServerWatch } from "./server-watch.ts";
 import type { Smtp, SmtpResult } from "./smtp.ts";
@@ -48,8 +49,6 @@ export interface Outbox extends AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** What a lease is longer than the longest attempt (ms): time to write down what came of it. */
-const LEASE_MARGIN_MS = 30_000;
 const QUERY_MS = 3_000;
 const DRAIN_MS = 4_000;
 /** For writing down what came of attempts that were cut (ms). */
@@ -72,12 +71,11 @@ function lastReplyOf(result: SmtpResult): LastReply {
 
 export function startOutbox(options: OutboxOptions): Outbox {
   const { store, smtp, watch, log, metrics, connections, attemptMs, scheduleMs, expireAfterMs, pollMs } = options;
-  const leaseMs = attemptMs + LEASE_MARGIN_MS;
   const measured = makeMailMetrics(metrics);
   const stopping = new AbortController();
   const cutting = new AbortController();
   const giveUp = new AbortController();
-  const attempts = new Set<Promise<void>>();
+  const attempts = new Map<Promise<void>, ClaimedMail>();
   const waiting = new Map<string, Set<(standing: Standing) => void>>();
   /** Claims of which it is not known whether they hold anything: the answer of the database was lost. */
   const doubtful = new Set<string>();
@@ -98,7 +96,7 @@ export function startOutbox(options: OutboxOptions): Outbox {
         attempts.delete(work);
         if (backlog) wake();
       });
-    attempts.add(work);
+    attempts.set(work, mail);
   }
 
   async function attempt(mail: ClaimedMail): Promise<void> {
@@ -161,7 +159,7 @@ export function startOutbox(options: OutboxOptions): Outbox {
       const limit = free();
       const claim = Bun.randomUUIDv7();
       reserved += limit;
-      const claimed = await store.claim(claim, limit, leaseMs, soon());
+      const claimed = await store.claim(claim, limit, LEASE_MS, soon());
       reserved -= limit;
       if (!claimed.ok) {
         doubtful.add(claim);
@@ -183,7 +181,8 @@ export function startOutbox(options: OutboxOptions): Outbox {
       doubtful.delete(claim);
     }
     if (performance.now() - sweptAt >= pollMs / 2) {
-      const swept = await store.sweep(soon());
+      const swept = await store.sweep(leases.conclusive, soon());
+      leases.answered(swept.ok);
       if (!swept.ok) return;
       sweptAt = performance.now();
       const { requeued, ambiguous, expired } = swept.value;
@@ -219,6 +218,7 @@ export function startOutbox(options: OutboxOptions): Outbox {
     });
   }
 
+  const leases = keepLeases({ store, held: () => attempts.values() });
   const working = work();
   let disposed: Promise<void> | undefined;
 
@@ -228,7 +228,7 @@ export function startOutbox(options: OutboxOptions): Outbox {
     await working;
     const within = (ms: number) =>
       Deadline.after(ms)
-        .bound(Promise.allSettled(attempts), "the attempts in hand")
+        .bound(Promise.allSettled(attempts.keys()), "the attempts in hand")
         .then(() => true)
         .catch(() => false);
     if (!(await within(DRAIN_MS))) {
@@ -236,6 +236,7 @@ export function startOutbox(options: OutboxOptions): Outbox {
       if (!(await within(LAST_WRITES_MS))) giveUp.abort(new Error("stopped before the database was back"));
     }
     giveUp.abort();
+    await leases[Symbol.asyncDispose]();
     await Promise.all([...doubtful].map((claim) => store.release(claim, Deadline.after(LAST_WRITES_MS))));
   }
 
@@ -246,7 +247,7 @@ export function startOutbox(options: OutboxOptions): Outbox {
       const now = canSend() && free() > 0 && !backlog;
       const claim = now ? Bun.randomUUIDv7() : undefined;
       if (now) reserved += 1;
-      const stored = await store.insert(mail, claim, expireAfterMs, leaseMs, deadline);
+      const stored = await store.insert(mail, claim, expireAfterMs, LEASE_MS, deadline);
       if (now) reserved -= 1;
       if (stored.ok && stored.value.claimed !== undefined) {
         begin(stored.value.claimed);

@@ -36,6 +36,9 @@ const ANSWER_MS = 100;
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
+/** Whether a text, in lower case, can be the id of a mail. */
+export const isMailId = (text: string): boolean => UUID.test(text);
+
 /**
  * The id of a mail under a key: the key itself where it is a UUID, else one made from it (version 8, RFC 9562 §5.8).
  * @returns failure `invalid` for a key that is not 1 to 255 printable ASCII characters; quotes around it are not part of it.
@@ -46,7 +49,7 @@ export function idOfKey(key: string): Result<string> {
     return fail("invalid", "Idempotency-Key must be 1 to 255 printable ASCII characters");
   }
   const lower = bare.toLowerCase();
-  if (UUID.test(lower)) return ok(lower);
+  if (isMailId(lower)) return ok(lower);
   const bytes = new Bun.CryptoHasher("sha256").update(`mail ${bare}`).digest();
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;

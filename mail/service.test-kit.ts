@@ -37,10 +37,10 @@ export interface World extends AsyncDisposable {
   readonly app: App;
   send(body: unknown, headers?: Record<string, string>, url?: string): Promise<Answer>;
   row(id: string): Promise<Row>;
-  /** Waits until a mail is in a state, at most 10 s. */
-  until(id: string, state: MailState): Promise<Row>;
-  /** Ends when `holds` resolves to true; asked again and again, at most 10 s. */
-  eventually(what: string, holds: () => Promise<boolean>): Promise<void>;
+  /** Waits until a mail is in a state (default at most 10 s). */
+  until(id: string, state: MailState, ms?: number): Promise<Row>;
+  /** Ends when `holds` resolves to true; asked again and again (default at most 10 s). */
+  eventually(what: string, holds: () => Promise<boolean>, ms?: number): Promise<void>;
   get(path: string): Promise<string>;
 }
 
@@ -66,8 +66,8 @@ export async function makeWorld(env: Record<string, string> = {}, behaviour: Par
   const double = startSmtpDouble(behaviour);
   const apps: App[] = [];
 
-  async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
-    const until = performance.now() + 10_000;
+  async function eventually(what: string, holds: () => Promise<boolean>, ms = 10_000): Promise<void> {
+    const until = performance.now() + ms;
     while (!(await holds())) {
       if (performance.now() > until) throw new Error(`waited in vain: ${what}`);
       await Bun.sleep(10);
@@ -116,8 +116,8 @@ export async function makeWorld(env: Record<string, string> = {}, behaviour: Par
       if (row === undefined) throw new Error(`no mail ${id}`);
       return row;
     },
-    async until(id, state) {
-      await eventually(`${id} ${state}`, async () => (await world.row(id)).state === state);
+    async until(id, state, ms) {
+      await eventually(`${id} ${state}`, async () => (await world.row(id)).state === state, ms);
       return world.row(id);
     },
     async get(path) {

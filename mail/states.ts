@@ -20,10 +20,10 @@
  *   so sending again is safe; with it only an answer tells.
  * - `sent`, `failed` and `expired` are final. `ambiguous` is not sent again by itself.
  */
+import type { MAIL_STATES } from "#contracts/mail";
 import type { SmtpResult } from "./smtp.ts";
 
-export const STATES = ["queued", "sending", "sent", "deferred", "failed", "expired", "ambiguous"] as const;
-export type MailState = (typeof STATES)[number];
+export type MailState = (typeof MAIL_STATES)[number];
 
 /** What an attempt came to. */
 export type Outcome =

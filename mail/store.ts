@@ -38,6 +38,20 @@ export interface Standing {
   readonly smtpCommand: string | undefined;
 }
 
+/** All that is told of a mail: not its body. */
+export interface Progressing extends Standing {
+  readonly sender: string;
+  readonly subject: string;
+  /** Attempts that the server answered. */
+  readonly attempt: number;
+  readonly smtpCode: number | undefined;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+  /** When it may be claimed next, where it waits. */
+  readonly nextAt: Date;
+  readonly expiresAt: Date;
+}
+
 export interface Stored {
   readonly standing: Standing;
   /** The hash under which the id was stored first. */
@@ -75,8 +89,16 @@ export interface Store {
     deadline: Deadline,
   ): Promise<Result<Stored>>;
   find(id: string, deadline: Deadline): Promise<Result<Standing | undefined>>;
+  /** The same with all that is told of it. */
+  look(id: string, deadline: Deadline): Promise<Result<Progressing | undefined>>;
   /** Takes up to `limit` mails that are due, oldest first, under one claim. */
   claim(claim: string, limit: number, leaseMs: number, deadline: Deadline): Promise<Result<ClaimedMail[]>>;
+  /** Keeps mails with those who hold them, also where the lease ran out and nobody noticed. */
+  renew(
+    mails: readonly Pick<ClaimedMail, "id" | "claim">[],
+    leaseMs: number,
+    deadline: Deadline,
+  ): Promise<Result<void>>;
   /** Gives back what a claim holds, where its content cannot have begun: for a `claim` call whose answer was lost. */
   release(claim: string, deadline: Deadline): Promise<Result<void>>;
   /** Notes that content begins. @returns whether the claim still holds: only then may it. */
@@ -88,8 +110,8 @@ export interface Store {
     reply: LastReply,
     deadline: Deadline,
   ): Promise<Result<boolean>>;
-  /** Deals with leases that ran out and mails that are too old. */
-  sweep(deadline: Deadline): Promise<Result<Swept>>;
+  /** Deals with mails that are too old and, where wanted, with leases that ran out. */
+  sweep(leases: boolean, deadline: Deadline): Promise<Result<Swept>>;
   counts(deadline: Deadline): Promise<Result<Counts>>;
 }
 
@@ -106,9 +128,13 @@ interface MailRow {
   attempt: number;
   interruptions: number;
   created_at: Date;
+  updated_at: Date;
+  next_at: Date;
+  expires_at: Date;
   expires_in_ms: number;
   state: MailState;
   content_hash: Uint8Array;
+  smtp_code: number | null;
   smtp_text: string | null;
   smtp_command: string | null;
 }
@@ -184,6 +210,29 @@ export function makeStore(database: Database): Store {
         { deadline, retry: true },
       ),
 
+    look: (id, deadline) =>
+      database.query(
+        async (sql) => {
+          const [row] = await sql<MailRow[]>`
+            SELECT id, sender, recipient, subject, state, attempt, next_at, smtp_code, smtp_text, smtp_command,
+              created_at, updated_at, expires_at
+            FROM mail_outbox WHERE id = ${id}`;
+          if (row === undefined) return undefined;
+          return {
+            ...standingOf(row),
+            sender: row.sender,
+            subject: row.subject,
+            attempt: row.attempt,
+            smtpCode: row.smtp_code ?? undefined,
+            createdAt: row.created_at,
+            updatedAt: row.updated_at,
+            nextAt: row.next_at,
+            expiresAt: row.expires_at,
+          };
+        },
+        { deadline, retry: true },
+      ),
+
     claim: (claim, limit, leaseMs, deadline) =>
       database.query(
         async (sql) => {
@@ -198,6 +247,17 @@ export function makeStore(database: Database): Store {
           return rows.map(claimedOf);
         },
         { deadline, retry: false },
+      ),
+
+    renew: (mails, leaseMs, deadline) =>
+      database.query(
+        async (sql) => {
+          await sql`
+            UPDATE mail_outbox SET lease_until = now() + ${leaseMs} * interval '1 ms'
+            WHERE id = ANY(${mails.map(({ id }) => id)}::uuid[])
+              AND claim = ANY(${mails.map(({ claim }) => claim)}::uuid[]) AND state = 'sending'`;
+        },
+        { deadline, retry: true },
       ),
 
     release: (claim, deadline) =>
@@ -238,22 +298,22 @@ export function makeStore(database: Database): Store {
         { deadline, retry: true },
       ),
 
-    sweep: (deadline) =>
+    sweep: (leases, deadline) =>
       database.query(
         async (sql) => {
-          const leases = await sql<{ state: MailState }[]>`
+          const over = await sql<{ state: MailState }[]>`
             UPDATE mail_outbox SET
               state = CASE WHEN data_at IS NOT NULL THEN 'ambiguous' WHEN attempt > 0 THEN 'deferred' ELSE 'queued' END,
               claim = CASE WHEN data_at IS NOT NULL THEN claim END,
               smtp_text = CASE WHEN data_at IS NOT NULL
                 THEN 'no answer: the attempt ended without a word after its content began' ELSE smtp_text END,
               lease_until = NULL, next_at = now(), updated_at = now()
-            WHERE state = 'sending' AND lease_until < now() RETURNING state`;
+            WHERE ${leases} AND state = 'sending' AND lease_until < now() RETURNING state`;
           const expired = await sql`
             UPDATE mail_outbox SET state = 'expired', updated_at = now()
             WHERE state IN ('queued', 'deferred') AND expires_at <= now() RETURNING id`;
-          const ambiguous = leases.filter((row) => row.state === "ambiguous").length;
-          return { requeued: leases.length - ambiguous, ambiguous, expired: expired.length };
+          const ambiguous = over.filter((row) => row.state === "ambiguous").length;
+          return { requeued: over.length - ambiguous, ambiguous, expired: expired.length };
         },
         { deadline, retry: true },
       ),

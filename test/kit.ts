@@ -9,6 +9,7 @@ import type { Envelope } from "#contracts/envelope";
 import { type BackingName } from "../dev/backing/types.ts";
 import type { ServiceName } from "../dev/services.ts";
 import { type Stack, startStack } from "../dev/stack.ts";
+import { type Hops, startHops } from "./faults/hops.ts";
 
 /** Longest that a platform may take to be ready (ms): a first RabbitMQ on two busy cores is most of it. */
 const READY_MS = 90_000;
@@ -39,6 +40,8 @@ export interface InboxMail {
 
 export interface Platform extends AsyncDisposable {
   readonly stack: Stack;
+  /** The proxies between its parts. @throws where it was started without. */
+  readonly hops: Hops;
   readonly url: (service: ServiceName) => string;
   readonly entries: Collection<StoredEntry>;
   /** POST of a JSON value, or of text as it is. */
@@ -66,20 +69,29 @@ function backingUrl(stack: Stack, name: BackingName): string {
 /** Whether this machine is expected to have everything: `bun run test` says so, plain `bun test` does not. */
 export const HAS_BACKING = process.env["PLATFORM_TEST_BACKING"] === "1";
 
+export interface PlatformOptions {
+  /** Directory of compiled services to run instead of the sources. */
+  executables?: string;
+  /** What the services get besides their addresses. */
+  env?: Record<string, string>;
+  /** A proxy of ours in every way between two parts (default: none). */
+  hops?: boolean;
+}
+
 /** Starts all backing services and all five services on free ports, with data of their own that is removed at the end. */
-export async function startPlatform(
-  options: { executables?: string; env?: Record<string, string> } = {},
-): Promise<Platform> {
+export async function startPlatform(options: PlatformOptions = {}): Promise<Platform> {
   const dataDir = await mkdtemp(join(tmpdir(), "platform-test-"));
   // PostgreSQL does not run as root: its own user has to reach the data.
   await chmod(dataDir, 0o755);
   // Addresses that the test runner hands to other tests are not this platform's configuration.
   const { PATH, HOME, LANG, TMPDIR, GOCACHE, GOPATH, GOFLAGS, GOPROXY } = process.env;
   const env = { PATH, HOME, LANG, TMPDIR, GOCACHE, GOPATH, GOFLAGS, GOPROXY, LOG_LEVEL: "info", ...options.env };
+  const hops = options.hops === true ? await startHops() : undefined;
   const stack = await startStack({
     dataDir,
     ports: "free",
     env,
+    ...(hops === undefined ? {} : { rewire: hops.rewire }),
     ...(options.executables === undefined ? {} : { executables: options.executables }),
   });
   const late = await stack.untilReady(READY_MS);
@@ -116,6 +128,10 @@ export async function startPlatform(
 
   return {
     stack,
+    get hops() {
+      if (hops === undefined) throw new Error("this platform was started without proxies");
+      return hops;
+    },
     url,
     entries: mongo.db("logs").collection<StoredEntry>("logs"),
     post,
@@ -130,6 +146,7 @@ export async function startPlatform(
     [Symbol.asyncDispose]: async () => {
       await mongo.close();
       await stack.stop();
+      await hops?.[Symbol.asyncDispose]();
       await rm(dataDir, { recursive: true, force: true });
     },
   };

@@ -112,7 +112,8 @@ async function startFerretdb(options: StartOptions, postgres: Promise<Backing | 
     source: `FerretDB 1.24.1 on ${store.source}`,
     command: program,
     args: (port) => ["-listen", `127.0.0.1:${port}`],
-    environment: { FERRETDB_POSTGRESQL_URL: withDatabase(store.url, DOCUMENTS) },
+    // It allocates much for each document: collecting less often saves three tenths of its CPU time, for some 150 MB.
+    environment: { FERRETDB_POSTGRESQL_URL: withDatabase(store.url, DOCUMENTS), GOGC: "400" },
     endBy: "SIGTERM",
   });
   return { ...opened, lacks: "no TTL or text indexes, no transactions" };

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { LOGS_EXCHANGE, UNROUTED_EXCHANGE } from "#contracts/events";
 import { docker } from "./docker.ts";
 import { answers, freePort } from "./ports.ts";
 import { run } from "./commands.ts";
@@ -22,6 +23,27 @@ const USUAL_WEB_PORT = 15_672;
 /** Four to five seconds when nothing else runs; a first start of a busy machine takes far longer (ms). */
 const START_MS = 90_000;
 const EPMD_KILL_MS = 5_000;
+
+/**
+ * What a node begins with. A policy keeps events that no queue wants: with the management plugin the listener sets the
+ * same one by itself, but that plugin costs a second at every start, which this does not. A node that is given
+ * definitions makes no virtual host and no user of its own, so the usual ones are here, too.
+ */
+const DEFINITIONS = {
+  users: [{ name: "guest", password: "guest", tags: ["administrator"] }],
+  vhosts: [{ name: "/" }],
+  permissions: [{ user: "guest", vhost: "/", configure: ".*", write: ".*", read: ".*" }],
+  policies: [
+    {
+      vhost: "/",
+      name: "platform-unrouted",
+      pattern: `^${LOGS_EXCHANGE}$`,
+      "apply-to": "exchanges",
+      definition: { "alternate-exchange": UNROUTED_EXCHANGE },
+      priority: 0,
+    },
+  ],
+};
 
 const RABBITMQ: Kind = {
   name: "rabbitmq",
@@ -108,8 +130,10 @@ async function prepare({ home, port, webPort, epmdPort, distPort }: Layout): Pro
     "log.console = true",
     // A laptop's disk is often nearly full; the default depends on its size in later versions.
     "disk_free_limit.absolute = 50MB",
+    `load_definitions = ${at("definitions.json")}`,
     ...(webPort === undefined ? [] : ["management.tcp.ip = 127.0.0.1", `management.tcp.port = ${webPort}`]),
   ];
+  await writeFile(at("definitions.json"), JSON.stringify(DEFINITIONS));
   await writeFile(at("rabbitmq.conf"), `${settings.join("\n")}\n`);
   await writeFile(at("advanced.config"), "[].\n");
   await writeFile(at("enabled_plugins"), webPort === undefined ? "[].\n" : "[rabbitmq_management].\n");

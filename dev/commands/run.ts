@@ -11,6 +11,7 @@ export const run: Command = {
   details: `Services: ${SERVICE_NAMES.join(", ")}. What stands behind the service's name goes to
 the service: bun run broker --help tells its variables, --check-config checks them.`,
   options: {},
+  passesArguments: true,
   async run({ words }) {
     const [service, ...rest] = words;
     if (service === undefined) throw new UsageError(`which service? One of ${SERVICE_NAMES.join(", ")}`);

@@ -2,6 +2,8 @@
 """Calls the platform's RPC (docs/rpc.md) from Python, with nothing but the standard library.
 
     python3 docs/examples/rpc_client.py --host 127.0.0.1 --port 5001 LogInfo "a name" "some data"
+    python3 docs/examples/rpc_client.py --event-id my-id LogOnce "a name" "some data"
+    python3 docs/examples/rpc_client.py Find my-id another-id
     python3 docs/examples/rpc_client.py Ping
     python3 docs/examples/rpc_client.py Hello
 
@@ -152,10 +154,22 @@ class RpcClient:
 
     def log_info(self, name, data, severity=None, event_id=None):
         """Stores an entry. The same event_id again stores nothing and succeeds, so repeating a lost call is safe."""
+        return self.call("RPCServer.LogInfo", [self._entry(name, data, severity, event_id)])
+
+    def log_once(self, name, data, severity=None, event_id=None):
+        """As log_info, and says what became of it: "stored", "duplicate" (it was before) or "conflict" (another one was)."""
+        return self.call("RPCServer.LogOnce", [self._entry(name, data, severity, event_id)])
+
+    def find(self, event_ids):
+        """What is stored under each of up to 1,000 ids, in order; None where nothing is."""
+        return self.call("RPCServer.Find", [list(event_ids)])
+
+    @staticmethod
+    def _entry(name, data, severity, event_id):
         entry = {"name": name, "data": data, "event_id": event_id or str(uuid.uuid4())}
         if severity is not None:
             entry["severity"] = severity
-        return self.call("RPCServer.LogInfo", [entry])
+        return entry
 
     def _read(self, count):
         data = b""
@@ -178,21 +192,26 @@ def main():
     parser.add_argument("--severity", choices=["INFO", "WARNING", "ERROR"])
     parser.add_argument("--event-id", help="an id of your own: the same one is stored once")
     commands = parser.add_subparsers(dest="command", required=True)
-    log = commands.add_parser("LogInfo", help="store a log entry")
-    log.add_argument("name")
-    log.add_argument("data", help="text, or JSON where it is an object, an array or a number")
+    for method, what in (("LogInfo", "store a log entry"), ("LogOnce", "store it, and hear whether its id was taken")):
+        log = commands.add_parser(method, help=what)
+        log.add_argument("name")
+        log.add_argument("data", help="text, or JSON where it is an object, an array or a number")
+    commands.add_parser("Find", help="ask what is stored under ids").add_argument("event_ids", nargs="+")
     commands.add_parser("Ping", help="ask for a sign of life")
     commands.add_parser("Hello", help="ask who the server is")
     given = parser.parse_args()
 
     try:
         client = RpcClient(given.host, given.port, given.token)
-        if given.command == "LogInfo":
+        if given.command in ("LogInfo", "LogOnce"):
             try:
                 data = json.loads(given.data)
             except ValueError:
                 data = given.data
-            answer = client.log_info(given.name, data, given.severity, given.event_id)
+            log = client.log_info if given.command == "LogInfo" else client.log_once
+            answer = log(given.name, data, given.severity, given.event_id)
+        elif given.command == "Find":
+            answer = client.find(given.event_ids)
         elif given.command == "Ping":
             answer = client.call("RPCServer.Ping", [])
         else:

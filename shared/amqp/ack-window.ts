@@ -9,6 +9,12 @@ export interface AckWindow {
   settle(tag: number): void;
   /** @returns the highest tag that may be acknowledged with all before it, or undefined when that is not more than last time. */
   advance(): number | undefined;
+  /**
+   * What is dealt with and cannot go together, because something before it is open: to be acknowledged one by one.
+   * Each is named once; `advance` first.
+   */
+  stragglers(): number[];
+  readonly hasStragglers: boolean;
   /** Deliveries that are not dealt with. */
   readonly unsettled: number;
 }
@@ -18,6 +24,8 @@ export function makeAckWindow(): AckWindow {
   let acknowledged: number | undefined;
   let last = 0;
   const settled = new Set<number>();
+  /** Acknowledged one by one: a tag that is acknowledged twice is an error to RabbitMQ, and costs the channel. */
+  const single = new Set<number>();
 
   return {
     open(tag) {
@@ -25,16 +33,29 @@ export function makeAckWindow(): AckWindow {
       last = tag;
     },
     settle(tag) {
-      if (acknowledged !== undefined && tag > acknowledged && tag <= last) settled.add(tag);
+      if (acknowledged === undefined || tag <= acknowledged || tag > last) return;
+      if (!single.has(tag)) settled.add(tag);
     },
     advance() {
       if (acknowledged === undefined) return undefined;
-      const before = acknowledged;
-      while (settled.delete(acknowledged + 1)) acknowledged += 1;
-      return acknowledged > before ? acknowledged : undefined;
+      let upTo: number | undefined;
+      for (let next = acknowledged + 1; ; next += 1) {
+        if (settled.delete(next)) upTo = next;
+        else if (!single.delete(next)) return upTo;
+        acknowledged = next;
+      }
+    },
+    stragglers() {
+      const tags = [...settled];
+      for (const tag of tags) single.add(tag);
+      settled.clear();
+      return tags;
+    },
+    get hasStragglers() {
+      return settled.size > 0;
     },
     get unsettled() {
-      return acknowledged === undefined ? 0 : last - acknowledged - settled.size;
+      return acknowledged === undefined ? 0 : last - acknowledged - settled.size - single.size;
     },
   };
 }

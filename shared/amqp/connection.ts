@@ -58,13 +58,7 @@ export function keepConnected(options: KeptConnectionOptions): AsyncDisposable {
 
   /** One connection, from its opening to its end. @returns why it ended. */
   async function once(): Promise<unknown> {
-    const model = await connect(withHeartbeat(options.url), {
-      timeout: CONNECT_MS,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveDelay: 15_000,
-      clientProperties: { connection_name: name },
-    });
+    const model = await dial(options.url, name);
     current = model;
     const closed = Promise.withResolvers<unknown>();
     let lastError: unknown;
@@ -86,7 +80,7 @@ export function keepConnected(options: KeptConnectionOptions): AsyncDisposable {
       return await closed.promise;
     } finally {
       current = undefined;
-      await close(model, closed.promise);
+      await hangUp(model, closed.promise);
     }
   }
 
@@ -95,14 +89,25 @@ export function keepConnected(options: KeptConnectionOptions): AsyncDisposable {
       stopping.abort(new Error("stopped"));
       // While connecting there is nothing to wait for: what comes of it is closed at once.
       if (current === undefined) return;
-      await close(current);
+      await hangUp(current);
       await finished;
     },
   };
 }
 
+/** One connection; whoever opens it listens to its `error` and closes it with `hangUp`. @throws when it can't be had within 5 s. */
+export function dial(url: Secret, name: string): Promise<ChannelModel> {
+  return connect(withHeartbeat(url), {
+    timeout: CONNECT_MS,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveDelay: 15_000,
+    clientProperties: { connection_name: name },
+  });
+}
+
 /** Says good-bye if the server still listens; in any case nothing of the connection is left. */
-async function close(model: ChannelModel, closed?: Promise<unknown>): Promise<void> {
+export async function hangUp(model: ChannelModel, closed?: Promise<unknown>): Promise<void> {
   const patience = new AbortController();
   const goodbye = model.close().catch(() => undefined); // It is closed already.
   await Promise.race([goodbye, closed, sleep(CLOSE_MS, patience.signal).catch(() => undefined)]);

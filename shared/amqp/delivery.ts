@@ -13,6 +13,8 @@ export interface IncomingMessage {
   readonly body: Uint8Array;
   /** Delivered before, and not acknowledged. */
   readonly redelivered: boolean;
+  /** How often it was delivered before, as far as RabbitMQ tells (quorum queues do). */
+  readonly deliveries: number;
   /** What is passed on where the message moves to another queue. */
   readonly properties: NonNullable<OutgoingMessage["properties"]>;
 }
@@ -28,6 +30,7 @@ export function decode({ fields, properties, content }: ConsumeMessage): Incomin
     headers: properties.headers ?? {},
     body: content,
     redelivered: fields.redelivered,
+    deliveries: countOf(properties.headers?.["x-delivery-count"]) ?? Number(fields.redelivered),
     properties: {
       ...optional("appId", textOf(properties.appId)),
       ...optional("contentEncoding", textOf(properties.contentEncoding)),
@@ -36,6 +39,10 @@ export function decode({ fields, properties, content }: ConsumeMessage): Incomin
       ...optional("type", textOf(properties.type)),
     },
   };
+}
+
+function countOf(value: unknown): number | undefined {
+  return typeof value === "number" && value >= 0 ? value : undefined;
 }
 
 function textOf(value: unknown): string | undefined {

@@ -6,10 +6,12 @@ import { decode, type IncomingMessage } from "./delivery.ts";
 
 /** Longest for closing a channel (ms). */
 const CLOSE_MS = 1_000;
+/** What is dealt with waits so long (ms) for what came before it, to be acknowledged together; then it goes alone. */
+const TOGETHER_MS = 100;
 
 export interface LaneOptions {
   readonly queue: string;
-  /** Deliveries in hand at a time. */
+  /** Deliveries in hand at a time, until `setPrefetch` says otherwise. */
   readonly prefetch: number;
   readonly onDelivery: (delivery: Delivery) => void;
   /** All that was in hand went back to the queue: nothing more needs to be done about it. */
@@ -18,7 +20,7 @@ export interface LaneOptions {
 
 export interface Delivery {
   readonly message: IncomingMessage;
-  /** It is dealt with, and acknowledged as soon as all before it are. Without effect once it went back to the queue. */
+  /** It is dealt with, and acknowledged within 100 ms. Without effect once it went back to the queue. */
   readonly settle: () => void;
 }
 
@@ -31,6 +33,10 @@ export interface Lane {
   readonly delivered: number;
   /** Whether deliveries are wanted (at first not); holds over reconnections. @returns when the server has done it, or cannot. */
   setFlow(on: boolean): Promise<void>;
+  /** Deliveries in hand at a time, from now on. What is in hand stays there, also where it is more. */
+  setPrefetch(count: number): Promise<void>;
+  /** Acknowledges what is dealt with, now. */
+  flush(): void;
   /** Gives back what is in hand: it is delivered again, somewhere, and its count of deliveries grows by one. */
   requeue(): void;
   /** Opens it on a new connection. @param fail tells that the connection is of no use. */
@@ -47,12 +53,16 @@ interface Generation {
   readonly fail: (reason: Error) => void;
   window: ReturnType<typeof makeAckWindow>;
   consumerTag: string | undefined;
+  /** What its consumer was started with. */
+  prefetch: number;
   flushing: boolean;
+  straggling: ReturnType<typeof setTimeout> | undefined;
   /** Starting or stopping to consume, one after the other. */
   switching: Promise<void>;
 }
 
-export function makeLane({ queue, prefetch, onDelivery, onLost }: LaneOptions): Lane {
+export function makeLane({ queue, onDelivery, onLost, ...options }: LaneOptions): Lane {
+  let { prefetch } = options;
   let generation: Generation | undefined;
   let flow = false;
   let delivered = 0;
@@ -79,6 +89,19 @@ export function makeLane({ queue, prefetch, onDelivery, onLost }: LaneOptions): 
   }
 
   function acknowledge(of: Generation): void {
+    acknowledgeTogether(of);
+    if (of === generation && of.window.hasStragglers) of.straggling ??= setTimeout(acknowledgeEach, TOGETHER_MS, of);
+  }
+
+  function acknowledgeEach(of: Generation): void {
+    clearTimeout(of.straggling);
+    of.straggling = undefined;
+    acknowledgeTogether(of);
+    if (of !== generation) return;
+    for (const tag of of.window.stragglers()) attempt(of, () => of.channel.ack(tagged(tag)));
+  }
+
+  function acknowledgeTogether(of: Generation): void {
     of.flushing = false;
     const upTo = of === generation ? of.window.advance() : undefined;
     if (upTo !== undefined) attempt(of, () => of.channel.ack(tagged(upTo), true));
@@ -97,15 +120,25 @@ export function makeLane({ queue, prefetch, onDelivery, onLost }: LaneOptions): 
   function follow(of: Generation): void {
     of.switching = of.switching
       .then(async () => {
-        if (of !== generation || flow === (of.consumerTag !== undefined)) return;
-        if (flow) {
-          of.consumerTag = (await of.channel.consume(queue, (raw) => accept(of, raw))).consumerTag;
-        } else if (of.consumerTag !== undefined) {
+        if (of !== generation) return;
+        // A consumer keeps the prefetch that it began with.
+        if (of.consumerTag !== undefined && (!flow || of.prefetch !== prefetch)) {
           await of.channel.cancel(of.consumerTag);
           of.consumerTag = undefined;
         }
+        if (flow && of.consumerTag === undefined) {
+          of.prefetch = prefetch;
+          await of.channel.prefetch(prefetch);
+          of.consumerTag = (await of.channel.consume(queue, (raw) => accept(of, raw))).consumerTag;
+        }
       })
       .catch((error: Error) => of.fail(error));
+  }
+
+  async function followNow(): Promise<void> {
+    if (generation === undefined) return;
+    follow(generation);
+    await generation.switching;
   }
 
   return {
@@ -121,14 +154,19 @@ export function makeLane({ queue, prefetch, onDelivery, onLost }: LaneOptions): 
     },
     async setFlow(on) {
       flow = on;
-      if (generation === undefined) return;
-      follow(generation);
-      await generation.switching;
+      await followNow();
+    },
+    async setPrefetch(count) {
+      prefetch = count;
+      await followNow();
+    },
+    flush() {
+      if (generation !== undefined) acknowledgeEach(generation);
     },
     requeue() {
       const of = generation;
       if (of === undefined) return;
-      acknowledge(of);
+      acknowledgeEach(of);
       of.window = makeAckWindow();
       attempt(of, () => of.channel.nackAll(true));
       onLost();
@@ -140,13 +178,14 @@ export function makeLane({ queue, prefetch, onDelivery, onLost }: LaneOptions): 
         if (generation?.channel === channel) fail(new Error(`the channel of ${queue} was closed`));
       });
       channel.on("handler-error", fail);
-      await channel.prefetch(prefetch);
       const of: Generation = {
         channel,
         fail,
         window: makeAckWindow(),
         consumerTag: undefined,
+        prefetch,
         flushing: false,
+        straggling: undefined,
         switching: Promise.resolve(),
       };
       generation = of;
@@ -161,7 +200,7 @@ export function makeLane({ queue, prefetch, onDelivery, onLost }: LaneOptions): 
     async close() {
       const of = generation;
       if (of === undefined) return;
-      acknowledge(of);
+      acknowledgeEach(of);
       generation = undefined;
       const patience = new AbortController();
       const closed = of.channel.close().catch(() => undefined); // The connection was lost first.

@@ -63,6 +63,8 @@ export interface Topology {
   readonly unrouted: { readonly exchange: string; readonly queue: string };
   readonly retry: {
     readonly exchange: string;
+    /** Exchange that a message comes back through, under the key that it waited with. */
+    readonly back: string;
     readonly tiers: readonly RetryTier[];
     /** Routing key under which a message waits out `tier` and comes back to `queue`. */
     readonly keyOf: (tier: RetryTier, queue: string) => string;
@@ -135,11 +137,11 @@ export function topologyOf({
   const unrouted = { exchange: name(UNROUTED_EXCHANGE), queue: name(UNROUTED_QUEUE) };
   const retry = {
     exchange: name(RETRY_EXCHANGE),
+    back: name(RETURN_EXCHANGE),
     tiers: retryTiers,
     keyOf: (tier: RetryTier, queue: string) => `${tier.name}.${queue}`,
   };
-  const back = name(RETURN_EXCHANGE);
-  const comesBack = (queue: string) => ({ exchange: back, key: `*.${queue}` });
+  const comesBack = (queue: string) => ({ exchange: retry.back, key: `*.${queue}` });
   return {
     logs,
     jobs,
@@ -152,7 +154,7 @@ export function topologyOf({
       { name: jobs.deadLetters, type: "topic" },
       { name: unrouted.exchange, type: "fanout" },
       { name: retry.exchange, type: "topic" },
-      { name: back, type: "topic" },
+      { name: retry.back, type: "topic" },
     ],
     queues: [
       {
@@ -191,7 +193,7 @@ export function topologyOf({
         (tier): QueueSpec => ({
           name: name(retryQueueOf(tier)),
           role: "retry",
-          arguments: delayQueue(tier, back),
+          arguments: delayQueue(tier, retry.back),
           bindings: [{ exchange: retry.exchange, key: `${tier.name}.#` }],
         }),
       ),

@@ -1,9 +1,11 @@
 /** Calls to another service's JSON API: id, trace and time left go along, and every outcome is a `Result`. */
 import { Envelope } from "#contracts/envelope";
-import { REQUEST_ID_HEADER, TIMEOUT_HEADER } from "#contracts/headers";
+import { REPLAYED_HEADER, REQUEST_ID_HEADER, TIMEOUT_HEADER } from "#contracts/headers";
 import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
 import { type CallContext, traceparentOf } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
+
+export { watchService } from "./watch.ts";
 
 /** Time that an answer needs on its way back (ms): taken from what the callee is told. */
 const MARGIN_MS = 10;
@@ -14,6 +16,8 @@ export interface Answer {
   readonly envelope: Envelope;
   /** Seconds, where the answer has `Retry-After` in that form. */
   readonly retryAfterS: number | undefined;
+  /** The same request was answered before (`Idempotent-Replayed`). */
+  readonly replayed: boolean;
 }
 
 export interface JsonClient {
@@ -78,7 +82,12 @@ async function answerOf(response: Response, name: string): Promise<Result<Answer
   const checked = envelopeOf(value);
   if (!checked.ok) return fail("bad_gateway", `${name} answered off its contract`, { cause: checked.error });
   const after = Number(response.headers.get("retry-after") ?? Number.NaN);
-  return ok({ status, envelope: checked.value, retryAfterS: Number.isNaN(after) ? undefined : after });
+  return ok({
+    status,
+    envelope: checked.value,
+    retryAfterS: Number.isNaN(after) ? undefined : after,
+    replayed: response.headers.get(REPLAYED_HEADER) === "true",
+  });
 }
 
 /** The failure that another service's refusal stands for, in its own words; `bad_gateway` for what is a fault of its own. */

@@ -55,6 +55,8 @@ export const HEADER_ROUTING_KEY = "x-original-routing-key";
 export const HEADER_CREATED_AT = "x-created-at";
 /** How often handling the message has failed for a reason of its own (number); absent: never. */
 export const HEADER_ATTEMPT = "x-attempt";
+/** When handling the message failed the last time (RFC 3339). */
+export const HEADER_FAILED_AT = "x-failed-at";
 /** Who numbered the event (text), its number there (from 1), and numbers that were given to nothing (list). */
 export const HEADER_PRODUCER = "x-producer";
 export const HEADER_SEQUENCE = "x-sequence";

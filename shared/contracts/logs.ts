@@ -56,6 +56,8 @@ export const RPC_FIND = "RPCServer.Find";
 export const LOG_SUCCEEDED = "Processing succeeded";
 /** Entries in one `RPCServer.LogBatch`. */
 export const LOG_BATCH_MAX = 1_000;
+/** Ids in one `RPCServer.Find`. */
+export const FIND_MAX = 1_000;
 
 /** Per entry of a batch, in order. */
 export const LogBatchResult = Type.Array(
@@ -85,6 +87,12 @@ export const ProducerGaps = Type.Object({
   producer: Type.String(),
   /** Highest number that was seen. */
   last: Type.Integer(),
+  /**
+   * The numbers that this item speaks of, where it does not of all from 1 to `last`: a producer with very many entries is
+   * told over several pages.
+   */
+  from: Type.Optional(Type.Integer()),
+  to: Type.Optional(Type.Integer()),
   /** Entries that are stored. */
   stored: Type.Integer(),
   /** Numbers below `last` that nothing is stored under, and that were not voided. Also what is still on its way. */
@@ -92,6 +100,8 @@ export const ProducerGaps = Type.Object({
   missing_ranges: Type.Array(Type.Tuple([Type.Integer(), Type.Integer()])),
   /** Numbers that more than one entry has. */
   duplicates: Type.Array(Type.Object({ sequence: Type.Integer(), event_ids: Type.Array(Type.String()) })),
+  /** There are more ranges, or more duplicates, than the 100 of each that are listed; `missing` counts all. */
+  cut: Type.Optional(Type.Literal(true)),
   first_stored_at: Type.String(),
   last_stored_at: Type.String(),
 });

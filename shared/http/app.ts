@@ -185,7 +185,10 @@ export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodi
       const pattern = route.path.split("/");
       const rest = pattern.at(-1) === "*";
       if (rest ? segments.length < pattern.length : segments.length !== pattern.length) return false;
-      return pattern.every((part, index) => part === "*" || part.startsWith(":") || part === segments[index]);
+      return pattern.every((part, index) => {
+        const segment = segments[index];
+        return part === "*" || part === segment || (part.startsWith(":") && segment !== "");
+      });
     });
     const methods = new Set(
       found.map((route) => route.method).filter((method) => METHODS.includes(method) && method !== "OPTIONS"),

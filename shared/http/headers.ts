@@ -30,4 +30,11 @@ export const CORS_ALLOWED = [
   "X-Request-Id",
   "X-Request-Timeout-Ms",
 ];
-export const CORS_EXPOSED = ["Location", "Retry-After", "X-Degraded", "X-Request-Id"];
+export const CORS_EXPOSED = [
+  "Idempotent-Replayed",
+  "Location",
+  "Retry-After",
+  "WWW-Authenticate",
+  "X-Degraded",
+  "X-Request-Id",
+];

@@ -233,6 +233,8 @@ test("405 names what is allowed, and a method nobody knows is refused everywhere
   const reply = await call("/things/7", { method: "DELETE" });
   expect(reply.status).toBe(405);
   expect(reply.headers.get("allow")).toBe("GET, HEAD");
+  // A parameter is not empty: no route is there at all.
+  expect((await call("/things/")).status).toBe(404);
   expect(await raw("TRACE /ping HTTP/1.1\r\nHost: a\r\n\r\n", /\}$/)).toStartWith("HTTP/1.1 405 ");
 });
 

@@ -9,6 +9,7 @@ import type { Channel } from "./channel.ts";
 import { WireError } from "./check.ts";
 import { decodeMessage, emptyMessage, type Message } from "./decode.ts";
 import type { MethodTally, Refusal, Tally } from "./tally.ts";
+import { FRAMES_AT_LEAST, type Turns, type Waiting } from "./turns.ts";
 import type { RpcMethod } from "./types.ts";
 
 /** Calls in flight on a connection; while there are so many, it is not read. */
@@ -44,6 +45,7 @@ export interface Serving {
   readonly tally: Tally;
   readonly log: Log;
   readonly token: string | undefined;
+  readonly turns: Turns;
   /** New calls are refused. */
   draining: boolean;
   /** A connection has no call in flight any more. */
@@ -61,7 +63,7 @@ function wireError(failure: Failure): { code: string; message: string } {
   return { code: FAILURES[failure.code].rpc, message: failure.message };
 }
 
-export class Connection {
+export class Connection implements Waiting {
   readonly channel: Channel;
   readonly peer: string;
   readonly #serving: Serving;
@@ -70,7 +72,10 @@ export class Connection {
   readonly #notified = new Set<ServerCall>();
   readonly #message: Message = emptyMessage();
   #trusted: boolean;
+  /** Not read: a limit is reached. */
   #paused = false;
+  /** Not read: others come first. */
+  #waiting = false;
   #endedAt = 0;
 
   constructor(channel: Channel, peer: string, serving: Serving) {
@@ -89,7 +94,16 @@ export class Connection {
     this.channel.receivedAt = now;
     if (this.channel.ending) return;
     this.channel.reader.push(chunk, now);
-    this.#read(now);
+    if (!this.#waiting) this.#read(now, this.#serving.turns.until(now));
+  }
+
+  goOn(now: number, until: number): void {
+    const { channel } = this;
+    this.#waiting = false;
+    if (channel.ending || channel.closed) return;
+    channel.reader.restartClock(now);
+    this.#read(now, until);
+    if (!this.#waiting && !this.#paused) channel.resume();
   }
 
   onDrain(): void {
@@ -100,6 +114,7 @@ export class Connection {
   /** The peer has gone: nobody waits for what is in flight. */
   onClose(): void {
     this.channel.onClose();
+    this.#serving.turns.leave(this);
     for (const call of this.#calls.values()) call.abort();
     for (const call of this.#notified) call.abort();
   }
@@ -117,7 +132,7 @@ export class Connection {
       this.#answer(call.id, new Failure("deadline"), call.tally);
     }
     if (channel.stuckSince(now - STUCK_MS)) this.#close("stuck", "answers are not taken", true);
-    else if (this.#paused) channel.reader.restartClock(now);
+    else if (this.#paused || this.#waiting) channel.reader.restartClock(now);
     else if (channel.reader.incompleteSince !== 0 && now - channel.reader.incompleteSince > INCOMPLETE_MS) {
       this.#close("incomplete", "a frame stayed incomplete");
     } else if (this.inFlight === 0 && now - channel.receivedAt > IDLE_MS) this.end();
@@ -130,9 +145,17 @@ export class Connection {
     this.channel.end();
   }
 
-  #read(now: number): void {
+  #read(now: number, until: number): void {
     const { channel } = this;
-    while (this.#readUntilFull(now)) {
+    for (;;) {
+      const stopped = this.#readSome(now, until);
+      if (stopped === "late") {
+        this.#waiting = true;
+        channel.pause();
+        this.#serving.turns.wait(this);
+        return;
+      }
+      if (stopped !== "full") return;
       // Writing the answers may have made room at once; else the kernel's buffers, then the peer, do the waiting.
       if (!this.#full()) continue;
       this.#paused = true;
@@ -141,22 +164,25 @@ export class Connection {
     }
   }
 
-  /** @returns whether frames may be left because a limit was reached. */
-  #readUntilFull(now: number): boolean {
+  /** @returns why frames may be left: a limit was reached, or the time is up; undefined where none is. */
+  #readSome(now: number, until: number): "full" | "late" | undefined {
     const { channel } = this;
-    let full = false;
+    let stopped: "full" | "late" | undefined;
+    let frames = 0;
     channel.corked(() => {
       try {
-        while (!channel.ending && !full && channel.reader.next()) {
+        while (!channel.ending && stopped === undefined && channel.reader.next()) {
           this.#handleFrame(now);
-          full = this.#full();
+          frames += 1;
+          if (this.#full()) stopped = "full";
+          else if (frames % FRAMES_AT_LEAST === 0 && performance.now() >= until) stopped = "late";
         }
       } catch (error) {
         if (!(error instanceof WireError)) throw error;
         this.#refuseFrame(error);
       }
     });
-    return full && !channel.ending;
+    return channel.ending ? undefined : stopped;
   }
 
   #full(): boolean {
@@ -171,7 +197,7 @@ export class Connection {
     this.channel.reader.restartClock(now);
     this.channel.resume();
     // Frames that were held may fill it again, which pauses it again.
-    this.#read(now);
+    this.#read(now, this.#serving.turns.until(now));
   }
 
   #handleFrame(now: number): void {

@@ -21,6 +21,27 @@ test.each<[string, readonly unknown[]]>([
   ["request", [0, 1, "RPCServer.LogInfo", [{ name: "hello", data: { n: 1 } }], { deadline_ms: 5000 }]],
   ["answer", [1, 1, null, "Processing succeeded"]],
   ["error", [1, 2, { code: "not_found", message: "no such method" }, null]],
+  ["LogOnce", [0, 3, "RPCServer.LogOnce", [{ name: "hello", data: 1, event_id: "a-1" }]]],
+  ["LogOnce's answer", [1, 3, null, "duplicate"]],
+  ["Find", [0, 4, "RPCServer.Find", [["a-1", "a-2"]]]],
+  [
+    "Find's answer",
+    [
+      1,
+      4,
+      null,
+      [
+        {
+          event_id: "a-1",
+          name: "hello",
+          severity: "INFO",
+          created_at: "2026-01-02T03:04:05.678Z",
+          stored_at: "2026-01-02T03:04:05.690Z",
+        },
+        null,
+      ],
+    ],
+  ],
 ])("the page's bytes of a %s are what the code writes", async (_what, message) => {
   expect(await Bun.file(join(docs, "rpc.md")).text()).toContain(hexDump(encodeFrame(message)));
 });
@@ -35,7 +56,7 @@ async function runPython(port: number, ...args: string[]): Promise<{ out: string
 }
 
 test.skipIf(python === null)(
-  "the Python client (needs python3) logs, pings, greets and shows errors",
+  "the Python client (needs python3) logs, asks what became of it, finds, pings, greets and shows errors",
   async () => {
     const entries: unknown[] = [];
     await using at = startServer({
@@ -47,6 +68,9 @@ test.skipIf(python === null)(
             ? fail("invalid", "name: too short")
             : ok("Processing succeeded");
         },
+        "RPCServer.LogOnce": ([entry]) =>
+          ok((entry as { event_id: string }).event_id === "e-1" ? "duplicate" : "stored"),
+        "RPCServer.Find": ([ids]) => ok((ids as string[]).map((id) => (id === "e-1" ? { event_id: id } : null))),
       },
     });
     const { port } = at.server;
@@ -59,6 +83,12 @@ test.skipIf(python === null)(
     );
     expect(entries[0]).toEqual({ name: "a name", data: "some data", event_id: "e-1" });
     expect(entries[1]).toMatchObject({ name: "json", data, severity: "ERROR" });
+    expect((await runPython(port, ...proof, "--event-id", "e-1", "LogOnce", "a", "1")).out).toBe("duplicate");
+    expect((await runPython(port, ...proof, "LogOnce", "a", "1")).out).toBe("stored");
+    expect(JSON.parse((await runPython(port, ...proof, "Find", "e-1", "e-2")).out)).toEqual([
+      { event_id: "e-1" },
+      null,
+    ]);
     expect((await runPython(port, ...proof, "Ping")).out).toBe("OK");
     expect(JSON.parse((await runPython(port, ...proof, "Hello")).out)).toMatchObject({
       server: "test",

@@ -3,6 +3,7 @@ import type { TCPSocketListener } from "bun";
 import { Channel } from "./channel.ts";
 import { Connection, type MethodEntry, type Serving } from "./connection.ts";
 import { tallyOf } from "./tally.ts";
+import { Turns } from "./turns.ts";
 import type { RpcServer, RpcServerOptions } from "./types.ts";
 
 const MAX_CONNECTIONS = 1_024;
@@ -36,6 +37,7 @@ export function serveRpc(options: RpcServerOptions): RpcServer {
     tally,
     log,
     token,
+    turns: new Turns(),
     draining: false,
     onIdle: () => quiet?.(),
   };

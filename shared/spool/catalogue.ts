@@ -16,6 +16,8 @@ export interface Segment {
   damaged: boolean;
   /** Sequence by the hash of the id. */
   readonly ids: Map<number, number>;
+  /** When each was accepted (ms since 1970), by how far its sequence is from the first. */
+  readonly times: number[];
 }
 
 /** Changed by the writer (adds what is durable) and the forwarder (delivers, removes), each between two awaits. */

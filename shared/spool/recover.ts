@@ -156,7 +156,9 @@ export async function recover(options: RecoverOptions): Promise<Catalogue> {
     } else {
       const ids = new Map(entries.map(({ idHash, sequence }) => [idHash, sequence]));
       const { number, path, mark } = reading;
-      const segment: Segment = { number, path, mark, first, last: end.sequence, bytes: end.end, damaged, ids };
+      const times: number[] = [];
+      for (const { sequence, at } of entries) times[sequence - first] = Date.parse(at);
+      const segment: Segment = { number, path, mark, first, last: end.sequence, bytes: end.end, damaged, ids, times };
       catalogue.segments.unshift(segment);
       catalogue.records += left.length;
       catalogue.oldestAt = new Date(left[0].at);

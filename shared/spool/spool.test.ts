@@ -238,8 +238,9 @@ test("forwarding goes on after a restart where it stopped; what was delivered is
   expect((await drained(spool)).map(({ id }) => id)).toEqual(range(60, 100).map((n) => `id-${n}`));
 });
 
-test("ids are known while they are kept, and no longer once they are delivered", async () => {
+test("ids are known with their times while they are kept, and no longer once they are delivered", async () => {
   await using scene = await makeScene();
+  const kept = range(0, 11).map((n) => (n >= 5 && n < 10 ? new Date(recordOf(n).at) : undefined));
   {
     await using spool = await scene.open();
     await Promise.all(range(0, 10).map((n) => spool.append(recordOf(n))));
@@ -247,10 +248,10 @@ test("ids are known while they are kept, and no longer once they are delivered",
     spool.forward(receiver.deliver);
     await receiver.until(5);
     await eventually(() => spool.records === 5);
-    expect(range(0, 11).map((n) => spool.has(`id-${n}`))).toEqual(range(0, 11).map((n) => n >= 5 && n < 10));
+    expect(range(0, 11).map((n) => spool.acceptedAt(`id-${n}`))).toEqual(kept);
   }
   await using spool = await scene.open();
-  expect(range(0, 11).map((n) => spool.has(`id-${n}`))).toEqual(range(0, 11).map((n) => n >= 5 && n < 10));
+  expect(range(0, 11).map((n) => spool.acceptedAt(`id-${n}`))).toEqual(kept);
 });
 
 test("disposing waits for what is being written, can be done twice, and appends are refused afterwards", async () => {

@@ -84,9 +84,13 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
         },
       };
     },
-    has: (id) => {
+    acceptedAt: (id) => {
       const hash = hashOf(id);
-      return catalogue.segments.some(({ ids }) => (ids.get(hash) ?? 0) > catalogue.delivered);
+      for (const { ids, times, first } of catalogue.segments) {
+        const sequence = ids.get(hash) ?? 0;
+        if (sequence > catalogue.delivered) return new Date(times[sequence - first] ?? Number.NaN);
+      }
+      return undefined;
     },
     get records() {
       return catalogue.records;

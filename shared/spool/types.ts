@@ -71,8 +71,8 @@ export interface Spool extends AsyncDisposable {
   append(record: SpoolRecord): Promise<Result<void>>;
   /** Starts handing records on, in the order in which they were kept. One at a time: throws while another runs. */
   forward(deliver: Deliver, options?: ForwardOptions): Forwarding;
-  /** Whether a record with this id is kept and not yet delivered (for receipts). */
-  has(id: string): boolean;
+  /** When the record with this id was accepted, if it is kept and not yet delivered (for receipts). */
+  acceptedAt(id: string): Date | undefined;
   /** Kept and not yet delivered. */
   readonly records: number;
   /** On disk, counted against the limit. */

@@ -163,7 +163,10 @@ export function makeWriter(options: WriterOptions): Writer {
     // Durable from here on; no await until the catalogue says so.
     if (fresh) catalogue.segments.push(segment);
     segment.bytes += size + (fresh ? SEGMENT_HEADER_BYTES : 0);
-    for (const [at, { idHash }] of group.entries()) segment.ids.set(idHash, next + at);
+    for (const [index, { idHash, at }] of group.entries()) {
+      segment.ids.set(idHash, next + index);
+      segment.times[next + index - segment.first] = Date.parse(at);
+    }
     segment.last = next + group.length - 1;
     catalogue.next = segment.last + 1;
     catalogue.records += group.length;
@@ -176,7 +179,17 @@ export function makeWriter(options: WriterOptions): Writer {
     const path = segmentPath(dir, number);
     const file = await files.open(path, "wx", FILE_MODE);
     const first = catalogue.next;
-    const segment = { number, path, mark: newMark(), first, last: first - 1, bytes: 0, damaged: false, ids: new Map() };
+    const segment: Segment = {
+      number,
+      path,
+      mark: newMark(),
+      first,
+      last: first - 1,
+      bytes: 0,
+      damaged: false,
+      ids: new Map(),
+      times: [],
+    };
     return { segment, file };
   }
 

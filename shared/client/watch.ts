@@ -1,13 +1,13 @@
 /** Asks a service behind whether it is alive, so that `/ready` is right also when nobody calls it. */
-import type { JsonClient } from "#shared/client";
 import type { Dependency } from "#shared/lifecycle";
 import { newContext } from "#shared/telemetry";
+import type { JsonClient } from "./index.ts";
 
 const EVERY_MS = 2_000;
 const WITHIN_MS = 1_000;
 
 /** Asks at once and then every 2 s until disposed. `/ready` of the other counts: alive without its database helps nobody. */
-export function watch(client: JsonClient, dependency: Dependency): Disposable {
+export function watchService(client: JsonClient, dependency: Dependency): Disposable {
   let asking = false;
   const ask = async (): Promise<void> => {
     if (asking) return;

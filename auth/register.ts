@@ -1,0 +1,123 @@
+/** Somebody registers: a user and his workflow, or neither. Knows no HTTP and no SQL. */
+import type { Registration, RegistrationView } from "#contracts/auth";
+import { fail, ok, type Result } from "#shared/errors";
+import { keyOf, type Saga, type Sagas, uuidOf } from "#shared/saga";
+import type { CallContext } from "#shared/telemetry";
+import type { Metrics } from "#shared/telemetry";
+import type { Passwords } from "./passwords.ts";
+import type { RegisteredUser, RegistrationStore } from "./registration-store.ts";
+import { viewOf } from "./user-view.ts";
+import { type RegistrationData, WELCOME_MAIL, welcomeLetter } from "./welcome.ts";
+
+export interface Registered {
+  readonly view: RegistrationView;
+  /** The answer to an earlier request with the same Idempotency-Key. */
+  readonly replayed: boolean;
+}
+
+/**
+ * @param key the Idempotency-Key: the same key and body again is the same user.
+ * @returns failure `conflict` where the address is taken, `invalid` for a key that was used with another body or is
+ * none; `unavailable` (also when too many passwords wait to be hashed), `deadline`: nothing, or all of it, was done.
+ */
+export type Register = (
+  registration: Registration,
+  key: string | undefined,
+  context: CallContext,
+) => Promise<Result<Registered>>;
+
+export interface RegisterPorts {
+  store: Pick<RegistrationStore, "isTaken" | "create" | "findBySaga">;
+  passwords: Passwords;
+  saga: Pick<Saga<RegistrationData>, "start">;
+  sagas: Pick<Sagas, "wake">;
+  /** Sender of the welcome mail. */
+  from: string;
+  metrics: Metrics;
+}
+
+/** The workflow's id under a key (draft-ietf-httpapi-idempotency-key-header-07 §2: quotes are not part of it). */
+function sagaIdOf(key: string | undefined): Result<string> {
+  if (key === undefined) return ok(Bun.randomUUIDv7());
+  const bare = /^"(.*)"$/.exec(key)?.[1] ?? key;
+  if (!/^[\x20-\x7e]{1,255}$/.test(bare)) {
+    return fail("invalid", "Idempotency-Key must be 1 to 255 printable ASCII characters");
+  }
+  return ok(uuidOf("user.registration", bare));
+}
+
+/** Without the password: a quick hash of one must not be stored. That it is the same is told by its bcrypt hash. */
+function contentHashOf({ email, first_name = "", last_name = "" }: Registration): Uint8Array {
+  return new Bun.CryptoHasher("sha256").update(JSON.stringify([email, first_name, last_name])).digest();
+}
+
+export function registrationViewOf({ user, mailId, state }: RegisteredUser): RegistrationView {
+  return { ...viewOf(user), registration: state, mail_id: mailId };
+}
+
+export function makeRegister({ store, passwords, saga, sagas, from, metrics }: RegisterPorts): Register {
+  const registrations = metrics.counter("auth_registrations_total", "Registrations by their result.", ["result"]);
+
+  /** What is there under a key: the answer to the same request, or a refusal of another one. */
+  async function replay(
+    earlier: RegisteredUser,
+    registration: Registration,
+    { deadline }: CallContext,
+  ): Promise<Result<Registered>> {
+    const same = Buffer.compare(earlier.contentHash, contentHashOf(registration)) === 0;
+    const verdict = same
+      ? await passwords.verify(registration.password, earlier.user.passwordHash, deadline)
+      : ok({ matches: false });
+    if (!verdict.ok) return verdict;
+    if (!verdict.value.matches) return fail("invalid", "Idempotency-Key was used before with another body");
+    return ok({ view: registrationViewOf(earlier), replayed: true });
+  }
+
+  async function decide(
+    registration: Registration,
+    key: string | undefined,
+    context: CallContext,
+  ): Promise<Result<Registered>> {
+    const { deadline } = context;
+    const { email, password, first_name: firstName = "", last_name: lastName = "" } = registration;
+    const keyed = sagaIdOf(key);
+    if (!keyed.ok) return keyed;
+    const sagaId = keyed.value;
+    if (key !== undefined) {
+      const earlier = await store.findBySaga(sagaId, deadline);
+      if (!earlier.ok) return earlier;
+      if (earlier.value !== undefined) return replay(earlier.value, registration, context);
+    }
+    // Before the work of a hash; what counts is looked at again in the transaction.
+    const taken = await store.isTaken(email, deadline);
+    if (!taken.ok) return taken;
+    if (taken.value) return fail("conflict", "this address is taken");
+    const hash = await passwords.hash(password, deadline);
+    if (!hash.ok) return hash;
+    const mailId = keyOf(sagaId, WELCOME_MAIL);
+    const added = await store.create(
+      { email, firstName, lastName, passwordHash: hash.value },
+      { sagaId, mailId, contentHash: contentHashOf(registration) },
+      (sql, userId) =>
+        saga.start(
+          sql,
+          sagaId,
+          { user_id: userId, email, mail_id: mailId, letter: welcomeLetter(from, email) },
+          context,
+        ),
+      deadline,
+    );
+    if (!added.ok) return added;
+    // Somebody else came with the same key in the same moment.
+    if (!added.value.created && key !== undefined) return replay(added.value.registered, registration, context);
+    sagas.wake();
+    return ok({ view: registrationViewOf(added.value.registered), replayed: false });
+  }
+
+  return async (registration, key, context) => {
+    const result = await decide(registration, key, context);
+    const label = result.ok ? (result.value.replayed ? "replayed" : "created") : result.error.code;
+    registrations.inc({ result: label });
+    return result;
+  };
+}

@@ -1,0 +1,141 @@
+/** Registrations in PostgreSQL. Talks SQL, decides nothing. */
+import type { RegistrationState } from "#contracts/auth";
+import { Failure, type Result } from "#shared/errors";
+import type { Database, Sql } from "#shared/postgres";
+import type { Deadline } from "#shared/resilience";
+import { type StoredUser, type UserRow, userColumns, userOf } from "./store.ts";
+
+export interface NewUser {
+  readonly email: string;
+  readonly firstName: string;
+  readonly lastName: string;
+  readonly passwordHash: string;
+}
+
+export interface NewRegistration {
+  /** UUIDs. */
+  readonly sagaId: string;
+  readonly mailId: string;
+  readonly contentHash: Uint8Array;
+}
+
+/** A user together with his registration. */
+export interface RegisteredUser {
+  readonly user: StoredUser;
+  readonly sagaId: string;
+  readonly mailId: string;
+  readonly contentHash: Uint8Array;
+  readonly state: RegistrationState;
+}
+
+/** What became of the welcome mail. */
+export type MailEnd = "sent" | "refused" | "expired" | "ambiguous";
+
+export interface RegistrationStore {
+  /** Whether somebody has the address, without regard to case. */
+  isTaken(email: string, deadline: Deadline): Promise<Result<boolean>>;
+  /**
+   * Adds the user, active, and his registration; `andStart` adds the workflow in the same transaction. Twice is once:
+   * where the saga's id is there already, that one is given back and nothing is done.
+   * @returns failure `conflict` where somebody else has the address, also where he gets it in the same moment.
+   */
+  create(
+    user: NewUser,
+    registration: NewRegistration,
+    andStart: (sql: Sql, userId: number) => Promise<unknown>,
+    deadline: Deadline,
+  ): Promise<Result<{ readonly created: boolean; readonly registered: RegisteredUser }>>;
+  findBySaga(sagaId: string, deadline: Deadline): Promise<Result<RegisteredUser | undefined>>;
+  findByUser(userId: number, deadline: Deadline): Promise<Result<RegisteredUser | undefined>>;
+  /** Writes what became of the mail; a user whose mail cannot be delivered is marked. */
+  mark(sagaId: string, mail: MailEnd, reason: string | undefined, deadline: Deadline): Promise<Result<void>>;
+  /** Ends a registration that is still pending. */
+  complete(sagaId: string, deadline: Deadline): Promise<Result<void>>;
+}
+
+interface Row extends UserRow {
+  saga_id: string;
+  mail_id: string;
+  content_hash: Uint8Array;
+  state: RegistrationState;
+}
+
+/** First key of the advisory locks on addresses, the second is the address. "user" in ASCII. */
+const ADDRESS_LOCK = 0x75736572;
+
+export function makeRegistrationStore(database: Database): RegistrationStore {
+  async function find(sql: Sql, condition: ReturnType<Sql>): Promise<RegisteredUser | undefined> {
+    const [row] = await sql<Row[]>`
+      select ${userColumns(sql)}, saga_id, mail_id, content_hash, state
+      from users join (select user_id, saga_id, mail_id, content_hash, state from registrations) r on r.user_id = users.id
+      where ${condition}`;
+    return row === undefined ? undefined : registeredOf(row);
+  }
+
+  return {
+    isTaken: (email, deadline) =>
+      database.query(async (sql) => (await sql`select 1 from users where lower(email) = lower(${email})`).length > 0, {
+        deadline,
+        retry: true,
+      }),
+    create: (user, { sagaId, mailId, contentHash }, andStart, deadline) =>
+      database.transaction(
+        async (sql) => {
+          // Addresses are unique without regard to case, which no constraint of an older table says.
+          await sql`select pg_advisory_xact_lock(${ADDRESS_LOCK}, hashtext(lower(${user.email})))`;
+          const earlier = await find(sql, sql`saga_id = ${sagaId}`);
+          if (earlier !== undefined) return { created: false, registered: earlier };
+          const taken = await sql`select 1 from users where lower(email) = lower(${user.email})`;
+          if (taken.length > 0) throw new Failure("conflict", "this address is taken");
+          const [added] = await sql<{ id: number }[]>`
+            insert into users (email, first_name, last_name, password, user_active, created_at, updated_at)
+            values (${user.email}, ${user.firstName}, ${user.lastName}, ${user.passwordHash}, 1,
+              now() at time zone 'UTC', now() at time zone 'UTC')
+            returning id`;
+          if (added === undefined) throw new Error("an insert returned nothing");
+          await sql`
+            insert into registrations (user_id, saga_id, mail_id, content_hash)
+            values (${added.id}, ${sagaId}, ${mailId}, ${contentHash})`;
+          await andStart(sql, added.id);
+          const registered = await find(sql, sql`saga_id = ${sagaId}`);
+          if (registered === undefined) throw new Error("what was inserted is not there");
+          return { created: true, registered };
+        },
+        { deadline, retry: true },
+      ),
+    findBySaga: (sagaId, deadline) =>
+      database.query((sql) => find(sql, sql`saga_id = ${sagaId}`), { deadline, retry: true }),
+    findByUser: (userId, deadline) =>
+      database.query((sql) => find(sql, sql`users.id = ${userId}`), { deadline, retry: true }),
+    mark: (sagaId, mail, reason, deadline) =>
+      database.query(
+        async (sql) => {
+          const isRefused = mail === "refused" || mail === "expired";
+          await sql`
+            update registrations set mail = ${mail}, reason = ${reason ?? null}, updated_at = now(),
+              state = case when ${isRefused} then 'mail_refused' else state end
+            where saga_id = ${sagaId}`;
+        },
+        { deadline, retry: true },
+      ),
+    complete: (sagaId, deadline) =>
+      database.query(
+        async (sql) => {
+          await sql`
+            update registrations set state = 'complete', updated_at = now()
+            where saga_id = ${sagaId} and state = 'pending'`;
+        },
+        { deadline, retry: true },
+      ),
+  };
+}
+
+function registeredOf(row: Row): RegisteredUser {
+  return {
+    user: userOf(row),
+    sagaId: row.saga_id,
+    mailId: row.mail_id,
+    contentHash: row.content_hash,
+    state: row.state,
+  };
+}

@@ -1,0 +1,39 @@
+/** The command `auth sagas`: what workflows there are, and letting a stuck one go on. */
+import { Failure, messageOf } from "#shared/errors";
+import { EXIT, makeRuntime } from "#shared/lifecycle";
+import { type Log, silentLog } from "#shared/log";
+import { makeDatabase } from "#shared/postgres";
+import { Deadline } from "#shared/resilience";
+import { operateSagas } from "#shared/saga";
+import type { Config } from "./config.ts";
+import { MIGRATIONS } from "./migrations.ts";
+
+/** Longest wait for the database (ms). */
+const WAIT_MS = 10_000;
+
+/** Prints one JSON object a saga. @returns the exit code: 1 where it could not be done, 2 for a command that is none. */
+export async function sagasCommand({ DATABASE_URL }: Config, log: Log, args: readonly string[]): Promise<number> {
+  const runtime = makeRuntime("auth sagas", silentLog, () => undefined);
+  using _metrics = runtime.metrics;
+  await using database = makeDatabase({
+    url: DATABASE_URL,
+    name: "auth sagas",
+    log: silentLog,
+    metrics: runtime.metrics,
+    dependency: runtime.health.dependency("postgres"),
+    migrations: MIGRATIONS,
+    maxConnections: 2,
+  });
+  const deadline = Deadline.after(WAIT_MS);
+  try {
+    const ready = await database.ready(deadline);
+    if (!ready.ok) throw ready.error;
+    const lines = await operateSagas(database, args, deadline);
+    if (!lines.ok) throw lines.error;
+    for (const line of lines.value) process.stdout.write(`${line}\n`);
+    return EXIT.drained;
+  } catch (error) {
+    log.error("not done", { reason: messageOf(error) });
+    return error instanceof Failure && error.code === "invalid" ? EXIT.configuration : EXIT.bug;
+  }
+}

@@ -1,0 +1,24 @@
+/** What production asks of the broker's configuration. */
+import { expect, test } from "bun:test";
+import { loadConfig } from "#shared/config";
+import { fields, problemsOf, receiptSecretOf } from "./config.ts";
+
+const configOf = (env: Record<string, string>) => loadConfig("broker", fields, env);
+const production = (secret?: string) =>
+  problemsOf(
+    configOf({ ENVIRONMENT: "production", ...(secret === undefined ? {} : { BROKER_RECEIPT_SECRET: secret }) }),
+  );
+
+test("production needs a secret for receipts, a long one that is no default; it is never shown", () => {
+  expect(production()).toEqual([expect.stringContaining("RECEIPT_SECRET is missing")]);
+  expect(production("x".repeat(31))).toEqual([expect.stringContaining("at least 32 characters")]);
+  const known = receiptSecretOf(configOf({})).reveal();
+  expect(production(known)).toEqual([expect.stringContaining("at least 32 characters")]);
+  for (const secret of [known, "x".repeat(31)]) expect(production(secret).join()).not.toContain(secret);
+  expect(production("x".repeat(32))).toEqual([]);
+});
+
+test("development needs none, and takes one", () => {
+  expect(problemsOf(configOf({}))).toEqual([]);
+  expect(receiptSecretOf(configOf({ RECEIPT_SECRET: "mine" })).reveal()).toBe("mine");
+});

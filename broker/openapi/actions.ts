@@ -1,0 +1,103 @@
+/** The routes that stay as they are for ever, and those that every service has. */
+import { BATCH_MAX } from "#contracts/broker";
+import {
+  answer,
+  BEHIND,
+  body,
+  BODY_REFUSALS,
+  type HeaderName,
+  IDEMPOTENCY_KEY,
+  RECEIPT_ID,
+  ref,
+  refusal,
+  text,
+} from "./parts.ts";
+
+const EXAMPLES = {
+  auth: { action: "auth", auth: { email: "admin@example.com", password: "verysecret" } },
+  log: { action: "log", log: { name: "event", data: "Some kind of data" } },
+  mail: {
+    action: "mail",
+    mail: { from: "me@example.com", to: "you@there.com", subject: "Test email", message: "Hello world!" },
+  },
+};
+const ACCEPTED: readonly HeaderName[] = ["Location", "X-Degraded", "Idempotent-Replayed"];
+const RECEIVED = { type: "object", properties: { receipt_id: { type: "string" }, degraded: ref("Degraded") } };
+const ANY = { oneOf: [ref("AuthAction"), ref("LogAction"), ref("MailAction")] };
+
+export const ACTIONS = {
+  "/": {
+    post: {
+      tags: ["Actions"],
+      summary: "Hit the broker",
+      description: "Publishes the event `broker_hit`. A body is ignored.",
+      parameters: [IDEMPOTENCY_KEY],
+      responses: {
+        "200": answer("`Hit the Broker`", undefined, ACCEPTED),
+        "409": refusal("The same Idempotency-Key is under way", "Retry-After"),
+        "422": refusal("Idempotency-Key is none, or was used before for another request"),
+        "503": refusal("The event could be kept nowhere", "Retry-After"),
+      },
+    },
+  },
+  "/handle": {
+    post: {
+      tags: ["Actions"],
+      summary: "Do one action, or a batch",
+      description: `One action (auth, log, mail), or an array of up to ${BATCH_MAX} of them. A 202 means durable: \`data.receipt_id\`, and Location, tell where to ask what became of it. X-Degraded and data.degraded say where something was done in another way than usual.`,
+      parameters: [IDEMPOTENCY_KEY],
+      requestBody: body(
+        { oneOf: [...ANY.oneOf, { type: "array", items: ANY, minItems: 1, maxItems: BATCH_MAX }] },
+        { ...EXAMPLES, batch: [EXAMPLES.log, EXAMPLES.mail] },
+      ),
+      responses: {
+        "202": answer(
+          "`Authenticated!` with the user and his tokens; `Logged via RPC: Processing succeeded`, or `Log entry queued`; `Message sent to <to>`, or `Message queued for <to>`",
+          {
+            schema: { anyOf: [{ allOf: [ref("LoginReply"), RECEIVED] }, RECEIVED] },
+            example: {
+              message: "Log entry queued",
+              data: { receipt_id: RECEIPT_ID, degraded: { logger: "queued" } },
+            },
+          },
+          ACCEPTED,
+        ),
+        "207": answer(
+          "A batch: data has one outcome an action, in order",
+          { schema: { type: "array", items: ref("BatchItem") } },
+          ["X-Degraded", "Idempotent-Replayed"],
+        ),
+        "401": refusal("`Invalid credentials!!!`"),
+        "409": refusal("The same Idempotency-Key is under way", "Retry-After"),
+        ...BODY_REFUSALS,
+        "400": refusal("Not JSON, or `Unknown action!!!`"),
+        ...BEHIND,
+        "503": refusal("A service behind is away and nothing could take the request in its place", "Retry-After"),
+      },
+    },
+  },
+};
+
+export const OPERATIONS = {
+  "/ping": { get: { tags: ["Health"], summary: "Alive", responses: { "200": text("`OK`") } } },
+  "/ready": {
+    get: {
+      tags: ["Health"],
+      summary: "The broker: ready, and the state of each dependency",
+      responses: {
+        "200": answer("Ready", undefined),
+        "503": refusal("Not ready: data.dependencies says why"),
+      },
+    },
+  },
+  "/metrics": {
+    get: { tags: ["Health"], summary: "Prometheus metrics", responses: { "200": text("The exposition format") } },
+  },
+  "/openapi.json": {
+    get: {
+      tags: ["Health"],
+      summary: "This description",
+      responses: { "200": { description: "OpenAPI 3.1", content: { "application/json": { schema: {} } } } },
+    },
+  },
+};

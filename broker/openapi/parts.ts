@@ -1,0 +1,195 @@
+/** What the descriptions of routes are made of: schemas by name, answers, headers, parameters. */
+import type { TObject, TSchema } from "@sinclair/typebox";
+import { LoginReply, MeView, Registration, RegistrationView, UserView } from "#contracts/auth";
+import { AuthAction, BatchItem, Degraded, LogAction, MailAction } from "#contracts/broker";
+import {
+  DeadLetter,
+  DeadLetterOutcome,
+  DeadLetterPage,
+  DropRequest,
+  QueueList,
+  QueueView,
+  ReplayRequest,
+} from "#contracts/dead-letters";
+import { Envelope } from "#contracts/envelope";
+import { BackingHealth, DependencyView, HealthReport, ServiceHealth } from "#contracts/health";
+import { GapsReport, ProducerGaps } from "#contracts/logs";
+import { Receipt, ReceiptStep } from "#contracts/receipts";
+
+/** The schemas that requests and answers are checked with, by the names that they have in the description. */
+export const SCHEMAS = {
+  AuthAction,
+  BackingHealth,
+  BatchItem,
+  DeadLetter,
+  DeadLetterOutcome,
+  DeadLetterPage,
+  Degraded,
+  DependencyView,
+  DropRequest,
+  Envelope,
+  GapsReport,
+  HealthReport,
+  LogAction,
+  LoginReply,
+  MailAction,
+  MeView,
+  ProducerGaps,
+  QueueList,
+  QueueView,
+  Receipt,
+  ReceiptStep,
+  Registration,
+  RegistrationView,
+  ReplayRequest,
+  ServiceHealth,
+  UserView,
+} as const satisfies Record<string, TSchema>;
+export type SchemaName = keyof typeof SCHEMAS;
+
+const NAMES = new Map<unknown, string>(Object.entries(SCHEMAS).map(([name, schema]) => [schema, name]));
+
+export const ref = (name: SchemaName) => ({ $ref: `#/components/schemas/${name}` });
+
+/** A schema in which every part that has a name of its own is referred to by it. */
+function referring(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(nested);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, nested(part)]));
+}
+
+function nested(value: unknown): unknown {
+  const name = NAMES.get(value);
+  return name === undefined ? referring(value) : { $ref: `#/components/schemas/${name}` };
+}
+
+const TEXT = { type: "string" };
+
+/** Of examples. */
+export const AT = "2026-11-23T09:30:00.000Z";
+export const RECEIPT_ID = "01998f5e-7c10-7a00-8b3c-3f5e9d2a4c11";
+
+/** Of answers; of requests where the name is a request's. */
+export const HEADERS = {
+  "X-Request-Id": { description: "The caller's, if it sent a sane one; else ours", schema: TEXT },
+  "X-Degraded": {
+    description:
+      "What was done in another way than usual, `part=how`, comma-separated: `logger=queued`, `logger=spooled`, `mail=queued`, `auth=cached;age=<seconds>`. `data.degraded` says the same",
+    schema: TEXT,
+    example: "auth=cached;age=12",
+  },
+  Location: {
+    description: "Where the receipt is",
+    schema: TEXT,
+    example: `/v1/receipts/${RECEIPT_ID}`,
+  },
+  "Idempotent-Replayed": { description: "`true` on an answer that was given before", schema: { const: "true" } },
+  "Retry-After": { description: "Seconds after which trying again makes sense", schema: { type: "integer" } },
+  "WWW-Authenticate": {
+    description: "What is needed (RFC 6750)",
+    schema: TEXT,
+    example: 'Bearer realm="platform", error="invalid_token"',
+  },
+} as const;
+export type HeaderName = keyof typeof HEADERS;
+
+const PARAMETERS = {
+  IdempotencyKey: {
+    name: "Idempotency-Key",
+    in: "header",
+    description:
+      "1 to 255 printable ASCII characters. The same key and body again gives the first answer again and does nothing; another body is 422; 409 while the first is under way",
+    schema: { type: "string", minLength: 1, maxLength: 255 },
+    example: "5f0c1e9a-order-17",
+  },
+} as const;
+export const IDEMPOTENCY_KEY = { $ref: "#/components/parameters/IdempotencyKey" };
+
+export const SESSION = [{ accessToken: [] }];
+/** Open in development, where no token is set. */
+export const OPERATOR = [{ operatorToken: [] }, {}];
+
+export const COMPONENTS = {
+  schemas: Object.fromEntries(Object.entries(SCHEMAS).map(([name, schema]) => [name, referring(schema)])),
+  headers: HEADERS,
+  parameters: PARAMETERS,
+  securitySchemes: {
+    accessToken: {
+      type: "http",
+      scheme: "bearer",
+      bearerFormat: "JWT",
+      description:
+        "`access_token` of a login (RFC 9068, EdDSA, 10 minutes). Only in `Authorization`, never in the query. Verified by the broker itself",
+    },
+    operatorToken: {
+      type: "http",
+      scheme: "bearer",
+      description: "The broker's OPERATOR_TOKEN. Not set: open in development, closed (403) in production",
+    },
+  },
+};
+
+const JSON_TYPE = "application/json";
+
+const headersOf = (names: readonly HeaderName[]) => ({
+  headers: Object.fromEntries(
+    ["X-Request-Id", ...names].map((name) => [name, { $ref: `#/components/headers/${name}` }]),
+  ),
+});
+
+/** An envelope around `data`, with an example of it. */
+export function answer(
+  description: string,
+  data: { readonly schema: object; readonly example?: { message: string; data: unknown } } | undefined,
+  headers: readonly HeaderName[] = [],
+) {
+  const schema =
+    data === undefined
+      ? ref("Envelope")
+      : {
+          type: "object",
+          properties: { error: { const: false }, message: TEXT, data: data.schema },
+          required: ["error", "message", "data"],
+        };
+  const example = data?.example === undefined ? {} : { example: { error: false, ...data.example } };
+  return { description, ...headersOf(headers), content: { [JSON_TYPE]: { schema, ...example } } };
+}
+
+export const text = (description: string) => ({ description, content: { "text/plain": { schema: TEXT } } });
+
+/** A refusal; its envelope says why. */
+export const refusal = (description: string, ...headers: HeaderName[]) => answer(description, undefined, headers);
+
+export function body(schema: object, examples: Readonly<Record<string, unknown>>) {
+  const named = Object.entries(examples).map(([name, value]) => [name, { value }]);
+  return { required: true, content: { [JSON_TYPE]: { schema, examples: Object.fromEntries(named) } } };
+}
+
+export function query(schema: TObject) {
+  const required = new Set<string>(schema.required ?? []);
+  return Object.entries(schema.properties).map(([name, property]) => ({
+    name,
+    in: "query",
+    required: required.has(name),
+    schema: property,
+  }));
+}
+
+/** Of every route that reads a body. */
+export const BODY_REFUSALS = {
+  "400": refusal("Not JSON"),
+  "413": refusal("Larger than 1 MiB"),
+  "415": refusal("Content-Type is not application/json"),
+  "422": refusal("Well-formed and not valid: the message names the field"),
+};
+
+/** Of every route that takes no query. */
+export const NO_QUERY = { "422": refusal("A query parameter that is not known") };
+
+/** Of every route that asks a service behind. */
+export const BEHIND = {
+  "429": refusal("Too many requests", "Retry-After"),
+  "502": refusal("A service behind answered wrongly", "Retry-After"),
+  "503": refusal("A service behind is away", "Retry-After"),
+  "504": refusal("A service behind is too slow", "Retry-After"),
+};

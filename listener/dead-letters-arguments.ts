@@ -1,0 +1,139 @@
+/** What was typed behind `listener dlq`. */
+import { parseArgs } from "node:util";
+import { type DeadLetterFilter, PARKED } from "#contracts/dead-letters";
+import { messageOf } from "#shared/errors";
+import { DEFAULT_LIMIT, DEFAULT_RATE } from "./dead-letters.ts";
+
+export const DEFAULT_ITEMS = 50;
+
+export const USAGE = `listener dlq: what nobody could use, and what no queue wanted
+
+Usage: listener dlq <list|peek|replay|drop|queues> [options]
+
+  list     one line a message, the oldest first
+  peek     one message whole: the oldest that is meant
+  replay   send them to where they belong, once more; a message is stored once, however often it is replayed
+  drop     remove them for good
+  queues   how many messages are where
+
+Which messages (all that is given has to hold):
+  --parked logs|jobs|unrouted   in which queue (default: logs and jobs)
+  --id ID
+  --routing-key PATTERN         words and wildcards as in a binding: log.*, #
+  --error TEXT                  contained in the error
+  --older-than 10m              since when it is there: s, m, h, d
+  --younger-than 2h
+
+  --limit N     at most so many (list: ${DEFAULT_ITEMS}; replay and drop: ${DEFAULT_LIMIT})
+  --rate N      replay: messages a second (default ${DEFAULT_RATE})
+  --dry-run     replay and drop: only count
+  --all         drop: without a condition
+  --yes         drop: do not ask
+  --json        for programs
+
+Exit codes: 0 done, 1 failed or not all done, 2 wrong usage or configuration. Environment: listener --help
+`;
+
+const OPTIONS = {
+  parked: { type: "string" },
+  id: { type: "string" },
+  "routing-key": { type: "string" },
+  error: { type: "string" },
+  "older-than": { type: "string" },
+  "younger-than": { type: "string" },
+  limit: { type: "string" },
+  rate: { type: "string" },
+  "dry-run": { type: "boolean" },
+  all: { type: "boolean" },
+  yes: { type: "boolean" },
+  json: { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+} as const;
+
+/** Options besides those that say which messages, for each action. */
+const ACTIONS = {
+  list: ["limit"],
+  peek: [],
+  replay: ["limit", "rate", "dry-run"],
+  drop: ["limit", "dry-run", "all", "yes"],
+  queues: [],
+} as const;
+export type Action = keyof typeof ACTIONS;
+const FILTERS = ["parked", "id", "routing-key", "error", "older-than", "younger-than"];
+
+/** What was typed makes no sense: told in one line. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+export interface Asking {
+  readonly action: Action;
+  readonly filter: DeadLetterFilter;
+  readonly limit: number | undefined;
+  readonly rate: number | undefined;
+  readonly dryRun: boolean;
+  readonly all: boolean;
+  readonly yes: boolean;
+  readonly json: boolean;
+}
+
+/** @throws UsageError */
+export function readArguments(args: readonly string[]): Asking | "help" {
+  let parsed: ReturnType<typeof parseArgs<{ options: typeof OPTIONS; allowPositionals: true }>>;
+  try {
+    parsed = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true, strict: true });
+  } catch (error) {
+    throw new UsageError(messageOf(error).split(". To specify")[0] ?? "");
+  }
+  const { values, positionals } = parsed;
+  const [word, extra] = positionals;
+  if (values.help === true || word === "help") return "help";
+  if (word === undefined || !Object.hasOwn(ACTIONS, word)) {
+    throw new UsageError(
+      `${word === undefined ? "what?" : `there is no "${word}":`} ${Object.keys(ACTIONS).join(", ")}`,
+    );
+  }
+  if (extra !== undefined) throw new UsageError(`unexpected "${extra}"`);
+  const action = word as Action;
+  const known: readonly string[] = [...ACTIONS[action], ...(action === "queues" ? [] : FILTERS), "json"];
+  const stray = Object.keys(values).find((name) => !known.includes(name));
+  if (stray !== undefined) throw new UsageError(`${action} takes no --${stray}`);
+  const parked = PARKED.find((name) => name === values.parked);
+  if (values.parked !== undefined && parked === undefined) throw new UsageError(`--parked is ${PARKED.join(", ")}`);
+  const given = {
+    parked,
+    id: values.id,
+    routing_key: values["routing-key"],
+    error: values.error,
+    older_than_s: secondsOf("older-than", values["older-than"]),
+    younger_than_s: secondsOf("younger-than", values["younger-than"]),
+  };
+  return {
+    action,
+    filter: Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+    limit: numberOf("limit", values.limit, /^[1-9]\d{0,6}$/),
+    rate: numberOf("rate", values.rate, /^\d{1,5}(\.\d{1,6})?$/),
+    dryRun: values["dry-run"] === true,
+    all: values.all === true,
+    yes: values.yes === true,
+    json: values.json === true,
+  };
+}
+
+function numberOf(name: string, text: string | undefined, form: RegExp): number | undefined {
+  if (text === undefined) return undefined;
+  if (!form.test(text)) throw new UsageError(`--${name} is a number, not "${text}"`);
+  return Number(text);
+}
+
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+
+function secondsOf(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const [, number, unit] = /^(\d{1,9}(?:\.\d{1,6})?)([smhd])$/.exec(text) ?? [];
+  const factor = SECONDS[unit ?? ""];
+  if (number === undefined || factor === undefined) {
+    throw new UsageError(`--${name} is a number with its unit, as 30s, 10m, 2h or 1d, not "${text}"`);
+  }
+  return Number(number) * factor;
+}

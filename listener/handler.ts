@@ -1,0 +1,158 @@
+/** One queue's way through a worker: its lane at RabbitMQ, its pipeline, and the caution that both are under. */
+import type { Delivery, IncomingMessage, Lane, LaneOptions } from "#shared/amqp";
+import { Failure, type Result } from "#shared/errors";
+import type { Log } from "#shared/log";
+import { type Caution, fingerprintOf } from "./caution.ts";
+import { bury, type Moving, type Reading, type Received, spend } from "./consume.ts";
+import { type Fate, makePipeline, type Pipeline } from "./pipeline.ts";
+import type { FromWorker, MessageResult, QueueReport } from "./protocol.ts";
+
+/** RabbitMQ closes a channel that keeps a message for 30 min. */
+const GIVE_BACK_MS = 20 * 60_000;
+
+/** A message in hand. It is read when it is its turn: reading is where it could do harm first. */
+export interface Item<T> extends Received<IncomingMessage, T> {
+  readonly settle: () => void;
+}
+
+export interface HandlerOptions<T> {
+  readonly queue: string;
+  readonly prefetch: number;
+  readonly batchItems: number;
+  readonly batchBytes: number;
+  readonly concurrent: number;
+  /** The message under the routing key that it came under first. */
+  readonly unwrap: (message: IncomingMessage) => IncomingMessage;
+  readonly read: (message: IncomingMessage) => Reading<T>;
+  readonly work: (items: readonly Item<T>[]) => Promise<readonly Fate[]>;
+  readonly moving: Moving<IncomingMessage>;
+  readonly probe: () => Promise<Result<void>>;
+  readonly log: Log;
+  /** Of the worker; made after the handlers. */
+  readonly caution: () => Caution;
+  /** Why a message is to be dead-lettered without being handled, by its fingerprint. */
+  readonly condemned: ReadonlyMap<string, string>;
+  readonly tell: (message: FromWorker) => void;
+  /** Once the consumer is made. */
+  readonly lane: () => Lane | undefined;
+}
+
+export interface Handler {
+  readonly queue: string;
+  readonly held: boolean;
+  readonly inHand: number;
+  readonly lane: LaneOptions;
+  setCautious(on: boolean): void;
+  /** What became of messages since the last call. */
+  report(): QueueReport;
+  /** Takes no more, and finishes what is in hand within `ms`; the rest stays unacknowledged. */
+  drain(ms: number): Promise<void>;
+}
+
+export function makeHandler<T>(options: HandlerOptions<T>): Handler {
+  const { queue, log, moving, condemned, tell, lane } = options;
+  const results: Record<MessageResult, number> = { done: 0, dead: 0, retried: 0, returned: 0 };
+  let stopping = false;
+
+  const setFlow = async (on: boolean): Promise<void> => lane()?.setFlow(on);
+
+  const pipeline: Pipeline<Item<T>> = makePipeline<Item<T>>({
+    batchItems: options.batchItems,
+    batchBytes: options.batchBytes,
+    bytesOf: ({ message }) => message.body.byteLength,
+    concurrent: options.concurrent,
+    work: (items, isAlone) => {
+      const [item] = items;
+      return isAlone && item !== undefined ? alone(item) : options.caution().together(() => options.work(items));
+    },
+    onOwnFault: (item, failure) => spend(item, failure, moving),
+    probe: options.probe,
+    giveBackMs: GIVE_BACK_MS,
+    onFate({ settle }, fate) {
+      results[fate] += 1;
+      settle();
+    },
+    onHeld: (reason: Failure) => log.warn("messages are held", { queue, in_hand: pipeline.inHand, reason }),
+    onResumed: () => {
+      log.info("messages are worked on", { queue, in_hand: pipeline.inHand });
+      if (!stopping) void setFlow(true);
+    },
+    onGiveBack() {
+      log.warn("messages are given back to the queue", { queue, in_hand: pipeline.inHand });
+      void setFlow(false);
+      lane()?.requeue();
+    },
+  });
+
+  /** A suspect: the main thread knows of it before anything is done with it, so that it is known by what it does. */
+  async function alone(item: Item<T>): Promise<readonly Fate[]> {
+    const { message } = item;
+    const fingerprint = fingerprintOf(message);
+    return options.caution().alone(message.deliveries, async () => {
+      const reason = condemned.get(fingerprint);
+      tell({ type: "handling", fingerprint });
+      let settled = false;
+      try {
+        const fates = reason === undefined ? await options.work([item]) : [await condemn(message, reason)];
+        settled = typeof fates[0] === "string";
+        return fates;
+      } finally {
+        tell({ type: "handled", fingerprint, settled });
+      }
+    });
+  }
+
+  function condemn(message: IncomingMessage, reason: string): Promise<Fate> {
+    log.error("a message is dead-lettered: it ends workers", { queue, id: message.messageId, reason });
+    const id = message.messageId ?? Bun.randomUUIDv7();
+    return bury({ message, reading: { id } }, new Failure("internal", reason), moving);
+  }
+
+  function itemOf(message: IncomingMessage, settle: () => void): Item<T> {
+    let reading: Reading<T> | undefined;
+    return {
+      message,
+      settle,
+      get reading() {
+        reading ??= options.read(message);
+        return reading;
+      },
+    };
+  }
+
+  return {
+    queue,
+    get held() {
+      return pipeline.held;
+    },
+    get inHand() {
+      return lane()?.inHand ?? 0;
+    },
+    lane: {
+      queue,
+      prefetch: options.prefetch,
+      onDelivery({ message, settle }: Delivery) {
+        const isSuspect = options.caution().arrived(queue, message);
+        pipeline.push(itemOf(options.unwrap(message), settle), isSuspect);
+      },
+      onLost() {
+        results.returned += pipeline.inHand;
+        pipeline.clear();
+        // Taken again now, they would only be held again, one delivery nearer to their limit.
+        if (pipeline.held) void setFlow(false);
+      },
+    },
+    setCautious: (on) => void lane()?.setPrefetch(on ? 1 : options.prefetch),
+    report() {
+      const since = { ...results };
+      Object.assign(results, { done: 0, dead: 0, retried: 0, returned: 0 });
+      return { queue, inHand: pipeline.inHand, held: pipeline.held ? pipeline.inHand : 0, results: since };
+    },
+    async drain(ms) {
+      stopping = true;
+      await setFlow(false);
+      await pipeline.drain(ms);
+      pipeline[Symbol.dispose]();
+    },
+  };
+}

@@ -1,0 +1,31 @@
+/** A mail for the mail service, which was away when it was wanted. */
+import { MailRequest } from "#contracts/mail";
+import { failureOfAnswer } from "#shared/client";
+import { fail, ok } from "#shared/errors";
+import { newTrace } from "#shared/telemetry";
+import { defineJob } from "../job.ts";
+
+/** What can be an HTTP header as it is. */
+const PLAIN_KEY = /^[\x21-\x7e]{1,128}$/;
+
+export const job = defineJob({
+  schema: MailRequest,
+  async run(mail, { id, trace, deadline, ports }) {
+    // What the service has under the key from an earlier try it does not send again.
+    const key = PLAIN_KEY.test(id) ? id : new Bun.CryptoHasher("sha256").update(id).digest("hex");
+    const headers = { "idempotency-key": key };
+    const answered = await ports.mail.request("POST", "/send", mail, { requestId: key, trace, deadline }, headers);
+    if (!answered.ok) return answered;
+    const { status } = answered.value;
+    if (status < 300) return ok();
+    // It is there and broke at this mail, perhaps only at this one.
+    if (status === 500) return fail("internal", "the mail service failed at this mail");
+    return { ok: false, error: failureOfAnswer(answered.value) };
+  },
+  async probe(ports, deadline) {
+    const context = { requestId: Bun.randomUUIDv7(), trace: newTrace(), deadline };
+    const answered = await ports.mail.request("GET", "/ready", undefined, context);
+    if (!answered.ok) return answered;
+    return answered.value.status === 200 ? ok() : fail("unavailable", `mail is ${answered.value.envelope.message}`);
+  },
+});

@@ -1,0 +1,88 @@
+/** Moves a message on, as it came and with the reason: to the dead letters, or into a delay queue that it comes back from. */
+import { HEADER_ATTEMPT, HEADER_ERROR, HEADER_FAILED_AT, HEADER_ROUTING_KEY } from "#contracts/events";
+import type { IncomingMessage, Publisher, Topology } from "#shared/amqp";
+import { type Failure, messageOf, ok, type Result } from "#shared/errors";
+import { Deadline, RPC_CEILING_MS } from "#shared/resilience";
+import { traceOf } from "#shared/telemetry";
+import type { Moving } from "./consume.ts";
+
+/** Headers that RabbitMQ adds on its way: of no meaning, and confusing to it, on a message that is sent anew. */
+const TRANSIT_HEADERS = /^x-(death|first-death-.*|last-death-.*|delivery-count|acquired-count)$/;
+/** A reason is for people to read (characters). */
+const ERROR_LENGTH = 1_000;
+
+/** The message under the routing key that it came under first, where it has waited in a delay queue since. */
+export function unwrapped(message: IncomingMessage, { retry }: Topology): IncomingMessage {
+  const original = message.headers[HEADER_ROUTING_KEY];
+  if (message.exchange !== retry.back || typeof original !== "string") return message;
+  return { ...message, routingKey: original };
+}
+
+/** How often its handling has failed for a reason of its own. */
+export function attemptsOf({ headers }: Pick<IncomingMessage, "headers">): number {
+  const attempts = headers[HEADER_ATTEMPT];
+  return typeof attempts === "number" && Number.isSafeInteger(attempts) && attempts > 0 ? attempts : 0;
+}
+
+/** @param queue where the message came from, and comes back to. */
+export function makeMoving(
+  publisher: Publisher,
+  { retry }: Topology,
+  { queue, deadLetters }: { readonly queue: string; readonly deadLetters: string },
+): Moving<IncomingMessage> {
+  async function move(
+    exchange: string,
+    routingKey: string,
+    message: IncomingMessage,
+    id: string,
+    reason: Failure,
+  ): Promise<Result<void>> {
+    const kept = Object.entries(message.headers).filter(([name]) => !TRANSIT_HEADERS.test(name));
+    const ours = {
+      [HEADER_ERROR]: textOf(reason),
+      [HEADER_FAILED_AT]: new Date().toISOString(),
+      [HEADER_ROUTING_KEY]: message.routingKey,
+      [HEADER_ATTEMPT]: attemptsOf(message) + 1,
+    };
+    const send = (headers: Record<string, unknown>): Promise<Result<void>> =>
+      publisher.publish(
+        {
+          exchange,
+          routingKey,
+          messageId: message.messageId ?? id,
+          body: message.body,
+          ...(message.contentType === undefined ? {} : { contentType: message.contentType }),
+          ...(message.timestamp === undefined ? {} : { timestamp: message.timestamp }),
+          headers,
+          properties: message.properties,
+        },
+        {
+          requestId: Bun.randomUUIDv7(),
+          trace: traceOf(message.headers["traceparent"]),
+          deadline: Deadline.after(RPC_CEILING_MS),
+        },
+      );
+    const sent = await send({ ...Object.fromEntries(kept), ...ours });
+    // A table of its sender's that we can read and not write: the message matters more.
+    return !sent.ok && sent.error.code === "invalid" ? send(ours) : sent;
+  }
+
+  const bury: Moving<IncomingMessage>["bury"] = (message, id, reason) =>
+    move(deadLetters, message.routingKey, message, id, reason);
+
+  return {
+    bury,
+    async putOff(message, id, reason) {
+      const tier = retry.tiers[attemptsOf(message)];
+      const moved = await (tier === undefined
+        ? bury(message, id, reason)
+        : move(retry.exchange, retry.keyOf(tier, queue), message, id, reason));
+      return moved.ok ? ok(tier === undefined ? "dead" : "retried") : moved;
+    },
+  };
+}
+
+/** What an operator needs; the queue is ours, so that a bug may be told by its cause. */
+function textOf(reason: Failure): string {
+  return messageOf(reason).toWellFormed().slice(0, ERROR_LENGTH);
+}

@@ -1,0 +1,92 @@
+/** The operators' routes: queues, dead letters, and where a message is. In: translates, never decides. */
+import { Type } from "@sinclair/typebox";
+import { Elysia } from "elysia";
+import { DeadLetterFilter, DropRequest, ReplayRequest } from "#contracts/dead-letters";
+import { ACTOR_HEADER } from "#contracts/headers";
+import { fail, type Result } from "#shared/errors";
+import { contextOf, envelope } from "#shared/http";
+import { Deadline } from "#shared/resilience";
+import type { CallContext } from "#shared/telemetry";
+import { makeQueryValidator, makeValidator } from "#shared/validation";
+import type { Asked, DeadLetters } from "./dead-letters.ts";
+import type { MessageIndex } from "./dead-letters-index.ts";
+
+const DEFAULT_ITEMS = 50;
+const MAX_ITEMS = 500;
+const ID_LENGTH = 128;
+/** Taken from the request's time (ms), for giving back what is in hand, the last audit entry and the answer. */
+const RESERVE_MS = 4_000;
+/** The least that is worth beginning with (ms). */
+const LEAST_MS = 1_000;
+/** Text that a log can do with. */
+const ACTOR = /^[\x20-\x7e]{1,200}$/;
+
+const noQuery = makeQueryValidator(Type.Object({}));
+const listQuery = makeQueryValidator(
+  Type.Object({
+    ...DeadLetterFilter.properties,
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_ITEMS })),
+    cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 2_048 })),
+  }),
+);
+const replayOf = makeValidator(ReplayRequest, { unknown: "refuse" });
+const dropOf = makeValidator(DropRequest, { unknown: "refuse" });
+
+interface Call {
+  readonly body: unknown;
+  readonly request: Request;
+  readonly server: { requestIP(request: Request): { address: string } | null } | null;
+}
+
+/** @param stopping ends what is under way, in order. */
+export function routes(deadLetters: DeadLetters, index: MessageIndex, stopping: AbortSignal) {
+  /** The request's context, with the time in which something may be done. */
+  function worked(context: CallContext): CallContext {
+    const ms = Math.max(LEAST_MS, context.deadline.remainingMs() - RESERVE_MS);
+    return { ...context, deadline: Deadline.after(ms, AbortSignal.any([context.deadline.signal, stopping])) };
+  }
+
+  /** On whose behalf: as the broker tells, else the address. */
+  function askedBy({ request, server }: Call): Asked {
+    const actor = request.headers.get(ACTOR_HEADER) ?? "";
+    const by = ACTOR.test(actor) ? actor : (server?.requestIP(request)?.address ?? "unknown");
+    return { by, context: worked(contextOf(request)) };
+  }
+
+  return new Elysia({ name: "listener.routes" })
+    .get("/events/queues", async ({ request }) => {
+      valueOf(noQuery(request.url));
+      return envelope("queues", valueOf(await deadLetters.queues()));
+    })
+    .get("/events/dead-letters", async ({ request }) => {
+      const { limit = DEFAULT_ITEMS, cursor, ...filter } = valueOf(listQuery(request.url));
+      const page = valueOf(await deadLetters.list(filter, { limit, cursor }, worked(contextOf(request))));
+      return envelope(`${page.items.length} dead letters`, page);
+    })
+    .post("/events/dead-letters/replay", async (call) => {
+      valueOf(noQuery(call.request.url));
+      const outcome = valueOf(await deadLetters.replay(valueOf(replayOf(call.body)), askedBy(call)));
+      return envelope(`${outcome.done} replayed`, outcome);
+    })
+    .post("/events/dead-letters/drop", async (call) => {
+      valueOf(noQuery(call.request.url));
+      const outcome = valueOf(await deadLetters.drop(valueOf(dropOf(call.body)), askedBy(call)));
+      return envelope(`${outcome.done} dropped`, outcome);
+    })
+    .get("/events/messages/:id", async ({ request, params }) => {
+      valueOf(noQuery(request.url));
+      const found = valueOf(await index.find(valueOf(idOf(params.id)), contextOf(request).deadline));
+      return envelope(found.found === null ? "not parked" : "parked", found);
+    });
+}
+
+function valueOf<T>(result: Result<T>): T {
+  if (!result.ok) throw result.error;
+  return result.value;
+}
+
+/** The router has decoded it. */
+function idOf(id: string): Result<string> {
+  const sane = id.length >= 1 && id.length <= ID_LENGTH && id.isWellFormed() && !id.includes("\0");
+  return sane ? { ok: true, value: id } : fail("invalid", `id must be text of 1 to ${ID_LENGTH} characters`);
+}

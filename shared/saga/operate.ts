@@ -1,0 +1,36 @@
+/** What an operator does with sagas, as a command of the service that has them. */
+import { fail, ok, type Result } from "#shared/errors";
+import type { Database } from "#shared/postgres";
+import type { Deadline } from "#shared/resilience";
+import { makeStore } from "./store.ts";
+import { SAGA_STATES, type SagaState } from "./types.ts";
+
+const LISTED = 100;
+const UNDER_WAY: readonly SagaState[] = ["running", "compensating", "stuck"];
+const USAGE = `usage: sagas list [${SAGA_STATES.join("|")}] | sagas retry <id>`;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/**
+ * `list [state]`: up to 100, oldest first, by default those that have not ended, one JSON object a line.
+ * `retry <id>`: lets a stuck one go on where it was.
+ * @returns lines to print. Failures: `invalid` (not such a command), `not_found` (no stuck saga of that id), those of the database.
+ */
+export async function operateSagas(
+  database: Database,
+  args: readonly string[],
+  deadline: Deadline,
+): Promise<Result<string[]>> {
+  const store = makeStore(database);
+  const [verb = "list", argument, ...rest] = args;
+  if (rest.length > 0) return fail("invalid", USAGE);
+  if (verb === "list") {
+    const state = SAGA_STATES.find((candidate) => candidate === argument);
+    if (argument !== undefined && state === undefined) return fail("invalid", USAGE);
+    const listed = await store.list(state === undefined ? UNDER_WAY : [state], LISTED, deadline);
+    return listed.ok ? ok(listed.value.map((saga) => JSON.stringify(saga))) : listed;
+  }
+  if (verb !== "retry" || argument === undefined || !UUID.test(argument)) return fail("invalid", USAGE);
+  const resumed = await store.resume(argument, deadline);
+  if (!resumed.ok) return resumed;
+  return resumed.value ? ok([`${argument} goes on`]) : fail("not_found", `no saga ${argument} is stuck`);
+}

@@ -1,0 +1,83 @@
+/** The listener is told to end while it has its hands full. */
+import { LOGS_QUEUE } from "#contracts/events";
+import type { FaultCase } from "../case.ts";
+import { makeHistory } from "../history.ts";
+import { makeForeignPublisher, repeat } from "../load.ts";
+import { over, untilConsuming, withChannel } from "../rabbit.ts";
+import { metricOf } from "../scene.ts";
+import { concluded } from "../verdicts.ts";
+import { until } from "../../kit.ts";
+
+const EXIT_MS = 12_000;
+/** Two workers with 300 each. */
+const PREFETCH = 600;
+const EVENTS = 2_000;
+
+export const cases: readonly FaultCase[] = [
+  {
+    id: "F14",
+    fault: "the listener gets SIGTERM in the middle of a batch",
+    promise: "what is in hand is finished or given back, and it ends by itself with code 0",
+    bar: `lost 0, twice 0, ended ≤ ${EXIT_MS / 1_000} s, exit code 0, delivered again ≤ ${PREFETCH}`,
+    inTests: true,
+    async run({ full, random, platform: start, say }) {
+      const platform = await start();
+      const history = makeHistory(platform);
+      const listener = platform.stack.part("listener");
+      const rounds = full ? 50 : 3;
+      let worstMs = 0;
+      let again = 0;
+      let busy = 0;
+      const codes = new Set<string>();
+      await using foreign = makeForeignPublisher(platform, history, random);
+      await until("the foreign client is connected", async () => (await foreign.event.run()).status === 202);
+      for (let round = 1; round <= rounds; round += 1) {
+        await untilConsuming(platform);
+        const { pid } = listener;
+        const feeding = repeat(foreign.event, EVENTS, 500);
+        await until(
+          "it has its hands full",
+          async () => ((await metricOf(platform, "listener", "listener_in_hand")) ?? 0) > 0,
+          5_000,
+        )
+          .then(() => (busy += 1))
+          // So quick that it was never seen: that round counts, as one without.
+          .catch(() => undefined);
+        await Bun.sleep(random() * 150);
+        const began = performance.now();
+        listener.kill("SIGTERM");
+        await until("it ends", () => listener.pid !== pid, EXIT_MS + 10_000);
+        worstMs = Math.max(worstMs, performance.now() - began);
+        codes.add("reason" in listener ? String(listener.reason) : "");
+        await feeding;
+        if (round === rounds) again = await deliveredBefore(platform);
+        // Not when the supervisor thinks fit, which waits longer each time.
+        await listener.stop();
+        await listener.start();
+        if (round % 10 === 0) say(`${round} of ${rounds}: ended within ${Math.round(worstMs)} ms`);
+      }
+      await untilConsuming(platform);
+      const verdict = await history.verdict();
+      const wrong = [...codes].filter((code) => code !== "exit code 0");
+      return concluded(verdict, {
+        figures: { rounds, with_messages_in_hand: busy, exit_max_ms: Math.round(worstMs), delivered_again: again },
+        broken: [
+          ...over("ended", worstMs, EXIT_MS),
+          ...over("delivered again", again, PREFETCH, "messages"),
+          ...(wrong.length > 0 ? [`ended with ${wrong.join(", ")}`] : []),
+          ...(busy === 0 ? ["it never had anything in hand"] : []),
+        ],
+      });
+    },
+  },
+];
+
+/** Messages in the queue that somebody had before. Looking at them makes them such: once, at the end. */
+function deliveredBefore(platform: Parameters<typeof withChannel>[0]): Promise<number> {
+  return withChannel(platform, async (channel) => {
+    let again = 0;
+    for (let got = await channel.get(LOGS_QUEUE); got !== false; got = await channel.get(LOGS_QUEUE))
+      if (got.fields.redelivered) again += 1;
+    return again;
+  });
+}

@@ -1,0 +1,227 @@
+/**
+ * What clients were told is accepted, and where each of these is at the end. The conservation law:
+ *
+ *     accepted = stored + dead-lettered + unrouted + queued + spooled
+ *
+ * checked by comparing sets of names: every accepted thing has one that nothing else has, in its name or subject.
+ */
+import { UNROUTED_QUEUE, JOBS_DEAD_LETTER_QUEUE, LOGS_DEAD_LETTER_QUEUE } from "#contracts/events";
+import { topologyOf } from "#shared/amqp";
+import { type Platform, until } from "../kit.ts";
+import { namesInQueue, namesInSpools } from "./places.ts";
+import { waiting } from "./scene.ts";
+
+export type Kind = "log" | "event" | "mail";
+const LETTERS: Readonly<Record<Kind, string>> = { log: "l", event: "e", mail: "m" };
+
+/** What is known of an accepted thing. */
+export interface Acceptance {
+  /** Its id as the answer gave it, or as its producer gave it to RabbitMQ. */
+  readonly id?: string;
+  /** Stored at least once is enough: an event of a producer that gave it no id. */
+  readonly repeatable?: boolean;
+}
+
+export interface Verdict {
+  readonly accepted: number;
+  /** Names that are nowhere. */
+  readonly lost: readonly string[];
+  /** Names that are stored, or delivered as a mail, more than once. */
+  readonly twice: readonly string[];
+  readonly stored: number;
+  readonly deadLettered: readonly string[];
+  readonly unrouted: readonly string[];
+  /** Still in RabbitMQ, or in the outbox without an end. */
+  readonly queued: readonly string[];
+  readonly spooled: readonly string[];
+  /** Names of mails whose content was on its way when something died: not sent again by itself, and said so. */
+  readonly ambiguous: readonly string[];
+  /** Stored or delivered with another id or other content than was accepted. */
+  readonly altered: readonly string[];
+  /** Until spool and queues were empty and everything had its end (ms); undefined where the time was over first. */
+  readonly drainMs: number | undefined;
+}
+
+export interface History {
+  /** Begins all names; differs from history to history. */
+  readonly tag: string;
+  readonly accepted: number;
+  /** A name that nothing had before. It is also what is logged or said under it, so that mixed-up content is seen. */
+  nextName(kind: Kind): string;
+  /** The platform said yes to it: it may not be lost any more. */
+  accept(kind: Kind, name: string, how?: Acceptance): void;
+  /** Takes note of what is in the inbox, which keeps the newest 1,000 only: for cases with more mails than that. */
+  lookAtInbox(): Promise<void>;
+  /**
+   * Waits until everything has its end, at most `withinMs` (default 60,000), then says where everything is.
+   * All services have to run.
+   */
+  verdict(options?: { withinMs?: number }): Promise<Verdict>;
+}
+
+export interface HistoryOptions {
+  /** Subjects of all mails that were delivered, once for each delivery. Default: the platform's inbox. */
+  readonly delivered?: () => Promise<readonly string[]>;
+}
+
+const LOOK_EVERY_MS = 100;
+/** Once spool and queues are empty, what is on its way between two parts has this long to arrive (ms). */
+const LAST_MS = 3_000;
+const ENDED = new Set(["sent", "failed", "expired", "ambiguous"]);
+const WORK = topologyOf().queues.filter(({ role }) => role === "work" || role === "retry");
+
+let histories = 0;
+
+export function makeHistory(platform: Platform, options: HistoryOptions = {}): History {
+  const tag = `h${process.pid}x${(histories += 1)}`;
+  const pattern = new RegExp(`${tag}[${Object.values(LETTERS).join("")}]\\d+z`, "g");
+  const accepted: Record<Kind, Map<string, Acceptance>> = { log: new Map(), event: new Map(), mail: new Map() };
+  let names = 0;
+  /** Ids that the inbox gave deliveries, by subject. */
+  const inbox = new Map<string, Set<string>>();
+
+  const size = (): number => accepted.log.size + accepted.event.size + accepted.mail.size;
+
+  async function lookAtInbox(): Promise<void> {
+    for (const { ID, Subject } of await platform.inbox()) {
+      if (!Subject.startsWith(tag)) continue;
+      const ids = inbox.get(Subject) ?? new Set();
+      inbox.set(Subject, ids.add(ID));
+    }
+  }
+
+  async function deliveries(): Promise<Map<string, number>> {
+    if (options.delivered === undefined) {
+      await lookAtInbox();
+      return new Map([...inbox].map(([subject, ids]) => [subject, ids.size]));
+    }
+    const counted = new Map<string, number>();
+    for (const subject of await options.delivered()) counted.set(subject, (counted.get(subject) ?? 0) + 1);
+    return counted;
+  }
+
+  /** How often each name is stored, and which of them with another id or content than was accepted. */
+  async function stored(): Promise<{ times: Map<string, number>; altered: string[] }> {
+    const times = new Map<string, number>();
+    const altered: string[] = [];
+    const found = platform.entries.find(
+      { name: { $gte: tag, $lt: `${tag}~` } },
+      { projection: { name: 1, event_id: 1, data: 1 } },
+    );
+    for await (const { name, event_id, data } of found) {
+      times.set(name, (times.get(name) ?? 0) + 1);
+      const known = accepted.log.get(name) ?? accepted.event.get(name);
+      if (known === undefined) continue;
+      const right = (known.id === undefined || event_id === known.id) && JSON.stringify(data).includes(name);
+      if (!right) altered.push(name);
+    }
+    return { times, altered };
+  }
+
+  async function outbox(): Promise<Map<string, string>> {
+    const ids = [...accepted.mail.values()].flatMap(({ id }) => (id === undefined ? [] : [id]));
+    const states = await platform.outbox(ids);
+    const byName = new Map<string, string>();
+    for (const [name, { id }] of accepted.mail) {
+      const state = id === undefined ? undefined : states.get(id);
+      if (state !== undefined) byName.set(name, state);
+    }
+    return byName;
+  }
+
+  async function everythingEnded(): Promise<boolean> {
+    const { spooled, queued, inHand } = await waiting(platform);
+    if (spooled + queued + inHand > 0) return false;
+    if (accepted.mail.size === 0) return true;
+    const states = await outbox();
+    return [...accepted.mail.keys()].every((name) => ENDED.has(states.get(name) ?? "sent"));
+  }
+
+  /** How long it took (ms). */
+  async function settle(withinMs: number): Promise<number | undefined> {
+    const began = performance.now();
+    const endsAt = began + withinMs;
+    while (performance.now() < endsAt) {
+      // A part that is just coming back does not answer yet.
+      if (await everythingEnded().catch(() => false)) return performance.now() - began;
+      await Bun.sleep(LOOK_EVERY_MS);
+    }
+    return undefined;
+  }
+
+  return {
+    tag,
+    get accepted() {
+      return size();
+    },
+    nextName: (kind) => `${tag}${LETTERS[kind]}${(names += 1)}z`,
+    accept(kind, name, how = {}) {
+      if (accepted[kind].has(name)) throw new Error(`${name} was accepted before`);
+      accepted[kind].set(name, how);
+    },
+    lookAtInbox,
+
+    async verdict({ withinMs = 60_000 } = {}) {
+      const drainMs = await settle(withinMs);
+      const entries = new Map([...accepted.log, ...accepted.event]);
+      // What was acknowledged by one part and is not yet seen at the next has a moment to arrive.
+      let store = await stored();
+      await until(
+        "all stored",
+        async () => {
+          if ([...entries.keys()].every((name) => store.times.has(name))) return true;
+          store = await stored();
+          return false;
+        },
+        LAST_MS,
+      ).catch(() => undefined);
+
+      const deadLettered = new Set([
+        ...(await namesInQueue(platform, LOGS_DEAD_LETTER_QUEUE, pattern)),
+        ...(await namesInQueue(platform, JOBS_DEAD_LETTER_QUEUE, pattern)),
+      ]);
+      const unrouted = new Set(await namesInQueue(platform, UNROUTED_QUEUE, pattern));
+      const queued = new Set<string>();
+      const spooled = new Set<string>();
+      const known = (name: string): boolean => deadLettered.has(name) || unrouted.has(name);
+      const missing = [...entries.keys()].filter((name) => !store.times.has(name) && !known(name));
+      // Looking into queues that are worked on disturbs: only where something has to be found.
+      if (missing.length > 0 || drainMs === undefined) {
+        for (const { name } of WORK) for (const found of await namesInQueue(platform, name, pattern)) queued.add(found);
+        for (const found of await namesInSpools(platform, pattern)) spooled.add(found);
+      }
+      const lost = missing.filter((name) => !queued.has(name) && !spooled.has(name));
+      const twice = [...store.times.keys()].filter(
+        (name) => (store.times.get(name) ?? 0) > 1 && entries.get(name)?.repeatable !== true,
+      );
+
+      const ambiguous: string[] = [];
+      if (accepted.mail.size > 0) {
+        const states = await outbox();
+        const delivered = await deliveries();
+        for (const name of accepted.mail.keys()) {
+          const state = states.get(name);
+          const times = delivered.get(name) ?? 0;
+          if (times > 1) twice.push(name);
+          if (state === undefined && !known(name) && !queued.has(name)) lost.push(name);
+          if (state === "sent" && times === 0) lost.push(name);
+          if (state === "ambiguous") ambiguous.push(name);
+          if (state !== undefined && !ENDED.has(state)) queued.add(name);
+        }
+      }
+      return {
+        accepted: size(),
+        lost,
+        twice,
+        stored: [...entries.keys()].filter((name) => store.times.has(name)).length,
+        deadLettered: [...deadLettered],
+        unrouted: [...unrouted],
+        queued: [...queued],
+        spooled: [...spooled],
+        ambiguous,
+        altered: store.altered,
+        drainMs,
+      };
+    },
+  };
+}
