@@ -67,7 +67,7 @@ export function makeClients({ mail, publisher }: Clients): Omit<WelcomePorts, "s
         {
           exchange: LOGS_EXCHANGE,
           routingKey: routingKeyOf("INFO"),
-          messageId: Bun.randomUUIDv7(),
+          messageId: id,
           body: encoder.encode(JSON.stringify({ name: "user.registered", data })),
           timestamp: new Date(at),
         },

@@ -83,15 +83,19 @@ export function makeRegister({ store, passwords, saga, sagas, from, metrics }: R
     const keyed = sagaIdOf(key);
     if (!keyed.ok) return keyed;
     const sagaId = keyed.value;
-    if (key !== undefined) {
-      const earlier = await store.findBySaga(sagaId, deadline);
-      if (!earlier.ok) return earlier;
-      if (earlier.value !== undefined) return replay(earlier.value, registration, context);
-    }
+    /** What the same key has done before. */
+    const earlier = async (): Promise<Result<Registered> | undefined> => {
+      const found = key === undefined ? ok(undefined) : await store.findBySaga(sagaId, deadline);
+      if (!found.ok) return found;
+      return found.value === undefined ? undefined : replay(found.value, registration, context);
+    };
+    const before = await earlier();
+    if (before !== undefined) return before;
     // Before the work of a hash; what counts is looked at again in the transaction.
     const taken = await store.isTaken(email, deadline);
     if (!taken.ok) return taken;
-    if (taken.value) return fail("conflict", "this address is taken");
+    // By the same request, it may be, which came a moment earlier.
+    if (taken.value) return (await earlier()) ?? fail("conflict", "this address is taken");
     const hash = await passwords.hash(password, deadline);
     if (!hash.ok) return hash;
     const mailId = keyOf(sagaId, WELCOME_MAIL);

@@ -35,7 +35,7 @@ interface SpooledEntry extends Spooled {
 interface SpooledEvent extends Spooled {
   readonly routing_key: string;
   readonly event: { readonly name: string; readonly data: unknown };
-  /** Not in what has a key (producer.ts), nor in what a broker before numbers has left. */
+  /** Not in what a broker before numbers has left. */
   readonly producer?: Producer;
 }
 
@@ -214,7 +214,7 @@ export function makeWaysOut(clients: Clients): WaysOut & { loggerBack(): void } 
       const spooled: SpooledEvent = {
         routing_key: routingKeyOf("INFO"),
         event: { name, data },
-        ...(producer === undefined ? {} : { producer }),
+        producer,
         traceparent: traceparentOf(context.trace),
       };
       const published = await publishEvent(id, created_at, spooled, context);

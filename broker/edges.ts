@@ -4,8 +4,7 @@ import type { Log } from "#shared/log";
 import { type Edge, type EdgeOptions, type EdgeState, makeEdge } from "#shared/resilience";
 import type { Metrics } from "#shared/telemetry";
 
-export const NEIGHBOURS = ["auth", "logger", "mail", "listener"] as const;
-export type Neighbour = (typeof NEIGHBOURS)[number];
+type NeighbourName = "auth" | "logger" | "mail" | "listener";
 
 /** A batch of 100 actions of one kind fits. Reading has edges of its own: its troubles are none of accepting. */
 const EDGES = {
@@ -26,8 +25,8 @@ const EDGES = {
   logger_reports: { to: "logger", attemptMs: 10_000, totalMs: 15_000, retries: 1, concurrent: 16 },
   // The listener stops in time and tells how far it came. No retry: that is the operator's to decide.
   listener_commands: { to: "listener", attemptMs: 25_000, totalMs: 25_000, concurrent: 4 },
-} as const satisfies Record<string, Partial<EdgeOptions> & { to: Neighbour }>;
-export type EdgeName = keyof typeof EDGES;
+} as const satisfies Record<string, Partial<EdgeOptions> & { to: NeighbourName }>;
+type EdgeName = keyof typeof EDGES;
 
 /** As the metric has them; also how bad they are. */
 const RANK: Readonly<Record<EdgeState, number>> = { closed: 0, "half-open": 1, open: 2 };
@@ -36,7 +35,7 @@ export interface EdgesOptions {
   readonly metrics: Metrics;
   readonly log: Log;
   /** Each is shown the worst circuit of the ways to it. */
-  readonly dependencies: Readonly<Record<Neighbour, Pick<Dependency, "circuit">>>;
+  readonly dependencies: Readonly<Record<NeighbourName, Pick<Dependency, "circuit">>>;
 }
 
 /** @returns makes the edge of a name; its state is in the metric `circuitbreaker_state` and in `/ready`. */

@@ -314,28 +314,6 @@ test("numbers of what came to nothing are voided by what comes next, event or en
   ]);
 });
 
-test("what has a key is numbered only where the logger answers: on the long way another broker may have it, too", async () => {
-  const entries: AcceptedEntry[] = [];
-  const events: unknown[] = [];
-  let isAway = true;
-  const { handle, operations } = platform({
-    storeEntry: async (entry) => (entries.push(entry), isAway ? fail("deadline") : ok({ outcome: "stored", tries: 1 })),
-    queueEntry: async (entry) => (entries.push(entry), ok()),
-    announce: async ({ producer }) => (events.push(producer), ok()),
-  });
-  await handle(LOG, "k");
-  isAway = false;
-  await handle(LOG, "k2");
-  expect(entries.map(({ producer }) => producer)).toEqual([
-    { id: "p", sequence: 1 },
-    undefined,
-    { id: "p", sequence: 2, voided: [1] },
-  ]);
-  await operations.hit(keyed("k3"));
-  await handle(AUTH);
-  expect(events).toEqual([undefined, { id: "p", sequence: 3 }]);
-});
-
 test("a batch under a key is given again when it said nothing but yes or no", async () => {
   const outcomes = (last: FailureCode | undefined) => {
     const { operations } = platform({

@@ -17,14 +17,14 @@ import { type Answered, type FirstAnswers, KEY_REUSED } from "./idempotency.ts";
 import type { Ids, KeyScope } from "./ids.ts";
 import type { Numbers } from "./producer.ts";
 
-/** An entry on its way: with its identity and time, so that storing it twice stores it once. */
-export type AcceptedEntry = LogEntry & Required<Pick<LogEntry, "severity" | "event_id" | "created_at">>;
+/** An entry on its way: with its identity, number and time, so that storing it twice stores it once. */
+export type AcceptedEntry = LogEntry & Required<Pick<LogEntry, "severity" | "event_id" | "created_at" | "producer">>;
 
 /** An event of the platform's own on its way. */
 export interface AcceptedEvent {
   readonly id: string;
   readonly created_at: string;
-  readonly producer?: Producer;
+  readonly producer: Producer;
   readonly name: string;
   readonly data: unknown;
 }
@@ -119,12 +119,12 @@ export function makeOperations(ports: Ports): Operations {
   const { ids, numbers, answers } = ports;
 
   /** An event of our own; its id where it is kept. */
-  async function announce(name: string, data: unknown, { newId, isKeyed, context }: Action): Promise<Result<string>> {
-    const event = { id: newId("event"), created_at: ports.now().toISOString(), name, data };
-    const producer = isKeyed ? undefined : numbers.take();
-    const kept = await ports.announce(producer === undefined ? event : { ...event, producer }, context);
+  async function announce(name: string, data: unknown, { newId, context }: Action): Promise<Result<string>> {
+    const producer = numbers.take();
+    const event = { id: newId("event"), created_at: ports.now().toISOString(), producer, name, data };
+    const kept = await ports.announce(event, context);
     if (kept.ok) return ok(event.id);
-    if (producer !== undefined) numbers.giveBack(producer);
+    numbers.giveBack(producer);
     return kept;
   }
 
@@ -152,13 +152,13 @@ export function makeOperations(ports: Ports): Operations {
       severity: request.severity ?? "INFO",
       event_id: newId("log"),
       created_at: ports.now().toISOString(),
+      producer: numbers.take(),
     };
     const receiptId = entry.event_id;
-    const producer = numbers.take();
-    const stored = await ports.storeEntry({ ...entry, producer }, isKeyed, context);
+    const stored = await ports.storeEntry(entry, isKeyed, context);
     if (stored.ok) {
       const { outcome, tries } = stored.value;
-      if (outcome !== "stored") numbers.giveBack(producer);
+      if (outcome !== "stored") numbers.giveBack(entry.producer);
       if (outcome === "conflict") return fail("invalid", `${KEY_REUSED} entry`);
       const stoodBefore = outcome === "duplicate" && tries === 1;
       return ok({
@@ -167,13 +167,10 @@ export function makeOperations(ports: Ports): Operations {
         ...(stoodBefore ? { stoodBefore } : {}),
       });
     }
-    const isKept = isAway(stored.error);
-    if (isKeyed || !isKept) numbers.giveBack(producer);
-    if (!isKept) return stored;
-    const kept = await keep(isKeyed ? entry : { ...entry, producer }, context);
+    const kept = isAway(stored.error) ? await keep(entry, context) : stored;
     if (kept.ok) return ok({ message: "Log entry queued", receiptId, degraded: { logger: kept.value } });
-    if (!isKeyed) numbers.giveBack(producer);
-    return renamed(kept.error, "Error calling the Logger Service!!!");
+    numbers.giveBack(entry.producer);
+    return kept === stored ? kept : renamed(kept.error, "Error calling the Logger Service!!!");
   }
 
   /** On disk, for the logger to have it later. */

@@ -7,9 +7,8 @@
  * answer being lost, the number is voided all the same: one that is voided and stored is no gap either.
  * Numbers say nothing about order: entries overtake each other on their ways.
  *
- * What has an Idempotency-Key is numbered only where the logger says at once what it made of it. On its way through queue or
- * spool, the same can be under way from another broker, or from this one before a restart, under another number: the
- * store keeps one of them, and the number of the other would be missed for ever.
+ * What has an Idempotency-Key can be under way twice, from two brokers, or from this one before and after a restart, under
+ * two numbers: the logger stores one of them and voids the number of the other.
  */
 import type { Producer } from "#contracts/logs";
 import type { Metrics } from "#shared/telemetry";

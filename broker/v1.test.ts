@@ -1,5 +1,8 @@
 /** `/v1` at a real broker, with doubles of auth, listener and logger that answer by their contracts or not at all. */
 import { beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { makeAuthDouble, makeKey, sign, type TestKey, type TokenOptions, USER } from "./auth.test-kit.ts";
 import { brokers, makeService, until } from "./platform.test-kit.ts";
 
@@ -146,7 +149,9 @@ describe("/v1/me", () => {
     const { auth, me, startBroker } = await broker();
     await me();
     await auth.down();
-    const again = await startBroker({ SPOOL_DIR: `/tmp/broker-v1-${Bun.randomUUIDv7()}` });
+    const spool = await mkdtemp(join(tmpdir(), "broker-"));
+    closing.push(() => rm(spool, { recursive: true, force: true }));
+    const again = await startBroker({ SPOOL_DIR: spool });
     const answer = await me({}, again.app.url);
     expect(answer.status).toBe(503);
     expect(answer.body.message).toContain("auth service is away");

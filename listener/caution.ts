@@ -63,6 +63,13 @@ export function makeCaution({ inHand, onChange, flush, calmMs = CALM_MS, ...opti
   let last: Promise<void> | undefined;
   let idle: (() => void) | undefined;
 
+  async function noneAlone(): Promise<void> {
+    while (true) {
+      if (last === undefined) return;
+      await last;
+    }
+  }
+
   function enter(): void {
     calm.clear();
     const now = performance.now();
@@ -108,7 +115,7 @@ export function makeCaution({ inHand, onChange, flush, calmMs = CALM_MS, ...opti
       return on || deliveries >= SUSPECT_DELIVERIES;
     },
     async together(work) {
-      while (last !== undefined) await last;
+      await noneAlone();
       running += 1;
       try {
         return await work();

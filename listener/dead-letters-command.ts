@@ -174,7 +174,7 @@ function outcome(
 
 /** Whoever sits at the terminal, as the machine knows them. */
 function askedBy(context: CallContext, onProgress?: Asked["onProgress"]): Asked {
-  const by = `${userInfo().username}@${hostname()}`;
+  const by = `${process.env["USER"] ?? process.env["LOGNAME"] ?? userInfo().username}@${hostname()}`;
   return { by, context, ...(onProgress === undefined ? {} : { onProgress }) };
 }
 

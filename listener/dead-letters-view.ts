@@ -176,7 +176,7 @@ export function destinationOf(message: ParkedMessage, parked: Parked, topology: 
     ...(parked === "jobs"
       ? { exchange: jobs.exchange, routingKey: key }
       : { exchange: retry.back, routingKey: `replay.${logs.queue}` }),
-    messageId: Bun.randomUUIDv7(),
+    messageId: sane ? messageId : Bun.randomUUIDv7(),
     headers: { ...Object.fromEntries(kept), ...ours },
     fewHeaders: ours,
   };

@@ -13,19 +13,24 @@ import { type Kit, LACKS, NEEDS, setUp, startLogger, until } from "./dead-letter
 async function listening(kit: Kit, more: Partial<Kit["config"]> = {}) {
   const runtime = makeRuntime("listener", silentLog, () => undefined);
   const app = await start({ ...kit.config, ...more }, runtime, { prefix: kit.prefix });
-  const call = async <T>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
+  const call = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
     const answer = await fetch(`${app.url}${path}`, {
       method,
       headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const { message, data } = (await answer.json()) as Envelope;
-    return { status: answer.status, message, data: data as T };
+    return { status: answer.status, message, data };
   };
   return {
-    get: <T>(path: string) => call<T>("GET", path),
-    post: <T = DeadLetterOutcome>(what: "replay" | "drop", body: unknown, headers?: Record<string, string>) =>
-      call<T>("POST", `/events/dead-letters/${what}`, body, headers),
+    get: (path: string) => call("GET", path),
+    queues: async () => (await call("GET", "/events/queues")).data as QueueList,
+    page: async (query = "") => (await call("GET", `/events/dead-letters${query}`)).data as DeadLetterPage,
+    where: async (id: string) => (await call("GET", `/events/messages/${id}`)).data as Whereabouts,
+    async post(what: "replay" | "drop", body: unknown, headers?: Record<string, string>) {
+      const { data, ...answer } = await call("POST", `/events/dead-letters/${what}`, body, headers);
+      return { ...answer, data: data as DeadLetterOutcome };
+    },
     async [Symbol.asyncDispose]() {
       await app[Symbol.asyncDispose]();
       runtime.metrics[Symbol.dispose]();
@@ -72,10 +77,10 @@ describe.skipIf(LACKS)(`dead letters ${NEEDS}`, () => {
     const { data } = await listener.post("replay", { rate: 2, limit: 100 });
     expect(data).toMatchObject({ matched: 5, done: 5, left: 0 });
     await until(async () => (await kit.count(deadLetterQueue)) === 5);
-    const page = await listener.get<DeadLetterPage>("/events/dead-letters");
-    expect(page.data.items.map(({ id }) => id).toSorted()).toEqual(["bad0", "bad1", "bad2", "bad3", "bad4"]);
-    expect(page.data.items[0]).toMatchObject({ routing_key: "log.INFO", attempts: 1, replayed_by: expect.any(String) });
-    expect(page.data.items[0]?.error).not.toBe("the logger refused it");
+    const page = await listener.page();
+    expect(page.items.map(({ id }) => id).toSorted()).toEqual(["bad0", "bad1", "bad2", "bad3", "bad4"]);
+    expect(page.items[0]).toMatchObject({ routing_key: "log.INFO", attempts: 1, replayed_by: expect.any(String) });
+    expect(page.items[0]?.error).not.toBe("the logger refused it");
   }, 60_000);
 
   test("without a place in the log for the audit nothing is replayed or dropped", async () => {
@@ -121,8 +126,8 @@ describe.skipIf(LACKS)(`dead letters ${NEEDS}`, () => {
     expect((await listener.post("drop", { older_than_s: 1_800 })).data.done).toBe(2);
     expect((await listener.post("drop", { older_than_s: 1_800 })).data).toMatchObject({ matched: 0, done: 0 });
     expect((await listener.post("drop", { id: "m3" })).data).toMatchObject({ matched: 1, done: 1, scanned: 5 });
-    const left = await listener.get<DeadLetterPage>("/events/dead-letters");
-    expect(left.data.items.map(({ id }) => id)).toEqual(["m1", "m5", "m7", "m9"]);
+    const left = await listener.page();
+    expect(left.items.map(({ id }) => id)).toEqual(["m1", "m5", "m7", "m9"]);
     expect((await listener.post("drop", { all: true, limit: 3 })).data).toMatchObject({ matched: 4, done: 3, left: 1 });
     expect(await kit.count(deadLetterQueue)).toBe(1);
     // Nothing matched, nothing was noted: four drops, two entries each.
@@ -142,13 +147,13 @@ describe.skipIf(LACKS)(`dead letters ${NEEDS}`, () => {
     expect(data).toMatchObject({ matched: 2, done: 1, left: 1 });
     // The mail service is away: it waits in the queue of its kind, or in a worker's hand.
     await until(async () => {
-      const { items } = (await listener.get<QueueList>("/events/queues")).data;
+      const { items } = await listener.queues();
       const queue = items.find(({ name }) => name === jobs.queues.get(MAIL_JOB));
       return queue !== undefined && queue.messages + queue.in_hand === 1;
     });
-    const stays = await listener.get<DeadLetterPage>("/events/dead-letters");
-    expect(stays.data.items.map(({ id }) => id)).toEqual(["lost-1"]);
-    expect((await listener.get<DeadLetterPage>("/events/dead-letters?parked=unrouted")).data.items).toMatchObject([
+    const stays = await listener.page();
+    expect(stays.items.map(({ id }) => id)).toEqual(["lost-1"]);
+    expect((await listener.page("?parked=unrouted")).items).toMatchObject([
       { id: "", routing_key: "audit.login", error: "no queue wanted it", parked: "unrouted" },
     ]);
     expect((await listener.post("replay", { parked: "unrouted" })).data.done).toBe(1);
@@ -164,7 +169,7 @@ describe.skipIf(LACKS)(`dead letters ${NEEDS}`, () => {
       await kit.bury(kit.topology.logs.deadLetters, "log.INFO", `m${String(index).padStart(2, "0")}`, event(index));
     }
     await kit.bury(kit.topology.jobs.deadLetters, MAIL_JOB, "job", { to: "x" });
-    const page = async (query: string) => (await listener.get<DeadLetterPage>(`/events/dead-letters?${query}`)).data;
+    const page = (query: string) => listener.page(`?${query}`);
     const first = await page("limit=5");
     expect(first).toMatchObject({ scanned: 5, complete: false });
     const second = await page(`limit=5&cursor=${first.next_cursor}`);
@@ -198,8 +203,7 @@ describe.skipIf(LACKS)(`dead letters ${NEEDS}`, () => {
     const startedAt = performance.now();
     const slow = listener.post("replay", { rate: 10 }, { "x-request-timeout-ms": "6500" });
     // Others look meanwhile, and see what is there.
-    const page = await listener.get<DeadLetterPage>("/events/dead-letters?limit=100");
-    expect(page.status).toBe(200);
+    expect((await listener.get("/events/dead-letters?limit=100")).status).toBe(200);
     const { data } = await slow;
     expect(performance.now() - startedAt).toBeLessThan(6_500);
     expect(data.done).toBeGreaterThan(10);
@@ -215,7 +219,7 @@ describe.skipIf(LACKS)(`dead letters ${NEEDS}`, () => {
     await using logger = await startLogger();
     await using kit = await setUp({ LOGGER_RPC_URL: logger.rpcUrl });
     await using listener = await listening(kit);
-    const where = async (id: string) => (await listener.get<Whereabouts>(`/events/messages/${id}`)).data;
+    const { where } = listener;
     await until(async () => !(await where("m1")).queued);
     expect(await where("m1")).toEqual({ found: null, queued: false, complete: true });
     await kit.bury(kit.topology.logs.deadLetters, "log.INFO", "m1", event(1));
@@ -238,11 +242,11 @@ describe.skipIf(LACKS)(`dead letters ${NEEDS}`, () => {
     await logger.kill();
     kit.channel.publish(kit.topology.logs.exchange, "log.INFO", Buffer.from(JSON.stringify(event(1))));
     await until(async () => {
-      const { data } = await listener.get<QueueList>("/events/queues");
-      const main = data.items.find(({ name }) => name === kit.topology.logs.queue);
+      const { items } = await listener.queues();
+      const main = items.find(({ name }) => name === kit.topology.logs.queue);
       return main?.in_hand === 1 && main.held === 1 && main.messages === 0 && main.consumers === 2;
     });
-    expect((await listener.get<Whereabouts>("/events/messages/m1")).data.queued).toBe(true);
+    expect((await listener.where("m1")).queued).toBe(true);
     const config = { RABBITMQ_URL: new Secret("amqp://127.0.0.1:1") };
     await using away = await listening(kit, config);
     for (const path of ["/events/queues", "/events/dead-letters", "/events/messages/m1"]) {

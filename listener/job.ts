@@ -78,7 +78,8 @@ export function defineJob<S extends TSchema>(options: JobOptions<S>): Job {
     concurrent,
     timeLimitMs,
     validate: makeValidator(schema),
-    run: (content, context) => options.run(content as Static<S>, context),
+    // Its lane hands on what `validate` let through.
+    run: (content, context) => options.run(content, context),
     probe,
   };
 }

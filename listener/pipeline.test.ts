@@ -179,7 +179,7 @@ describe("a failure that may be the message's own or the neighbour's", () => {
     await until(() => pipeline.held);
     for (const item of [2, 3]) pipeline.push(item);
     await until(() => seen.fates.length === 3);
-    expect(seen.own.toSorted()).toEqual([1, 2]);
+    expect(new Set(seen.own)).toEqual(new Set([1, 2]));
     pipeline[Symbol.dispose]();
   });
 

@@ -134,7 +134,7 @@ export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
     const fates = await fatesOf(batch);
     done += fates.filter((fate) => fate === "done").length;
     const settled = await Promise.all(
-      batch.map((entry, index) => {
+      batch.map(async (entry, index) => {
         const fate = fates[index] ?? { hold: new Failure("internal", "no fate for a message") };
         return typeof fate === "object" && "unsure" in fate ? judge(entry, fate.unsure, doneBefore) : fate;
       }),

@@ -54,11 +54,14 @@ export async function keepUnrouted(options: UnroutedOptions, signal: AbortSignal
       await pause(LOOK_AGAIN_MS, signal);
     } else if (!signal.aborted) {
       const waitMs = backoff(failures);
-      const tell = failures === 0 ? log.warn : log.debug;
-      tell("RabbitMQ's management does not do as asked: whether events that no queue wants are kept is not known", {
-        reason: messageOf(result.error),
-        wait_ms: Math.round(waitMs),
-      });
+      const level = failures === 0 ? "warn" : "debug";
+      log[level](
+        "RabbitMQ's management does not do as asked: whether events that no queue wants are kept is not known",
+        {
+          reason: messageOf(result.error),
+          wait_ms: Math.round(waitMs),
+        },
+      );
       failures += 1;
       await pause(waitMs, signal);
     }

@@ -191,6 +191,25 @@ test("a producer with more than one page looks at is told over several, without 
   }
 });
 
+test("a page ends early, rather than fails, where the time may not be enough for more", async () => {
+  const store = storeOf([{ id: "a", at: 1, stored: upTo(20 * BLOCK_NUMBERS) }]);
+  const slow: GapsStore = {
+    ...store,
+    async numbers(...asked) {
+      await Bun.sleep(100);
+      return store.numbers(...asked);
+    },
+  };
+  const result = await makeGaps(slow).report({}, newContext(1_000));
+  if (!result.ok) throw result.error;
+  const [item] = result.value.items;
+  expect(item?.to ?? 0).toBeGreaterThanOrEqual(BLOCK_NUMBERS);
+  expect(item?.to ?? 0).toBeLessThan(20 * BLOCK_NUMBERS);
+  expect([item?.stored, item?.last]).toEqual([item?.to, 20 * BLOCK_NUMBERS]);
+  const rest = await makeGaps(store).report({ cursor: result.value.next_cursor ?? "" }, newContext());
+  expect(rest).toMatchObject({ ok: true, value: { items: [{ from: (item?.to ?? 0) + 1, missing: 0 }] } });
+});
+
 test.each([
   "x",
   "e30",

@@ -36,8 +36,8 @@ const LIMITS: GapsLimits = { entries: 5_000_000, blocks: 10_000 };
 const DEFAULT_LIMIT = 20;
 /** Below what HTTP gives a request, so that the caller hears of it (ms). */
 const REPORT_MS = 28_000;
-/** Time for so many blocks has to be left to begin another: two are on their way, and a page has its end. */
-const BLOCKS_TO_COME = 3;
+/** Time for so many blocks has to be left to begin another: two are on their way. */
+const BLOCKS_TO_COME = 2;
 const RANGES_MAX = 100;
 const DUPLICATES_MAX = 100;
 /** Ids that are listed of one number, and looked for of all. */

@@ -23,6 +23,8 @@ const USUAL_WEB_PORT = 15_672;
 /** Four to five seconds when nothing else runs; a first start of a busy machine takes far longer (ms). */
 const START_MS = 90_000;
 const EPMD_KILL_MS = 5_000;
+const PORT_ATTEMPTS = 3;
+const PORT_TAKEN = /already_used|eaddrinuse/i;
 
 /**
  * What a node begins with. A policy keeps events that no queue wants: with the management plugin the listener sets the
@@ -72,6 +74,17 @@ export function startRabbitmq(options: StartOptions): Promise<Backing | Missing>
 
 async function startNode(installation: Installation, options: StartOptions): Promise<Opened> {
   await claim(options.dataDir, "rabbitmq");
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await startOnPorts(installation, options);
+    } catch (error) {
+      // Seconds lie between the look for a free port and the node's use of it: somebody else was there first.
+      if (attempt === PORT_ATTEMPTS || !PORT_TAKEN.test(String(error))) throw error;
+    }
+  }
+}
+
+async function startOnPorts(installation: Installation, options: StartOptions): Promise<Opened> {
   const home = join(options.dataDir, "rmq");
   const port = await portFor(options, "rabbitmq", "main", USUAL_PORT);
   const webPort =

@@ -111,6 +111,14 @@ describe.skipIf(RABBITMQ === undefined)("a look at a parked queue (needs TEST_RA
     expect(await kit.ids()).toEqual(left);
   });
 
+  test("keeps the order of many that lie between those that go", async () => {
+    await using kit = await setUp(2_000);
+    const act = async (chosen: readonly ParkedMessage[]) => chosen.map(() => true);
+    const choose = ({ messageId }: ParkedMessage): boolean => Number(messageId) % 300 === 0;
+    expect(given(await kit.look({ choose, act })).removed).toBe(7);
+    expect(await kit.ids()).toEqual(numbers(0, 2_000).filter((id) => Number(id) % 300 !== 0));
+  });
+
   test("takes out all, in one go", async () => {
     await using kit = await setUp(3_000);
     const act = async (chosen: readonly ParkedMessage[]) => chosen.map(() => true);

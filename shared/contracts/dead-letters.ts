@@ -62,7 +62,7 @@ const filter = {
 export const DeadLetterFilter = Type.Object(filter);
 export type DeadLetterFilter = Static<typeof DeadLetterFilter>;
 
-/** `data` of `GET /events/dead-letters?…&limit=&cursor=`, oldest first. */
+/** `data` of `GET /events/dead-letters?…&limit=&cursor=`: queue by queue, oldest first in each. */
 export const DeadLetterPage = Type.Object({
   items: Type.Array(DeadLetter),
   next_cursor: Type.Optional(Type.String()),

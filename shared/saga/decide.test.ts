@@ -51,10 +51,12 @@ test.each<FailureCode>(["unavailable", "deadline", "bad_gateway", "exhausted"])(
     const first = transitionOf(saga, at("flight"), fail(code));
     expect(first).toMatchObject({ state: "running", step: "flight", failures: 1, faults: 0, result: "held" });
     expect(first.waitMs).toBeLessThanOrEqual(250);
-    const later = transitionOf(saga, at("flight", { failures: 1_000, ageMs: 1e9 }), fail(code));
-    expect(later).toMatchObject({ state: "running", failures: 1_001 });
-    expect(later.waitMs).toBeGreaterThanOrEqual(5_000);
-    expect(later.waitMs).toBeLessThanOrEqual(10_000);
+    const later = transitionOf(saga, at("flight", { failures: 50, ageMs: 120_000 }), fail(code));
+    expect(later).toMatchObject({ state: "running", failures: 51 });
+    expect(later.waitMs).toBeGreaterThanOrEqual(2_500);
+    expect(later.waitMs).toBeLessThanOrEqual(5_000);
+    expect(transitionOf(saga, at("flight", { failures: 99, ageMs: 600_000 }), fail(code)).waitMs).toBe(10_000);
+    expect(transitionOf(saga, at("flight", { failures: 9_999, ageMs: 1e9 }), fail(code)).waitMs).toBe(30_000);
     const asked = fail(code, "later", { retryAfterS: 20 });
     expect(transitionOf(saga, at("flight"), asked).waitMs).toBe(20_000);
   },

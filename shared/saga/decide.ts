@@ -6,7 +6,10 @@ import type { SagaDefinition, SagaState, StepOutcome } from "./types.ts";
 /** Failures of a step's own, and ends of a process in its middle, in a row, after which a saga is stuck. */
 export const MAX_FAULTS = 8;
 export const MAX_INTERRUPTIONS = 20;
-const holdBackoff = exponential({ firstMs: 250, maxMs: 10_000 });
+const holdBackoff = exponential({ firstMs: 250, maxMs: 5_000 });
+/** A long outage is asked about less often: a sixtieth of its age, at most this (ms). What piled up meanwhile is many. */
+const HOLD_SHARE = 60;
+const HOLD_MAX_MS = 30_000;
 const faultBackoff = exponential({ firstMs: 500, maxMs: 60_000 });
 /** A neighbour may ask for at most this (ms). */
 const MAX_RETRY_AFTER_MS = 60_000;
@@ -82,7 +85,8 @@ export function transitionOf(
   if (fate === "hold") {
     const { giveUpAfterMs = Number.POSITIVE_INFINITY } = steps[at] ?? {};
     if (isForward && saga.ageMs >= giveUpAfterMs) return back(at, "given_up");
-    const waitMs = waitOf(error, holdBackoff(saga.failures));
+    const patienceMs = Math.min(HOLD_MAX_MS, saga.ageMs / HOLD_SHARE);
+    const waitMs = waitOf(error, Math.max(patienceMs, holdBackoff(saga.failures)));
     return { ...same, failures: saga.failures + 1, waitMs, error: said, result: "held" };
   }
   const faults = saga.faults + 1;

@@ -32,7 +32,7 @@ export type StepOutcome<D> = { readonly done: Partial<D> } | { readonly againInM
  * A step is run at least once and may be run again although it was done (the process ended before that was noted), also
  * by two processes at once for a moment: its effect has to be that of once. By the fate of its failure (shared/errors):
  *
- *     hold    a neighbour is away: tried again with backoff (0.25 s to 10 s), until `giveUpAfterMs`
+ *     hold    a neighbour is away: tried again with backoff (0.25 s to 5 s, in a long outage to 30 s), until `giveUpAfterMs`
  *     dead    refused, and not done: the saga is compensated, beginning with the step before this one
  *     retry   its own fault, or a bug (also what it throws): tried 8 times with backoff (0.5 s to 60 s), then stuck
  */

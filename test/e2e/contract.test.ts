@@ -105,9 +105,14 @@ for (const form of ["sources", "executables"] as const) {
       const answer = await platform.handle({ action: "log", log: { name, data, severity: "WARNING" } });
       expect([answer.status, answer.body]).toEqual([
         202,
-        { error: false, message: "Logged via RPC: Processing succeeded" },
+        { error: false, message: "Logged via RPC: Processing succeeded", data: { receipt_id: expect.any(String) } },
       ]);
-      expect(await platform.entries.findOne({ name })).toMatchObject({ severity: "WARNING" });
+      const { receipt_id } = answer.body.data as { receipt_id: string };
+      expect(await platform.entries.findOne({ name })).toMatchObject({ severity: "WARNING", event_id: receipt_id });
+      const receipt = await fetch(`${platform.url("broker")}${answer.headers.get("location") ?? ""}`);
+      expect(await receipt.json()).toMatchObject({
+        data: { id: receipt_id, state: "stored", final: true, unasked: [] },
+      });
     });
 
     test.each(["/log", "/api/log"])("POST %s at the logger stores too", async (path) => {

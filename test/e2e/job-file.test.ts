@@ -55,7 +55,7 @@ describe.skipIf(RABBITMQ === undefined)("a job of one file more (needs TEST_RABB
   async function seeItWork(command: readonly string[], cwd: string): Promise<void> {
     await using kit = await setUp({}, { retryTiers: [{ name: "a", ms: 300 }], jobs: [...JOB_NAMES, "echo"] });
     const told: { id: string; text: string; attempts: number; ms: number }[] = [];
-    await using server = Bun.serve({
+    using server = Bun.serve({
       port: 0,
       hostname: "127.0.0.1",
       async fetch(request) {

@@ -207,12 +207,7 @@ export async function startRegistrations(): Promise<RegistrationScene> {
         const at = await stepOf(user);
         return at?.step === "event" && at.claim !== null;
       }
-      case "committed":
-      case "mailed":
-      case "ended":
-      case "marked":
-      case "published":
-      case "completed":
+      default:
         return (await count(moment)) > (before.get(moment) ?? 0);
     }
   }
@@ -251,7 +246,7 @@ export async function startRegistrations(): Promise<RegistrationScene> {
     smtp,
     async hold() {
       for (const moment of counted) before.set(moment, await count(moment));
-      await sql`insert into test_held select unnest(${MOMENTS as unknown as string[]}::text[]) on conflict do nothing`;
+      await sql`insert into test_held select unnest(${[...MOMENTS]}::text[]) on conflict do nothing`;
       await locker`select pg_advisory_lock(${LOCK})`;
       mail.hold();
       smtp.behaviour.rcpt = (to) => {

@@ -1,10 +1,12 @@
 /*
  * Loaded into a program (LD_PRELOAD), moves its wall clock by the seconds that stand in CLOCK_OFFSET_FILE, read anew at
  * most ten times a second. CLOCK_MONOTONIC stays as it is: as when an operator or a time server sets the clock.
+ * The kernel does not know of it: what waits until a time of the moved clock is told the kernel's time instead.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/time.h>
 #include <time.h>
@@ -57,4 +59,33 @@ time_t time(time_t *at) {
   if (clock_gettime(CLOCK_REALTIME, &now) != 0) return (time_t)-1;
   if (at != NULL) *at = now.tv_sec;
   return now.tv_sec;
+}
+
+typedef int (*timedwait_t)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+typedef int (*clockwait_t)(pthread_cond_t *, pthread_mutex_t *, clockid_t, const struct timespec *);
+
+/* No machine has been up for so long: a larger time is one of the wall clock. */
+static const time_t LONGEST_UPTIME = 1000000000;
+
+static struct timespec of_kernel(const struct timespec *until) {
+  struct timespec moved = *until;
+  if (moved.tv_sec > LONGEST_UPTIME) moved.tv_sec -= offset();
+  return moved;
+}
+
+int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restrict mutex,
+                           const struct timespec *restrict until) {
+  static timedwait_t real;
+  /* By version: the name alone may give the one of before 2003. */
+  if (real == NULL) real = (timedwait_t)dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
+  if (real == NULL) real = (timedwait_t)dlsym(RTLD_NEXT, "pthread_cond_timedwait");
+  struct timespec moved = of_kernel(until);
+  return real(cond, mutex, &moved);
+}
+
+int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, clockid_t clock, const struct timespec *until) {
+  static clockwait_t real;
+  if (real == NULL) real = (clockwait_t)dlsym(RTLD_NEXT, "pthread_cond_clockwait");
+  struct timespec moved = of_kernel(until);
+  return real(cond, mutex, clock, &moved);
 }

@@ -77,9 +77,11 @@ export async function untilEventsFlow(platform: Platform, ms = 30_000): Promise<
   const name = `flow-${process.pid}-${(probes += 1)}`;
   const body = Buffer.from(JSON.stringify({ name, data: name }));
   const take = async (channel: ConfirmChannel): Promise<boolean> => {
-    channel.publish(LOGS_EXCHANGE, routingKeyOf("INFO"), body, { persistent: true, messageId: name });
+    let routed = true;
+    channel.on("return", () => (routed = false));
+    channel.publish(LOGS_EXCHANGE, routingKeyOf("INFO"), body, { persistent: true, mandatory: true, messageId: name });
     await channel.waitForConfirms();
-    return true;
+    return routed;
   };
   await until("an event is taken", () => withConfirms(platform, take), ms);
   await until("the event is stored", async () => (await platform.entries.countDocuments({ name })) === 1, ms);

@@ -3,7 +3,7 @@ import { LOGS_QUEUE } from "#contracts/events";
 import type { FaultCase } from "../case.ts";
 import { makeHistory } from "../history.ts";
 import { makeCalls, repeat } from "../load.ts";
-import { countHits, over, rabbitmqctl, untilConsuming, untilEventsFlow, withChannel } from "../rabbit.ts";
+import { countHits, over, rabbitmqctl, untilConsuming, untilEventsFlow, withChannel, withConfirms } from "../rabbit.ts";
 import { waiting } from "../scene.ts";
 import { concluded } from "../verdicts.ts";
 import { until } from "../../kit.ts";
@@ -67,9 +67,10 @@ export const cases: readonly FaultCase[] = [
       await emptied();
       await listener.stop();
       await withChannel(platform, (channel) => channel.deleteQueue(LOGS_QUEUE));
-      await withChannel(platform, async (channel) => {
+      await withConfirms(platform, async (channel) => {
         await channel.assertQueue(LOGS_QUEUE, { durable: true, arguments: { "x-queue-type": "classic" } });
         channel.sendToQueue(LOGS_QUEUE, Buffer.from("somebody's own"), { persistent: true });
+        await channel.waitForConfirms();
       });
       await listener.start();
       await until("the listener gives up", () => listener.state === "given up", 15_000).catch(() => undefined);

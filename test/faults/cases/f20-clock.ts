@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { FaultCase, Measured } from "../case.ts";
 import { makeHistory } from "../history.ts";
-import { dishonest, makeCalls, startLoad, summarize } from "../load.ts";
+import { dishonest, makeCalls, type Sample, startLoad, summarize } from "../load.ts";
 import { killAndBringBack, untilLogsWell } from "../scene.ts";
 import { concluded } from "../verdicts.ts";
 
@@ -71,7 +71,7 @@ const jumps: FaultCase = {
         figures: { calls: samples.length, not_accepted: samples.length - (byStatus[202] ?? 0), logins: logins.length },
         broken: [
           ...dishonest(samples),
-          ...(logins.some(({ status }) => status !== 202) ? ["a login failed"] : []),
+          ...refusalsOf(logins),
           ...(healMs > 5_000 ? [`undegraded only after ${Math.round(healMs)} ms`] : []),
         ],
       });
@@ -80,5 +80,13 @@ const jumps: FaultCase = {
     }
   },
 };
+
+/** What logins were refused with, if any were. */
+function refusalsOf(logins: readonly Sample[]): string[] {
+  const refused = logins.filter(({ status }) => status !== 202);
+  const first = refused[0];
+  if (first === undefined) return [];
+  return [`${refused.length} of ${logins.length} logins refused, e.g. ${first.status} ${first.said ?? ""}`];
+}
 
 export const cases: readonly FaultCase[] = [jumps];
