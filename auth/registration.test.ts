@@ -11,9 +11,14 @@ interface Script {
 }
 const taken = (id: string, state: string) => [202, { id, state }] as const;
 const mails: { key: string | null; to: string; from: string; message: string }[] = [];
-/** By the address of who registers; for others it is away. */
+function viewOf(id: string, state: string, more: object = {}) {
+  const at = new Date().toISOString();
+  const view = { id, state, from: "a@b", to: "a@b", subject: "", attempts: 1, created_at: at, updated_at: at };
+  return [200, { ...view, expires_at: at, ...more }] as const;
+}
+/** By the address of who registers; the mails of others wait. */
 const scripts = new Map<string, Script>();
-const AWAY: Script = { send: () => [503, "away"], look: () => [503, "away"] };
+const WAITS: Script = { send: () => taken("x", "queued"), look: (id) => viewOf(id, "queued") };
 const mail = Bun.serve({
   port: 0,
   hostname: "127.0.0.1",
@@ -24,7 +29,7 @@ const mail = Bun.serve({
     if (pathname === "/ready") return Response.json({ error: false, message: "ready" });
     if (body !== undefined) mails.push({ ...body, key });
     const id = key ?? pathname.slice("/mails/".length);
-    const script = scripts.get(mails.find((sent) => sent.key === id)?.to ?? "") ?? AWAY;
+    const script = scripts.get(mails.find((sent) => sent.key === id)?.to ?? "") ?? WAITS;
     const [status, said] = body === undefined ? script.look(id) : script.send();
     const answer = status < 400 ? { error: false, message: "m", data: said } : { error: true, message: String(said) };
     return Response.json(answer, { status });
@@ -122,7 +127,10 @@ withServer(`an address is somebody's once, however it is written, also when many
   const replies = await Promise.all(
     Array.from({ length: 12 }, (_, index) => register({ email: spelt[index % 3], password: PASSWORD })),
   );
-  expect(replies.map(({ status }) => status).sort()).toEqual([201, ...Array.from({ length: 11 }, () => 409)]);
+  expect(replies.map(({ status }) => status).sort((a, b) => a - b)).toEqual([
+    201,
+    ...Array.from({ length: 11 }, () => 409),
+  ]);
   expect((await running().sql`select 1 from users where lower(email) = ${email}`).length).toBe(1);
   expect((await running().sql`select 1 from sagas where lower(data->>'email') = ${email}`).length).toBe(1);
 });
@@ -179,9 +187,7 @@ withServer(
       send: () => ((tries += 1) < 3 ? [503, "away"] : taken("x", "queued")),
       look: (id) => {
         const state = states.length > 1 ? states.shift() : states[0];
-        const at = new Date().toISOString();
-        const view = { id, state, from: "a@b", to: "a@b", subject: "", attempts: 1, created_at: at, updated_at: at };
-        return [200, { ...view, expires_at: at }];
+        return viewOf(id, state ?? "");
       },
     });
     const { json } = await register({ email, password: PASSWORD });
@@ -207,11 +213,7 @@ withServer.each([
     const email = uniqueEmail();
     scripts.set(email, {
       send: () => (state === "ambiguous" ? taken("x", "queued") : [422, "the mail was refused"]),
-      look: (id) => {
-        const at = new Date().toISOString();
-        const view = { id, state, from: "a@b", to: "a@b", subject: "", attempts: 1, created_at: at, updated_at: at };
-        return [200, { ...view, expires_at: at, reply: { code: 550, text: "no\u0000body\nof that name" } }];
-      },
+      look: (id) => viewOf(id, state, { reply: { code: 550, text: "no\u0000body\nof that name" } }),
     });
     const { json } = await register({ email, password: PASSWORD });
     const saga = await until("at its event", async () => {
@@ -253,7 +255,7 @@ withServer(
     let tries = 0;
     scripts.set(email, {
       send: () => ((tries += 1) === 1 ? [404, "no such route"] : [202, { odd: true }]),
-      look: AWAY.look,
+      look: WAITS.look,
     });
     await register({ email, password: PASSWORD });
     await until("tried three times", () => tries >= 3);

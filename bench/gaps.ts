@@ -41,9 +41,9 @@ async function fill(): Promise<void> {
 /** Stores one entry after the other until told to stop: what those notice who store while something else goes on. */
 function storeMeanwhile(): { stop(): Promise<Stored> } {
   const stored: Stored = { latenciesMs: [], failed: 0 };
-  let going = true;
+  const load = { going: true };
   const run = async (): Promise<void> => {
-    while (going) {
+    while (load.going) {
       const startedAt = performance.now();
       const result = await client.call(RPC_LOG_INFO, [{ name: "meanwhile", data: "text" }]);
       stored.latenciesMs.push(performance.now() - startedAt);
@@ -54,7 +54,7 @@ function storeMeanwhile(): { stop(): Promise<Stored> } {
   const running = run();
   return {
     async stop() {
-      going = false;
+      load.going = false;
       await running;
       return stored;
     },

@@ -40,7 +40,7 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`the report of gaps ${NEEDS_MONG
   });
 
   const ask = async (query: Record<string, string> = {}, of: Logger = logger): Promise<Answer> => {
-    const answer = await fetch(`${of.app.url}/logs/gaps?${new URLSearchParams(query)}`);
+    const answer = await fetch(`${of.app.url}/logs/gaps?${new URLSearchParams(query).toString()}`);
     const { message, data } = (await answer.json()) as { message: string; data: GapsReport };
     return { status: answer.status, message, data, retryAfter: answer.headers.get("retry-after") };
   };

@@ -25,7 +25,8 @@ export class Turns {
     this.#scheduled = false;
     let now = performance.now();
     this.#endsAt = now + TURN_MS;
-    for (const connection of [...this.#waiting]) {
+    // One that waits again is at the end of the line, and reached once more where time is left.
+    for (const connection of this.#waiting) {
       if (now >= this.#endsAt) break;
       this.#waiting.delete(connection);
       connection.goOn(now, now + SLICE_MS);

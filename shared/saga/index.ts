@@ -9,7 +9,6 @@ export { again, defineSaga, done, keyOf, uuidOf } from "./define.ts";
 export { operateSagas } from "./operate.ts";
 export { runSagas, type Sagas, type SagasOptions } from "./runner.ts";
 export {
-  SAGA_STATES,
   type Saga,
   type SagaDefinition,
   type SagaState,

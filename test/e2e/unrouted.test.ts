@@ -70,7 +70,10 @@ describe.skipIf(!isWanted)(
         signal: new AbortController().signal,
         management: true,
       });
-      if ("tried" in started) throw new Error(started.tried.join("\n"));
+      if ("tried" in started) {
+        await rm(dataDir, { recursive: true, force: true });
+        throw new Error(started.tried.join("\n"));
+      }
       node = started;
       web = started.web ?? "";
     }, 120_000);
@@ -151,9 +154,9 @@ describe.skipIf(!isWanted)(
           JSON.stringify(await api("GET", `/exchanges/%2F/${logs.exchange}`)).includes(`${prefix}platform-unrouted`),
         );
         await until("everything is declared", () =>
-        runtime.health.report().dependencies.some(({ name, state }) => name === "rabbitmq" && state === "up"),
-      );
-      const channel = await model.createConfirmChannel();
+          runtime.health.report().dependencies.some(({ name, state }) => name === "rabbitmq" && state === "up"),
+        );
+        const channel = await model.createConfirmChannel();
         let returned = 0;
         channel.on("return", () => (returned += 1));
         channel.publish(logs.exchange, "log.DEBUG", Buffer.from("{}"), { mandatory: true, messageId: "kept" });

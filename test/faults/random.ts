@@ -16,6 +16,11 @@ export function seedFor(seed: number, id: string, run: number): number {
   return Bun.hash.crc32(`${seed} ${id} ${run}`);
 }
 
+/** Another sequence that follows from this one: for things that happen side by side, each with chance of its own. */
+export function fork(random: () => number): () => number {
+  return seeded(Math.floor(random() * 4_294_967_296));
+}
+
 /** A whole number from `least` to `most`, both included. */
 export function between(random: () => number, least: number, most: number): number {
   return least + Math.floor(random() * (most - least + 1));

@@ -5,8 +5,8 @@ import { makeHistory } from "../history.ts";
 import { HOP_NAMES } from "../hops.ts";
 import { dishonest, makeCalls, makeForeignPublisher, startLoad, summarize } from "../load.ts";
 import type { ProxyFaults } from "../proxy.ts";
-import { between, oneOf } from "../random.ts";
-import { bringBack, freeze, killAndBringBack, kill, type PartName, untilLogsWell } from "../scene.ts";
+import { between, fork, oneOf } from "../random.ts";
+import { bringBack, freeze, kill, killAndBringBack, type PartName, untilLogsWell } from "../scene.ts";
 import { concluded } from "../verdicts.ts";
 
 const RATE = 180;
@@ -81,8 +81,8 @@ const swizzle: FaultCase = {
   async run({ full, random, platform: start, say }): Promise<Measured> {
     const platform = await start();
     const history = makeHistory(platform);
-    const { log, mail, login, hit } = makeCalls(platform, history, random);
-    await using foreign = makeForeignPublisher(platform, history, random);
+    const { log, mail, login, hit } = makeCalls(platform, history, fork(random));
+    await using foreign = makeForeignPublisher(platform, history, fork(random));
     // Few mails: the inbox keeps a thousand, and each is rendered and stored.
     const load = startLoad({
       rate: RATE,
@@ -93,16 +93,18 @@ const swizzle: FaultCase = {
         [mail, 2],
         [login, 2],
       ],
-      random,
+      random: fork(random),
     });
     const began = performance.now();
     const lasts = full ? FULL_MS : SHORT_MS;
     const busy = new Set<string>();
     let strikes = 0;
+    // Each with chance of its own, and the load too: what one decides does not depend on how fast the others are.
     const striking = Array.from({ length: AT_ONCE }, async () => {
+      const own = fork(random);
       while (performance.now() - began < lasts) {
-        await Bun.sleep(between(random, 100, full ? 4_000 : 1_000));
-        say(`${Math.round((performance.now() - began) / 1_000)} s: ${await strike(platform, random, busy, full)}`);
+        await Bun.sleep(between(own, 100, full ? 4_000 : 1_000));
+        say(`${Math.round((performance.now() - began) / 1_000)} s: ${await strike(platform, own, busy, full)}`);
         strikes += 1;
         await history.lookAtInbox().catch(() => undefined);
       }
