@@ -16,6 +16,8 @@ export interface Behaviour {
   auth: Answer;
   /** Cuts the connection once this many bytes of content are there, before its end. */
   cutAfterBytes: number;
+  /** Every answer comes this much later (ms). */
+  delayMs: number;
 }
 
 const WELL: Behaviour = {
@@ -27,6 +29,7 @@ const WELL: Behaviour = {
   end: "250 2.0.0 taken as 42",
   auth: "235 ok",
   cutAfterBytes: Number.POSITIVE_INFINITY,
+  delayMs: 0,
 };
 
 export interface SeenMail {
@@ -40,6 +43,8 @@ export interface SmtpDouble extends AsyncDisposable {
   readonly port: number;
   /** Changed at any time; holds from the next command on. */
   behaviour: Behaviour;
+  /** Called when the whole content of a mail is there, before it is answered. */
+  onArrived: ((mail: SeenMail) => void) | undefined;
   /** Mails whose whole content arrived, whatever was answered to it. */
   readonly arrived: SeenMail[];
   /** Mails that were answered with 2xx to their content. */
@@ -84,9 +89,13 @@ export function startSmtpDouble(initial: Partial<Behaviour> = {}): SmtpDouble {
       socket.terminate();
       return;
     }
-    socket.write(`${answer}\r\n`);
-    // RFC 5321 §3.8: a server that says 421 closes.
-    if (answer.startsWith("421")) socket.end();
+    const speak = (): void => {
+      socket.write(`${answer}\r\n`);
+      // RFC 5321 §3.8: a server that says 421 closes.
+      if (answer.startsWith("421")) socket.end();
+    };
+    if (double.behaviour.delayMs > 0) setTimeout(speak, double.behaviour.delayMs);
+    else speak();
   }
 
   function content(socket: Socket<State>): boolean {
@@ -101,6 +110,7 @@ export function startSmtpDouble(initial: Partial<Behaviour> = {}): SmtpDouble {
     state.inContent = false;
     const mail = { ...state.mail, content: text.replaceAll(/^\./gm, "") };
     arrived.push(mail);
+    double.onArrived?.(mail);
     const { end: answers } = double.behaviour;
     const answer = typeof answers === "string" ? answers : answers(mail.to[0] ?? "");
     if (answer.startsWith("2")) taken.push(mail);
@@ -191,6 +201,7 @@ export function startSmtpDouble(initial: Partial<Behaviour> = {}): SmtpDouble {
   let server: ReturnType<typeof listen> | undefined;
   const double: SmtpDouble = {
     behaviour: { ...WELL, ...initial },
+    onArrived: undefined,
     arrived,
     taken,
     rcptLines,

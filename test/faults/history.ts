@@ -65,8 +65,11 @@ export interface HistoryOptions {
 }
 
 const LOOK_EVERY_MS = 100;
-/** Once spool and queues are empty, what is on its way between two parts has this long to arrive (ms). */
-const LAST_MS = 3_000;
+/**
+ * Once spool and queues are empty, what is on its way between two parts has this long to arrive (ms): the listener's
+ * count of what it has in hand is half a second old, and what was delivered before it takes one by one.
+ */
+const LAST_MS = 30_000;
 const ENDED = new Set(["sent", "failed", "expired", "ambiguous"]);
 const WORK = topologyOf().queues.filter(({ role }) => role === "work" || role === "retry");
 

@@ -7,7 +7,6 @@ import { run } from "../../dev/backing/commands.ts";
 import { findInstallation } from "../../dev/backing/rabbitmq-install.ts";
 import type { ServiceName } from "../../dev/services.ts";
 import { type Platform, until } from "../kit.ts";
-import type { History } from "./history.ts";
 
 /** The command starts an Erlang machine of its own, which takes seconds. */
 const CTL_MS = 60_000;
@@ -142,18 +141,4 @@ export async function stateOf(
   const answer = await fetch(`${platform.url(service)}/ready`, { signal: AbortSignal.timeout(ASK_MS) });
   const body = (await answer.json()) as { data: { dependencies: { name: string; state: string }[] } };
   return body.data.dependencies.find(({ name }) => name === dependency)?.state;
-}
-
-/**
- * Waits until everything that a history accepted for the logger is stored. What the listener has in hand is in no
- * queue, and its count of that is half a second old: who looks at once may take it for lost.
- */
-export async function untilStored(platform: Platform, history: History, ms = 60_000): Promise<void> {
-  const names = { $gte: history.tag, $lt: `${history.tag}~` };
-  await until(
-    "all stored",
-    async () => (await platform.entries.distinct("event_id", { name: names })).length >= history.accepted,
-    ms,
-    // Whatever is not there then is for the verdict to name.
-  ).catch(() => undefined);
 }

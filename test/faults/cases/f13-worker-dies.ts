@@ -7,7 +7,7 @@ import { fields } from "../../../listener/config.ts";
 import type { FaultCase } from "../case.ts";
 import { makeHistory } from "../history.ts";
 import { makeForeignPublisher, startLoad } from "../load.ts";
-import { over, untilConsuming, untilStored } from "../rabbit.ts";
+import { over, untilConsuming } from "../rabbit.ts";
 import type { Command, Failing } from "../rabbit-worker.fixture.ts";
 import { concluded } from "../verdicts.ts";
 import { until } from "../../kit.ts";
@@ -69,7 +69,6 @@ export const cases: readonly FaultCase[] = [
           }
           await untilConsuming(platform);
           await load.stop();
-          await untilStored(platform, history);
         } finally {
           await app[Symbol.asyncDispose]();
           runtime.metrics[Symbol.dispose]();

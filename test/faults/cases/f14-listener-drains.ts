@@ -3,7 +3,7 @@ import { LOGS_QUEUE } from "#contracts/events";
 import type { FaultCase } from "../case.ts";
 import { makeHistory } from "../history.ts";
 import { makeForeignPublisher, repeat } from "../load.ts";
-import { over, untilConsuming, untilStored, withChannel } from "../rabbit.ts";
+import { over, untilConsuming, withChannel } from "../rabbit.ts";
 import { metricOf } from "../scene.ts";
 import { concluded } from "../verdicts.ts";
 import { until } from "../../kit.ts";
@@ -57,7 +57,6 @@ export const cases: readonly FaultCase[] = [
         if (round % 10 === 0) say(`${round} of ${rounds}: ended within ${Math.round(worstMs)} ms`);
       }
       await untilConsuming(platform);
-      await untilStored(platform, history);
       const verdict = await history.verdict();
       const wrong = [...codes].filter((code) => code !== "exit code 0");
       return concluded(verdict, {
