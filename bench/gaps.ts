@@ -27,7 +27,7 @@ await using client = await connectRpc(logger);
 async function fill(): Promise<void> {
   const entry = (sequence: number) => ({
     name: "load",
-    data: { order: sequence, note: "a note of some sixty characters, as log entries have them" },
+    data: "a note of some sixty characters, as log entries have them",
     event_id: Bun.randomUUIDv7(),
     producer: { id: "bench", sequence },
   });

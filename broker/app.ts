@@ -11,18 +11,18 @@ import { makeWaysOut } from "./clients.ts";
 import { type Config, receiptSecretOf } from "./config.ts";
 import { makeEdges } from "./edges.ts";
 import { makeOperations } from "./handle.ts";
-import { makePlatformHealth } from "./health.ts";
+import { makePlatformHealth } from "./v1/health.ts";
 import { makeFirstAnswers } from "./idempotency.ts";
 import { makeIds } from "./ids.ts";
-import { makeKeySet } from "./key-set.ts";
-import { makeOperator } from "./operator.ts";
+import { makeKeySet } from "./sessions/key-set.ts";
+import { makeOperator } from "./v1/operator.ts";
 import { makeOwners } from "./owners.ts";
 import { makeNumbers } from "./producer.ts";
 import { makeReceipts } from "./receipts.ts";
 import { routes } from "./routes.ts";
-import { makeSessions } from "./sessions.ts";
-import { askMe, v1 } from "./v1.ts";
-import { operatorRoutes } from "./v1-operators.ts";
+import { makeSessions } from "./sessions/sessions.ts";
+import { askMe, v1 } from "./v1/routes.ts";
+import { operatorRoutes } from "./v1/operators.ts";
 
 /** A running broker, with what it answers: pages and API. */
 export interface Broker extends App {

@@ -1,7 +1,7 @@
 /** Everything the broker reads from its environment. */
 import { bindingsField, queueField } from "#shared/amqp";
 import { commonFields, integer, optional, Secret, secret, secretUrl, text, url, type Values } from "#shared/config";
-import { operatorTokenField } from "./operator.ts";
+import { operatorTokenField } from "./v1/operator.ts";
 
 /** Shortest RECEIPT_SECRET (characters) that production starts with. */
 const MIN_SECRET = 32;

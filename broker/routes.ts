@@ -1,6 +1,6 @@
 /**
  * HTTP surface of the broker: `POST /`, `POST /handle`, receipts, pages. Translates only; what is done for an action is
- * decided in handle.ts, where something is in receipts.ts. The rest of `/v1` is in v1.ts and v1-operators.ts.
+ * decided in handle.ts, where something is in receipts.ts. The rest of `/v1` is in v1/.
  */
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
@@ -8,13 +8,13 @@ import type { Degraded } from "#contracts/broker";
 import { DEGRADED_HEADER, IDEMPOTENCY_KEY_HEADER, REPLAYED_HEADER } from "#contracts/headers";
 import { contextOf, envelope } from "#shared/http";
 import { makeQueryValidator } from "#shared/validation";
-import { bearerOf, orChallenge } from "./bearer.ts";
+import { bearerOf, orChallenge } from "./sessions/bearer.ts";
 import { type Accepted, type Call, type Operations, replyOf } from "./handle.ts";
 import { type Answered, keyOf } from "./idempotency.ts";
-import { openApi } from "./openapi.ts";
+import { openApi } from "./openapi/index.ts";
 import { CSP_PAGE, pages } from "./page/index.ts";
 import type { Receipts } from "./receipts.ts";
-import type { Sessions } from "./sessions.ts";
+import type { Sessions } from "./sessions/sessions.ts";
 
 /** Time that one request may take in all (ms): what is behind gives up earlier, so that there is time to queue. */
 const HANDLE_MS = 15_000;

@@ -5,7 +5,7 @@ import { corsOriginsOf } from "#shared/config";
 import { httpApp, listen } from "#shared/http";
 import { type App, EXIT, type Runtime } from "#shared/lifecycle";
 import type { Config } from "./config.ts";
-import { openDeadLetters } from "./dead-letters-open.ts";
+import { openDeadLetters } from "./dead-letters/open.ts";
 import { loadJobs } from "./jobs.ts";
 import { routes } from "./routes.ts";
 import { makeStatus } from "./status.ts";

@@ -2,7 +2,7 @@
 import { run } from "#shared/lifecycle";
 import { start } from "./app.ts";
 import { fields } from "./config.ts";
-import { dlq } from "./dead-letters-command.ts";
+import { dlq } from "./dead-letters/command.ts";
 
 await run({
   name: "listener",

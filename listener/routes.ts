@@ -8,8 +8,8 @@ import { contextOf, envelope } from "#shared/http";
 import { Deadline } from "#shared/resilience";
 import type { CallContext } from "#shared/telemetry";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
-import type { Asked, DeadLetters } from "./dead-letters.ts";
-import type { MessageIndex } from "./dead-letters-index.ts";
+import type { Asked, DeadLetters } from "./dead-letters/dead-letters.ts";
+import type { MessageIndex } from "./dead-letters/message-index.ts";
 
 const DEFAULT_ITEMS = 50;
 const MAX_ITEMS = 500;

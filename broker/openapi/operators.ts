@@ -1,5 +1,5 @@
 /** The versioned API: what operators ask and do. */
-import { DeadLetterQuery, GapsQuery } from "../v1-operators.ts";
+import { DeadLetterQuery, GapsQuery } from "../v1/operators.ts";
 import {
   answer,
   AT,

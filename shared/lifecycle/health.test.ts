@@ -64,5 +64,8 @@ test("a circuit is shown, and decides nothing about being ready", () => {
   const auth = health.dependency("auth");
   auth.up();
   auth.circuit("open");
-  expect(health.report()).toMatchObject({ ready: true, dependencies: [{ name: "auth", state: "up", circuit: "open" }] });
+  expect(health.report()).toMatchObject({
+    ready: true,
+    dependencies: [{ name: "auth", state: "up", circuit: "open" }],
+  });
 });

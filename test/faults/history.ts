@@ -13,6 +13,10 @@ import { waiting } from "./scene.ts";
 
 export type Kind = "log" | "event" | "mail";
 const LETTERS: Readonly<Record<Kind, string>> = { log: "l", event: "e", mail: "m" };
+const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
+/** Receipts that a verdict asks for, evenly from all that were given; and ids in one question to the store. */
+const RECEIPTS = 40;
+const IDS_AT_ONCE = 500;
 
 /** What is known of an accepted thing. */
 export interface Acceptance {
@@ -38,6 +42,8 @@ export interface Verdict {
   readonly ambiguous: readonly string[];
   /** Stored or delivered with another id or other content than was accepted. */
   readonly altered: readonly string[];
+  /** Receipts, of a sample, that say something else than what is so, in words. */
+  readonly wrongReceipts: readonly string[];
   /** Until spool and queues were empty and everything had its end (ms); undefined where the time was over first. */
   readonly drainMs: number | undefined;
 }
@@ -50,6 +56,8 @@ export interface History {
   nextName(kind: Kind): string;
   /** The platform said yes to it: it may not be lost any more. */
   accept(kind: Kind, name: string, how?: Acceptance): void;
+  /** The same for an event of the platform's own, which has no name that we chose: its id stands for it. */
+  acceptId(id: string): void;
   /** Takes note of what is in the inbox, which keeps the newest 1,000 only: for cases with more mails than that. */
   lookAtInbox(): Promise<void>;
   /**
@@ -65,11 +73,10 @@ export interface HistoryOptions {
 }
 
 const LOOK_EVERY_MS = 100;
-/**
- * Once spool and queues are empty, what is on its way between two parts has this long to arrive (ms): the listener's
- * count of what it has in hand is half a second old, and what was delivered before it takes one by one.
- */
-const LAST_MS = 30_000;
+/** Once spool and queues are empty, what is on its way between two parts has this long to arrive (ms). */
+const LAST_MS = 3_000;
+/** The listener's count of what it has in hand is half a second old: everything is ended when it still is after this (ms). */
+const SURE_MS = 700;
 const ENDED = new Set(["sent", "failed", "expired", "ambiguous"]);
 const WORK = topologyOf().queues.filter(({ role }) => role === "work" || role === "retry");
 
@@ -79,11 +86,20 @@ export function makeHistory(platform: Platform, options: HistoryOptions = {}): H
   const tag = `h${process.pid}x${(histories += 1)}`;
   const pattern = new RegExp(`${tag}[${Object.values(LETTERS).join("")}]\\d+z`, "g");
   const accepted: Record<Kind, Map<string, Acceptance>> = { log: new Map(), event: new Map(), mail: new Map() };
+  /** Of events that have no name of ours. */
+  const acceptedIds = new Set<string>();
   let names = 0;
+  /** What of ours a text speaks of. */
+  const mentioned = (text: string): string[] => [
+    ...new Set([
+      ...(text.match(pattern) ?? []),
+      ...(acceptedIds.size === 0 ? [] : (text.match(UUID) ?? [])).filter((id) => acceptedIds.has(id)),
+    ]),
+  ];
   /** Ids that the inbox gave deliveries, by subject. */
   const inbox = new Map<string, Set<string>>();
 
-  const size = (): number => accepted.log.size + accepted.event.size + accepted.mail.size;
+  const size = (): number => accepted.log.size + accepted.event.size + accepted.mail.size + acceptedIds.size;
 
   async function lookAtInbox(): Promise<void> {
     for (const { ID, Subject } of await platform.inbox()) {
@@ -118,6 +134,14 @@ export function makeHistory(platform: Platform, options: HistoryOptions = {}): H
       const right = (known.id === undefined || event_id === known.id) && JSON.stringify(data).includes(name);
       if (!right) altered.push(name);
     }
+    const ids = [...acceptedIds];
+    for (let at = 0; at < ids.length; at += IDS_AT_ONCE) {
+      const some = platform.entries.find(
+        { event_id: { $in: ids.slice(at, at + IDS_AT_ONCE) } },
+        { projection: { event_id: 1 } },
+      );
+      for await (const { event_id } of some) times.set(event_id, (times.get(event_id) ?? 0) + 1);
+    }
     return { times, altered };
   }
 
@@ -146,7 +170,11 @@ export function makeHistory(platform: Platform, options: HistoryOptions = {}): H
     const endsAt = began + withinMs;
     while (performance.now() < endsAt) {
       // A part that is just coming back does not answer yet.
-      if (await everythingEnded().catch(() => false)) return performance.now() - began;
+      if (await everythingEnded().catch(() => false)) {
+        const tookMs = performance.now() - began;
+        await Bun.sleep(SURE_MS);
+        if (await everythingEnded().catch(() => false)) return tookMs;
+      }
       await Bun.sleep(LOOK_EVERY_MS);
     }
     return undefined;
@@ -162,11 +190,18 @@ export function makeHistory(platform: Platform, options: HistoryOptions = {}): H
       if (accepted[kind].has(name)) throw new Error(`${name} was accepted before`);
       accepted[kind].set(name, how);
     },
+    acceptId(id) {
+      acceptedIds.add(id);
+    },
     lookAtInbox,
 
     async verdict({ withinMs = 60_000 } = {}) {
       const drainMs = await settle(withinMs);
-      const entries = new Map([...accepted.log, ...accepted.event]);
+      const entries = new Map<string, Acceptance>([
+        ...accepted.log,
+        ...accepted.event,
+        ...Array.from(acceptedIds, (id) => [id, { id }] as const),
+      ]);
       // What was acknowledged by one part and is not yet seen at the next has a moment to arrive.
       let store = await stored();
       await until(
@@ -180,18 +215,19 @@ export function makeHistory(platform: Platform, options: HistoryOptions = {}): H
       ).catch(() => undefined);
 
       const deadLettered = new Set([
-        ...(await namesInQueue(platform, LOGS_DEAD_LETTER_QUEUE, pattern)),
-        ...(await namesInQueue(platform, JOBS_DEAD_LETTER_QUEUE, pattern)),
+        ...(await namesInQueue(platform, LOGS_DEAD_LETTER_QUEUE, mentioned)),
+        ...(await namesInQueue(platform, JOBS_DEAD_LETTER_QUEUE, mentioned)),
       ]);
-      const unrouted = new Set(await namesInQueue(platform, UNROUTED_QUEUE, pattern));
+      const unrouted = new Set(await namesInQueue(platform, UNROUTED_QUEUE, mentioned));
       const queued = new Set<string>();
       const spooled = new Set<string>();
       const known = (name: string): boolean => deadLettered.has(name) || unrouted.has(name);
       const missing = [...entries.keys()].filter((name) => !store.times.has(name) && !known(name));
       // Looking into queues that are worked on disturbs: only where something has to be found.
       if (missing.length > 0 || drainMs === undefined) {
-        for (const { name } of WORK) for (const found of await namesInQueue(platform, name, pattern)) queued.add(found);
-        for (const found of await namesInSpools(platform, pattern)) spooled.add(found);
+        for (const { name } of WORK)
+          for (const found of await namesInQueue(platform, name, mentioned)) queued.add(found);
+        for (const found of await namesInSpools(platform, mentioned)) spooled.add(found);
       }
       const lost = missing.filter((name) => !queued.has(name) && !spooled.has(name));
       const twice = [...store.times.keys()].filter(
@@ -212,6 +248,9 @@ export function makeHistory(platform: Platform, options: HistoryOptions = {}): H
           if (state !== undefined && !ENDED.has(state)) queued.add(name);
         }
       }
+      const ends = new Map<string, string>();
+      for (const [name, { id }] of entries) if (id !== undefined && store.times.has(name)) ends.set(id, "stored");
+      for (const name of ambiguous) ends.set(accepted.mail.get(name)?.id ?? "", "ambiguous");
       return {
         accepted: size(),
         lost,
@@ -223,8 +262,24 @@ export function makeHistory(platform: Platform, options: HistoryOptions = {}): H
         spooled: [...spooled],
         ambiguous,
         altered: store.altered,
+        wrongReceipts: await wrongReceipts(platform, ends),
         drainMs,
       };
     },
   };
+}
+
+/** Asks the broker for receipts of things whose end is known, by their ids. */
+async function wrongReceipts(platform: Platform, ends: ReadonlyMap<string, string>): Promise<string[]> {
+  const all = [...ends];
+  const step = Math.max(1, Math.floor(all.length / RECEIPTS));
+  const wrong: string[] = [];
+  for (let at = 0; at < all.length; at += step) {
+    const [id, end] = all[at]!;
+    const answer = await fetch(`${platform.url("broker")}/v1/receipts/${id}`, { signal: AbortSignal.timeout(10_000) });
+    const { data } = (await answer.json()) as { data?: { state?: string } };
+    if (data?.state !== end)
+      wrong.push(`${id} is ${end}, its receipt says ${answer.status} ${data?.state ?? ""}`.trim());
+  }
+  return wrong;
 }

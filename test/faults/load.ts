@@ -58,7 +58,11 @@ export function makeCalls(
   random: () => number,
   { broker = () => platform.url("broker") }: CallOptions = {},
 ): Calls {
-  const post = async (path: string, body: unknown, onAccepted: (data: unknown) => void): Promise<Outcome> => {
+  const post = async (
+    path: string,
+    body: unknown,
+    onAccepted: (data: unknown, headers: Headers) => void,
+  ): Promise<Outcome> => {
     try {
       const answer = await fetch(`${broker()}${path}`, {
         method: "POST",
@@ -67,7 +71,7 @@ export function makeCalls(
         signal: AbortSignal.timeout(CLIENT_MS),
       });
       const envelope = (await answer.json()) as Envelope;
-      if (answer.status === 202) onAccepted(envelope.data);
+      if (answer.status === 200 || answer.status === 202) onAccepted(envelope.data, answer.headers);
       const degraded = answer.headers.get("x-degraded");
       return {
         status: answer.status,
@@ -112,7 +116,14 @@ export function makeCalls(
           () => undefined,
         ),
     },
-    hit: { what: "hit", run: () => post("/", "", () => undefined) },
+    hit: {
+      what: "hit",
+      run: () =>
+        post("/", "", (_data, headers) => {
+          const id = headers.get("location")?.split("/").at(-1);
+          if (id !== undefined) history.acceptId(id);
+        }),
+    },
   };
 }
 

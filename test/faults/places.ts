@@ -11,8 +11,11 @@ import { type Platform, until } from "../kit.ts";
 const PEEK_MAX = 1_000_000;
 const READ_SPOOL_MS = 30_000;
 
+/** What of one's own a text speaks of. */
+export type Mentioned = (text: string) => readonly string[];
+
 /** The names that occur in a queue's messages. They are taken without an acknowledgement and given back. */
-export async function namesInQueue(platform: Platform, queue: string, pattern: RegExp): Promise<string[]> {
+export async function namesInQueue(platform: Platform, queue: string, mentioned: Mentioned): Promise<string[]> {
   const model = await platform.rabbit();
   model.on("error", () => undefined);
   try {
@@ -22,7 +25,7 @@ export async function namesInQueue(platform: Platform, queue: string, pattern: R
     for (let seen = 0; seen < PEEK_MAX; seen += 1) {
       const message = await channel.get(queue, { noAck: false });
       if (message === false) break;
-      names.push(...namesIn(`${message.content.toString("latin1")} ${String(message.properties.messageId)}`, pattern));
+      names.push(...mentioned(`${message.content.toString("latin1")} ${String(message.properties.messageId)}`));
     }
     await channel.close();
     return names;
@@ -36,14 +39,14 @@ export async function namesInQueue(platform: Platform, queue: string, pattern: R
 }
 
 /** The names that occur in records of the broker's spools that are not yet handed on: read from copies of them. */
-export async function namesInSpools(platform: Platform, pattern: RegExp): Promise<string[]> {
+export async function namesInSpools(platform: Platform, mentioned: Mentioned): Promise<string[]> {
   const spools = join(platform.stack.dataDir, "spool", "broker");
   const copies = await mkdtemp(join(tmpdir(), "platform-spool-"));
   try {
     const names: string[] = [];
     for (const spool of await readdir(spools).catch(() => [])) {
       await cp(join(spools, spool), join(copies, spool), { recursive: true });
-      names.push(...(await namesInSpool(join(copies, spool), pattern)));
+      names.push(...(await namesInSpool(join(copies, spool), mentioned)));
     }
     return names;
   } finally {
@@ -51,18 +54,14 @@ export async function namesInSpools(platform: Platform, pattern: RegExp): Promis
   }
 }
 
-async function namesInSpool(dir: string, pattern: RegExp): Promise<string[]> {
+async function namesInSpool(dir: string, mentioned: Mentioned): Promise<string[]> {
   const names: string[] = [];
   using metrics = makeMetrics("faults", "0");
   await using spool = await openSpool({ dir, log: makeLog({ service: "faults", level: "silent" }), metrics });
   await using _forwarding = spool.forward((batch) => {
-    for (const record of batch) names.push(...namesIn(JSON.stringify(record.body), pattern));
+    for (const record of batch) names.push(...mentioned(`${JSON.stringify(record.body)} ${record.id}`));
     return Promise.resolve(batch.map(() => "delivered" as const));
   });
   await until("the copy of the spool is read", () => spool.records === 0, READ_SPOOL_MS);
   return names;
-}
-
-function namesIn(text: string, pattern: RegExp): string[] {
-  return [...new Set(text.match(pattern) ?? [])];
 }

@@ -1,5 +1,4 @@
 /** The listener's worker thread, which also fails in the way that it is told to. */
-import "../../listener/worker.ts";
 
 export type Failing = "throw" | "reject" | "spin";
 /** Told by the test; the listener's own messages have other shapes. */
@@ -9,6 +8,9 @@ export interface Command {
 }
 
 declare const self: Worker;
+
+// What the worker is told before it has loaded waits: a thread's messages are handed out after its first module.
+await import("../../listener/worker.ts");
 
 self.addEventListener("message", ({ data }: MessageEvent<Command>) => {
   if (data.type !== "fail") return;

@@ -38,6 +38,9 @@ export function concluded(verdict: Verdict, conclusion: Conclusion = {}): Measur
       ...(altered.length > 0
         ? [`${altered.length} with another id or content: ${altered.slice(0, 5).join(", ")}`]
         : []),
+      ...(verdict.wrongReceipts.length > 0
+        ? [`${verdict.wrongReceipts.length} wrong receipts: ${verdict.wrongReceipts[0]}`]
+        : []),
       ...(deadLettered.length > deadLettersExpected
         ? [`${deadLettered.length} dead-lettered, ${deadLettersExpected} of them on purpose`]
         : []),

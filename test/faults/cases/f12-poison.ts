@@ -32,7 +32,7 @@ const INNOCENT: readonly ((name: string) => unknown)[] = [
   (name) => ({ constructor: null, where: "sleep(1000)", name }),
   (name) => [name, null, 1e308, "\ufeff🦊", "\u202e"],
   (name) => name.padEnd(20_000, "y"),
-  (name) => ({ name, deep: { deeper: { deepest: [{ "": 0 }] } } }),
+  (name) => ({ name, deep: { deeper: { deepest: [{ k: 0 }] } } }),
 ];
 
 export const cases: readonly FaultCase[] = [

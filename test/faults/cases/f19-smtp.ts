@@ -162,8 +162,10 @@ export const cases: readonly FaultCase[] = [
               async () => ((await mail.view(id))?.state === kind.end ? mail.view(id) : undefined),
               DRAIN_MS,
             ).catch(() => undefined);
-            if (ended === undefined)
-              return wrong.push(`is ${(await mail.view(id))?.state} in the end, not ${kind.end}`);
+            if (ended === undefined) {
+              wrong.push(`is ${(await mail.view(id))?.state} in the end, not ${kind.end}`);
+              return;
+            }
             if (kind.attempts === "one" && ended.attempts !== 1) wrong.push(`took ${ended.attempts} attempts`);
             if (kind.attempts === "some" && ended.attempts < 2) wrong.push(`took ${ended.attempts} attempts`);
           }),

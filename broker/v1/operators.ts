@@ -13,8 +13,8 @@ import { ACTOR_HEADER } from "#contracts/headers";
 import { GapsReport } from "#contracts/logs";
 import { contextOf, envelope } from "#shared/http";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
-import { bearerOf, orChallenge } from "./bearer.ts";
-import { ask, type Neighbour } from "./forward.ts";
+import { bearerOf, orChallenge } from "../sessions/bearer.ts";
+import { ask, type Neighbour } from "../forward.ts";
 import type { Operator } from "./operator.ts";
 
 const paging = {

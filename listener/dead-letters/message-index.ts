@@ -3,7 +3,7 @@ import { type DeadLetter, PARKED } from "#contracts/dead-letters";
 import type { ParkedQueues, Topology } from "#shared/amqp";
 import { Failure, ok, type Result } from "#shared/errors";
 import { Deadline } from "#shared/resilience";
-import { letterOf, parkedQueues } from "./dead-letters-view.ts";
+import { letterOf, parkedQueues } from "./view.ts";
 
 /** What is known is this old at the most (ms). */
 const FRESH_MS = 1_000;

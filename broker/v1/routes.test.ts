@@ -3,8 +3,8 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { makeAuthDouble, makeKey, sign, type TestKey, type TokenOptions, USER } from "./auth.test-kit.ts";
-import { brokers, makeService, until } from "./platform.test-kit.ts";
+import { makeAuthDouble, makeKey, sign, type TestKey, type TokenOptions, USER } from "../auth.test-kit.ts";
+import { brokers, makeService, until } from "../platform.test-kit.ts";
 
 let key: TestKey;
 beforeAll(async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { DeadLetterFilter, Parked } from "#contracts/dead-letters";
 import { type ParkedMessage, topologyOf } from "#shared/amqp";
-import { destinationOf, letterOf, matcherOf, topicMatcher } from "./dead-letters-view.ts";
+import { destinationOf, letterOf, matcherOf, topicMatcher } from "./view.ts";
 
 const topology = topologyOf();
 const now = new Date("2026-05-05T12:00:00Z");

@@ -1,8 +1,8 @@
 /** `listener dlq` on queues with a prefix (the first argument), for tests that kill it. */
 import { loadConfig } from "#shared/config";
-import { fields } from "./config.ts";
-import { runDlq } from "./dead-letters-command.ts";
-import { processTerminal } from "./dead-letters-terminal.ts";
+import { fields } from "../config.ts";
+import { runDlq } from "./command.ts";
+import { processTerminal } from "./terminal.ts";
 
 const [prefix = "", ...args] = process.argv.slice(2);
 const config = loadConfig("listener", fields, process.env);

@@ -3,11 +3,11 @@ import { openParked, openResender, type Topology, type TopologyOptions, topology
 import type { Log } from "#shared/log";
 import { makeRpcClient, type RpcClient } from "#shared/rpc";
 import type { Metrics } from "#shared/telemetry";
-import type { Config } from "./config.ts";
+import type { Config } from "../config.ts";
 import { type DeadLetters, makeDeadLetters } from "./dead-letters.ts";
-import { makeAudit } from "./dead-letters-audit.ts";
-import { makeMessageIndex, type MessageIndex } from "./dead-letters-index.ts";
-import { JOB_NAMES } from "./jobs.ts";
+import { makeAudit } from "./audit.ts";
+import { makeMessageIndex, type MessageIndex } from "./message-index.ts";
+import { JOB_NAMES } from "../jobs.ts";
 
 export interface OpenDeadLettersOptions {
   readonly config: Pick<Config, "RABBITMQ_URL" | "QUEUE" | "BINDINGS" | "LOGGER_RPC_URL" | "LOGGER_RPC_TOKEN">;

@@ -8,9 +8,9 @@ import type { Degraded } from "#contracts/broker";
 import { type Failure, fail, ok, type Result } from "#shared/errors";
 import type { Deadline } from "#shared/resilience";
 import type { CallContext, Metrics } from "#shared/telemetry";
-import { isAway } from "./handle.ts";
+import { isAway } from "../handle.ts";
 import type { KeySet } from "./key-set.ts";
-import { SessionCache } from "./session-cache.ts";
+import { SessionCache } from "./cache.ts";
 
 /** How far auth's clock and ours may be apart (s). */
 const CLOCK_SKEW_S = 5;

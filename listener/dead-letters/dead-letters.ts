@@ -14,10 +14,10 @@ import type { ParkedMessage, ParkedQueues, Resender, Topology } from "#shared/am
 import { fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import type { CallContext } from "#shared/telemetry";
-import type { AuditData, StoreAudit } from "./dead-letters-audit.ts";
-import { makePageReader } from "./dead-letters-page.ts";
-import { type Acting, makeRounds } from "./dead-letters-rounds.ts";
-import { isEverything, letterOf, matcherOf, parkedQueues } from "./dead-letters-view.ts";
+import type { AuditData, StoreAudit } from "./audit.ts";
+import { makePageReader } from "./page.ts";
+import { type Acting, makeRounds } from "./rounds.ts";
+import { isEverything, letterOf, matcherOf, parkedQueues } from "./view.ts";
 
 export const DEFAULT_RATE = 100;
 export const DEFAULT_LIMIT = 10_000;

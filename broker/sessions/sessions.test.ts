@@ -7,9 +7,9 @@ import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
 import { Deadline } from "#shared/resilience";
 import { newContext } from "#shared/telemetry";
-import { makeAuthDouble, makeKey, sign, type TestKey, type TokenOptions, USER } from "./auth.test-kit.ts";
+import { makeAuthDouble, makeKey, sign, type TestKey, type TokenOptions, USER } from "../auth.test-kit.ts";
 import { makeKeySet } from "./key-set.ts";
-import { until } from "./platform.test-kit.ts";
+import { until } from "../platform.test-kit.ts";
 import { makeSessions, type SessionsOptions } from "./sessions.ts";
 
 let key: TestKey;

@@ -5,8 +5,8 @@ import { MAIL_JOB } from "#contracts/events";
 import { Secret } from "#shared/config";
 import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
-import { start } from "./app.ts";
-import type { Whereabouts } from "./dead-letters-index.ts";
+import { start } from "../app.ts";
+import type { Whereabouts } from "./message-index.ts";
 import { type Kit, LACKS, NEEDS, setUp, startLogger, until } from "./dead-letters.test-kit.ts";
 
 /** The listener on the kit's queues. */

@@ -4,8 +4,8 @@ import { type ChannelModel, type ConfirmChannel, connect, type Options } from "a
 import { type Collection, MongoClient } from "mongodb";
 import { topologyOf } from "#shared/amqp";
 import { type Environment, loadConfig } from "#shared/config";
-import { fields } from "./config.ts";
-import { JOB_NAMES } from "./jobs.ts";
+import { fields } from "../config.ts";
+import { JOB_NAMES } from "../jobs.ts";
 
 export const RABBITMQ = process.env["TEST_RABBITMQ_URL"];
 export const MONGODB = process.env["TEST_MONGODB_URL"];
@@ -36,7 +36,7 @@ export interface RealLogger extends AsyncDisposable {
 /** The logger, on a database that is dropped at the end. */
 export async function startLogger(): Promise<RealLogger> {
   const database = `dlq_${Bun.randomUUIDv7().replaceAll("-", "")}`;
-  const process_ = Bun.spawn([process.execPath, join(import.meta.dir, "../logger/main.ts")], {
+  const process_ = Bun.spawn([process.execPath, join(import.meta.dir, "../../logger/main.ts")], {
     stdout: "pipe",
     stderr: "inherit",
     env: { ...process.env, PORT: "0", LOGGER_RPC_PORT: "0", MONGODB_URL: `${MONGODB}/${database}`, LOG_LEVEL: "info" },

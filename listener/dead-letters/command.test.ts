@@ -2,12 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
-import { start } from "./app.ts";
-import { runDlq } from "./dead-letters-command.ts";
-import type { Terminal } from "./dead-letters-terminal.ts";
+import { start } from "../app.ts";
+import { runDlq } from "./command.ts";
+import type { Terminal } from "./terminal.ts";
 import { type Kit, LACKS, NEEDS, RABBITMQ, setUp, startLogger, until } from "./dead-letters.test-kit.ts";
 import { loadConfig } from "#shared/config";
-import { fields } from "./config.ts";
+import { fields } from "../config.ts";
 
 /** What the command answers to a command line. */
 async function dlq(kit: Pick<Kit, "config" | "prefix">, line: string, terminal: Partial<Terminal> = {}) {
@@ -124,7 +124,7 @@ describe.skipIf(LACKS)(`dlq ${NEEDS}`, () => {
     const COUNT = 100;
     for (let index = 0; index < COUNT; index += 1)
       await kit.bury(logs.deadLetters, "log.INFO", `m${index}`, event(index));
-    const command = [join(import.meta.dir, "dead-letters-command.fixture.ts"), kit.prefix, "replay", "--rate", "40"];
+    const command = [join(import.meta.dir, "command.fixture.ts"), kit.prefix, "replay", "--rate", "40"];
     const killed = Bun.spawn([process.execPath, ...command], {
       env: { ...process.env, RABBITMQ_URL: RABBITMQ, LOGGER_RPC_URL: logger.rpcUrl },
       stdout: "ignore",

@@ -1,4 +1,4 @@
-/** The versioned API: sessions, registration, health. Translates only. Operators' routes are in v1-operators.ts. */
+/** The versioned API: sessions, registration, health. Translates only. Operators' routes are in operators.ts. */
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { MeView, Registration, RegistrationView } from "#contracts/auth";
@@ -7,14 +7,14 @@ import { Failure } from "#shared/errors";
 import { contextOf, envelope } from "#shared/http";
 import type { CallContext } from "#shared/telemetry";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
-import { bearerOf, orChallenge } from "./bearer.ts";
-import { ask, type Neighbour } from "./forward.ts";
-import { isAway } from "./handle.ts";
+import { bearerOf, orChallenge } from "../sessions/bearer.ts";
+import { ask, type Neighbour } from "../forward.ts";
+import { isAway } from "../handle.ts";
 import type { PlatformHealth } from "./health.ts";
-import { keyOf } from "./idempotency.ts";
+import { keyOf } from "../idempotency.ts";
 import type { Operator } from "./operator.ts";
-import { markDegraded } from "./routes.ts";
-import type { Sessions } from "./sessions.ts";
+import { markDegraded } from "../routes.ts";
+import type { Sessions } from "../sessions/sessions.ts";
 
 const registrationOf = makeValidator(Registration, { unknown: "refuse" });
 const registeredOf = makeValidator(RegistrationView, { name: "auth's answer" });

@@ -7,10 +7,10 @@ import type { Command } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
 import { type CallContext, makeMetrics, newContext } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
-import type { Config, fields } from "./config.ts";
+import type { Config, fields } from "../config.ts";
 import { type Asked, DEFAULT_LIMIT, DEFAULT_RATE, type DeadLetters } from "./dead-letters.ts";
-import { type Action, type Asking, DEFAULT_ITEMS, readArguments, USAGE, UsageError } from "./dead-letters-arguments.ts";
-import { openDeadLetters } from "./dead-letters-open.ts";
+import { type Action, type Asking, DEFAULT_ITEMS, readArguments, USAGE, UsageError } from "./arguments.ts";
+import { openDeadLetters } from "./open.ts";
 import {
   bodyOf,
   letterTable,
@@ -19,7 +19,7 @@ import {
   queueTable,
   type Terminal,
   wholeText,
-} from "./dead-letters-terminal.ts";
+} from "./terminal.ts";
 
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
 /** A command ends by itself some time (ms): it has the patience that a request has not. */

@@ -5,7 +5,7 @@ import type { ParkedMessage, ParkedQueues, Topology } from "#shared/amqp";
 import { fail, ok, type Result } from "#shared/errors";
 import type { Deadline } from "#shared/resilience";
 import { makeValidator } from "#shared/validation";
-import { fingerprintOf, letterOf, parkedQueues } from "./dead-letters-view.ts";
+import { fingerprintOf, letterOf, parkedQueues } from "./view.ts";
 
 /** Messages that are looked at for one page, and before it begins. */
 const MAX_LOOKED = 10_000;

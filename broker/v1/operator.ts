@@ -4,7 +4,7 @@ import type { Field } from "#shared/config";
 import { Secret } from "#shared/config";
 import { fail, ok, type Result } from "#shared/errors";
 import type { Deadline } from "#shared/resilience";
-import type { Sessions } from "./sessions.ts";
+import type { Sessions } from "../sessions/sessions.ts";
 
 /** Text that a bearer token can be (RFC 6750 §2.1), long enough not to be guessed. */
 const TOKEN = /^[\w.~+/-]{16,512}=*$/;

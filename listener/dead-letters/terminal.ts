@@ -1,7 +1,7 @@
 /** Dead letters as a person reads them: tables, one message whole, and how far it is. */
 import type { DeadLetter, QueueList } from "#contracts/dead-letters";
 import type { WholeLetter } from "./dead-letters.ts";
-import { textOf } from "./dead-letters-view.ts";
+import { textOf } from "./view.ts";
 
 /** Where a command writes, and whether a person sits there. */
 export interface Terminal {

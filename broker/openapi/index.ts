@@ -1,7 +1,7 @@
 /** The API description (OpenAPI 3.1), made from the schemas that requests and answers are checked with. */
-import { ACTIONS, OPERATIONS } from "./openapi/actions.ts";
-import { COMPONENTS } from "./openapi/parts.ts";
-import { V1 } from "./openapi/v1.ts";
+import { ACTIONS, OPERATIONS } from "./actions.ts";
+import { COMPONENTS } from "./parts.ts";
+import { V1 } from "./v1.ts";
 
 export function openApi(version: string) {
   return {

@@ -1,10 +1,10 @@
 /** The description tells what the broker answers and nothing else, and its examples are what its schemas say. */
 import { beforeAll, expect, test } from "bun:test";
 import { makeValidator } from "#shared/validation";
-import { openApi } from "./openapi.ts";
-import { SCHEMAS, type SchemaName } from "./openapi/parts.ts";
-import { pages } from "./page/index.ts";
-import { brokers } from "./platform.test-kit.ts";
+import { openApi } from "./index.ts";
+import { SCHEMAS, type SchemaName } from "./parts.ts";
+import { pages } from "../page/index.ts";
+import { brokers } from "../platform.test-kit.ts";
 
 type Described = Readonly<Record<string, unknown>>;
 

@@ -6,7 +6,7 @@ import type { DeadLetterFilter, Parked } from "#contracts/dead-letters";
 import type { ParkedMessage, ParkedQueues, Resender, Topology } from "#shared/amqp";
 import { type Failure, ok, type Result } from "#shared/errors";
 import { type Deadline, pause } from "#shared/resilience";
-import { destinationOf, fingerprintOf, isEverything, matcherOf, parkedQueues } from "./dead-letters-view.ts";
+import { destinationOf, fingerprintOf, isEverything, matcherOf, parkedQueues } from "./view.ts";
 
 const ROUND_MS = 1_000;
 /** A round that has to look at much before it finds what is meant does more of it then: this many times as long (ms). */

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { MeView } from "#contracts/auth";
-import { USER } from "./auth.test-kit.ts";
-import { SessionCache } from "./session-cache.ts";
+import { USER } from "../auth.test-kit.ts";
+import { SessionCache } from "./cache.ts";
 
 const user = (session: string): MeView => ({ ...USER, session_id: session });
 
