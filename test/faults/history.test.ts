@@ -43,7 +43,9 @@ describe.skipIf(!HAS_BACKING)("the history checker (needs the backing services o
     history.accept("log", other);
     const mail = history.nextName("mail");
     history.accept("mail", mail, { id: Bun.randomUUIDv7() });
-    expect(await history.verdict()).toMatchObject({ lost: [gone, mail], twice: [double], altered: [other] });
+    const own = Bun.randomUUIDv7();
+    history.acceptId(own);
+    expect(await history.verdict()).toMatchObject({ lost: [gone, own, mail], twice: [double], altered: [other] });
   });
 
   test("an event without an id may be there twice", async () => {
