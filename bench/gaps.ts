@@ -2,7 +2,7 @@
  * Does the store tell exactly what is missing, how soon, and what do those who store meanwhile notice? 100,000 entries of
  * one producer are stored by RPC, three documents deleted behind the logger's back, and the gaps asked for over HTTP.
  *
- * Run: MONGODB_URL=mongodb://localhost:27017 bun bench/gaps.ts [entries]
+ * Run: TEST_MONGODB_URL=mongodb://localhost:27017 bun bench/gaps.ts [entries]
  * (`bun run status` tells where a running platform has its MongoDB). It uses a database of its own, and drops it.
  */
 import { randomInt } from "node:crypto";

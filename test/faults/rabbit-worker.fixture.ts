@@ -1,4 +1,5 @@
 /** The listener's worker thread, which also fails in the way that it is told to. */
+export * from "../../listener/worker.ts";
 
 export type Failing = "throw" | "reject" | "spin";
 /** Told by the test; the listener's own messages have other shapes. */
@@ -8,9 +9,6 @@ export interface Command {
 }
 
 declare const self: Worker;
-
-// What the worker is told before it has loaded waits: a thread's messages are handed out after its first module.
-await import("../../listener/worker.ts");
 
 self.addEventListener("message", ({ data }: MessageEvent<Command>) => {
   if (data.type !== "fail") return;
