@@ -142,3 +142,25 @@ export async function stateOf(
   const body = (await answer.json()) as { data: { dependencies: { name: string; state: string }[] } };
   return body.data.dependencies.find(({ name }) => name === dependency)?.state;
 }
+
+/**
+ * Sends everything that no queue wanted once more, by the listener's own tool: what is published while a queue is
+ * deleted ends there, where the server has the policy for it. @returns how many.
+ */
+export async function replayUnrouted(platform: Platform): Promise<number> {
+  let replayed = 0;
+  await until(
+    "nothing is unrouted",
+    async () => {
+      const answer = await platform.post("listener", "/events/dead-letters/replay", {
+        parked: "unrouted",
+        rate: 1_000,
+      });
+      const { done, matched } = answer.body.data as { done: number; matched: number };
+      replayed += done;
+      return matched === 0;
+    },
+    60_000,
+  );
+  return replayed;
+}
