@@ -144,6 +144,20 @@ test("more than half of enough calls within 10 s open the circuit; few calls, ha
   expect(sick("--", quiet)).toBe(true);
 });
 
+test("as many failures in a row open it, however many successes there were just before; old ones do not count", () => {
+  let now = 0;
+  const breaker = new RollingBreaker(4, () => now);
+  const fails = () => breaker.failure(CircuitState.Closed);
+  for (let call = 0; call < 1_000; call += 1) breaker.success(CircuitState.Closed);
+  expect([fails(), fails(), fails()]).toEqual([false, false, false]);
+  breaker.success(CircuitState.Closed);
+  expect([fails(), fails(), fails(), fails()]).toEqual([false, false, false, true]);
+  const quiet = new RollingBreaker(4, () => now);
+  for (let call = 0; call < 3; call += 1) expect(quiet.failure(CircuitState.Closed)).toBe(false);
+  now += 3_600_000;
+  expect(quiet.failure(CircuitState.Closed)).toBe(false);
+});
+
 test("what may be repeated is repeated after a wait, an answer is not, and all together not more than the budget", async () => {
   const options = {
     name: "a→b",

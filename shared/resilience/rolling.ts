@@ -12,7 +12,8 @@ interface Slot {
 }
 
 /**
- * Opens the circuit when more than half of at least `minimumCalls` calls of the last 10 s failed. Cockatiel's own
+ * Opens the circuit when more than half of at least `minimumCalls` calls of the last 10 s failed, or as many in a row:
+ * after seconds of many successes, half would be a matter of seconds of failures. Cockatiel's own
  * `SamplingBreaker` forgets a second only when a call follows in a later one, so that after a quiet hour the failures
  * before it still count.
  */
@@ -20,6 +21,8 @@ export class RollingBreaker implements IBreaker {
   readonly #minimumCalls: number;
   readonly #now: () => number;
   #slots: Slot[] = [];
+  /** Failures since the last success, none of them 10 s after the one before it. */
+  #streak = 0;
 
   /** @param now milliseconds of a clock that never steps (default `performance.now`). */
   constructor(minimumCalls: number, now: () => number = () => performance.now()) {
@@ -37,14 +40,17 @@ export class RollingBreaker implements IBreaker {
 
   success(state: CircuitState): void {
     if (state === CircuitState.HalfOpen) this.#slots = [];
+    this.#streak = 0;
     this.#slot().calls += 1;
   }
 
   failure(state: CircuitState): boolean {
+    const before = this.#slots.at(-1)?.second ?? Number.NEGATIVE_INFINITY;
     const slot = this.#slot();
     slot.calls += 1;
     slot.failures += 1;
-    if (state !== CircuitState.Closed) return true;
+    this.#streak = slot.second - before < SLOTS ? this.#streak + 1 : 1;
+    if (state !== CircuitState.Closed || this.#streak >= this.#minimumCalls) return true;
     let calls = 0;
     let failures = 0;
     for (const recent of this.#slots) {

@@ -24,7 +24,8 @@ const frozen: FaultCase = {
     const history = makeHistory(platform);
     const { log } = makeCalls(platform, history, random);
     const load = startLoad({ rate: RATE, mix: [[log, 1]], random });
-    await Bun.sleep(1_000);
+    // The circuit looks at the last 10 s: when it is well known that all was well, it takes longest to see that it is not.
+    await Bun.sleep(full ? 12_000 : 1_000);
     const began = performance.now();
     const freezing = freeze(platform, "logger", full ? 30_000 : 5_000);
     const isOpen = async (): Promise<boolean> =>
