@@ -24,6 +24,9 @@ import { makeSessions } from "./sessions/sessions.ts";
 import { askMe, v1 } from "./v1/routes.ts";
 import { operatorRoutes } from "./v1/operators.ts";
 
+/** How long a broker that stops waits for operators' questions and commands (ms): less than its drain has. */
+const PATIENCE_MS = 5_000;
+
 /** A running broker, with what it answers: pages and API. */
 export interface Broker extends App {
   readonly routes: readonly { readonly method: string; readonly path: string }[];
@@ -117,11 +120,12 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   });
   const operator = makeOperator({ token: config.OPERATOR_TOKEN, environment: config.ENVIRONMENT, sessions });
   const ids = makeIds(receiptSecretOf(config).reveal());
+  const answers = makeFirstAnswers({ ids, metrics });
   const operations = makeOperations({
     ...ways,
     ids,
     numbers: makeNumbers(metrics),
-    answers: makeFirstAnswers({ ids, metrics }),
+    answers,
     now: () => new Date(),
   });
   const receipts = makeReceipts(
@@ -140,15 +144,24 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   app.use(
     v1({ sessions, operator, auth: login, health: makePlatformHealth(health, { auth, logger, mail, listener }) }),
   );
+  const stopping = new AbortController();
+  let patience: ReturnType<typeof setTimeout> | undefined;
   app.use(
     operatorRoutes({
       operator,
       listener: { client: listener, edge: edge("listener") },
       listenerCommands: { client: listener, edge: edge("listener_commands") },
       logger: { client: logger, edge: edge("logger_reports") },
+      answers,
+      stopping: stopping.signal,
     }),
   );
+  stack.defer(() => clearTimeout(patience));
   const listening = stack.use(listen(app, config));
+  // First of all, since the door waits for what is under way.
+  stack.defer(() => {
+    patience = setTimeout(() => stopping.abort(new Error("the broker is stopping")), PATIENCE_MS);
+  });
   const opened = stack.move();
   return { url: listening.url, routes: app.routes, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }

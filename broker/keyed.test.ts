@@ -127,6 +127,9 @@ test("a key is its user's: the same key of another user or of nobody is another 
   // Taken for nobody's, a retry would be another request as soon as its token has expired.
   const expired = await handle(LOG, await token("1", -60));
   expect([expired.status, expired.headers.get("www-authenticate")]).toEqual([401, expect.stringContaining("Bearer")]);
+  for (const authorization of ["Bearer", "Bearer a b", `bearer ${(await token("1")).authorization}`]) {
+    expect([authorization, (await handle(LOG, { ...KEY, authorization })).status]).toEqual([authorization, 401]);
+  }
   // Without a key nobody looks at tokens, as ever.
   expect((await handle(LOG, { authorization: "Bearer nonsense" })).status).toBe(202);
 });

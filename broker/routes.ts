@@ -4,13 +4,13 @@
  */
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import type { Degraded } from "#contracts/broker";
-import { DEGRADED_HEADER, IDEMPOTENCY_KEY_HEADER, REPLAYED_HEADER } from "#contracts/headers";
+import { IDEMPOTENCY_KEY_HEADER } from "#contracts/headers";
 import { contextOf, envelope } from "#shared/http";
 import { makeQueryValidator } from "#shared/validation";
-import { bearerOf, orChallenge } from "./sessions/bearer.ts";
+import { bearerOf, namesBearer, orChallenge } from "./sessions/bearer.ts";
 import { type Accepted, type Call, type Operations, replyOf } from "./handle.ts";
 import { type Answered, keyOf } from "./idempotency.ts";
+import { given, markDegraded, type Settable } from "./marks.ts";
 import { openApi } from "./openapi/index.ts";
 import { CSP_PAGE, pages } from "./page/index.ts";
 import type { Receipts } from "./receipts.ts";
@@ -76,11 +76,6 @@ export function routes({ operations, receipts, sessions }: Does, { inboxUrl, ver
   return app;
 }
 
-interface Settable {
-  status?: number | string;
-  headers: Record<string, string | number>;
-}
-
 /**
  * What is asked, and whose Idempotency-Key it is. With a key a token has to be valid: taken for nobody's, the same
  * request would be another one as soon as its token has expired.
@@ -96,19 +91,10 @@ async function callOf(
   const key = keyOf(request.headers.get(IDEMPOTENCY_KEY_HEADER));
   if (!key.ok) throw key.error;
   if (key.value === undefined) return { context };
-  const token = bearerOf(request);
-  const caller =
-    token === undefined
-      ? "anonymous"
-      : `user:${orChallenge(await sessions.verify(token, context.deadline), request, set).sub}`;
+  const caller = namesBearer(request)
+    ? `user:${orChallenge(await sessions.verify(bearerOf(request), context.deadline), request, set).sub}`
+    : "anonymous";
   return { context, scope: { caller, route, key: key.value } };
-}
-
-/** The success, or the failure thrown; marked where it was given before. */
-function given<T>({ result, replayed }: Answered<T>, set: Settable): T {
-  if (replayed) set.headers[REPLAYED_HEADER] = "true";
-  if (!result.ok) throw result.error;
-  return result.value;
 }
 
 function accepted(answered: Answered<Accepted>, set: Settable): Accepted {
@@ -116,9 +102,4 @@ function accepted(answered: Answered<Accepted>, set: Settable): Accepted {
   markDegraded(value.degraded ?? {}, set);
   if (value.receiptId !== undefined) set.headers["location"] = `/v1/receipts/${value.receiptId}`;
   return value;
-}
-
-export function markDegraded(degraded: Degraded, set: Settable): void {
-  const parts = Object.entries(degraded).map(([part, how]) => `${part}=${how}`);
-  if (parts.length > 0) set.headers[DEGRADED_HEADER] = parts.join(", ");
 }

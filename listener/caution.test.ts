@@ -31,10 +31,19 @@ function setUp(on: boolean) {
 
 test("a second delivery is nothing, a third one is a suspect and makes the worker careful with all that follow", () => {
   const { caution, changes } = setUp(false);
-  expect(caution.arrived("a", fresh)).toBe(false);
   expect(caution.arrived("a", again(1))).toBe(false);
   expect(caution.arrived("a", again(2))).toBe(true);
   expect(caution.arrived("b", again(1))).toBe(true);
+  expect(changes).toEqual([true]);
+  caution[Symbol.dispose]();
+});
+
+test("where no worker crashed, deliveries are counted by lost connections: nobody is a suspect", () => {
+  const { caution, changes } = setUp(false);
+  expect(caution.arrived("a", fresh)).toBe(false);
+  expect(caution.arrived("a", again(40))).toBe(false);
+  // Of the other queue nothing new has come: how the process before this one ended is not known.
+  expect(caution.arrived("b", again(2))).toBe(true);
   expect(changes).toEqual([true]);
   caution[Symbol.dispose]();
 });
@@ -51,6 +60,7 @@ test("care ends when every queue gave something new, or nothing for a while", as
   await until(() => !caution.on);
   expect(changes).toEqual([false]);
   expect(caution.arrived("a", again(1))).toBe(false);
+  caution.warn();
   expect(caution.arrived("b", again(2))).toBe(true);
   expect(caution.arrived("b", fresh)).toBe(true);
   expect(caution.arrived("a", fresh)).toBe(false);

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { sleep } from "#shared/resilience";
 
-/** Delivered so often before, a message is a suspect: once is nothing, connections get lost. */
+/** Delivered so often before, a message is a suspect, in a worker that has reason to look: once is nothing, connections get lost. */
 const SUSPECT_DELIVERIES = 2;
 /** A queue of which nothing came for so long (ms) has no suspects left. */
 const CALM_MS = 1_000;
@@ -33,6 +33,8 @@ export interface CautionOptions {
 
 export interface Caution extends Disposable {
   readonly on: boolean;
+  /** Another worker of the process crashed: from now on what is delivered again and again is looked at. */
+  warn(): void;
   /** To be told of each delivery, as it comes. @returns whether it is to be handled alone. */
   arrived(queue: string, message: { readonly redelivered: boolean; readonly deliveries: number }): boolean;
   /** Runs beside others. */
@@ -57,18 +59,16 @@ export function makeCaution({ inHand, onChange, flush, calmMs = CALM_MS, ...opti
   /** Queues that had nothing suspicious since caution began, and when something came of the others. */
   const calm = new Set<string>();
   const heardAt = new Map<string, number>();
+  /**
+   * Queues whose messages may have ended a process: at its start nobody knows how the one before it ended. Where nothing
+   * crashed, deliveries are counted by lost connections, and handling these messages one by one would only cost time.
+   */
+  const wary = new Set(inHand.keys());
   let timer: ReturnType<typeof setInterval> | undefined;
   let running = 0;
   /** Settles when the one that is alone, and all who wait to be, are through. */
   let last: Promise<void> | undefined;
   let idle: (() => void) | undefined;
-
-  async function noneAlone(): Promise<void> {
-    while (true) {
-      if (last === undefined) return;
-      await last;
-    }
-  }
 
   function enter(): void {
     calm.clear();
@@ -91,6 +91,7 @@ export function makeCaution({ inHand, onChange, flush, calmMs = CALM_MS, ...opti
 
   function leaveWhenCalm(): void {
     if (!on || calm.size < inHand.size) return;
+    wary.clear();
     clearInterval(timer);
     timer = undefined;
     on = false;
@@ -105,17 +106,22 @@ export function makeCaution({ inHand, onChange, flush, calmMs = CALM_MS, ...opti
     },
     arrived(queue, { redelivered, deliveries }) {
       heardAt.set(queue, performance.now());
-      if (deliveries >= SUSPECT_DELIVERIES) {
+      if (deliveries >= SUSPECT_DELIVERIES && wary.has(queue)) {
         enter();
-      } else if (on && !redelivered) {
+      } else if (!redelivered) {
         // What was given back comes first: there is no more of it.
-        calm.add(queue);
+        if (!on) wary.delete(queue);
+        else calm.add(queue);
         leaveWhenCalm();
       }
-      return on || deliveries >= SUSPECT_DELIVERIES;
+      return on;
+    },
+    warn() {
+      for (const queue of inHand.keys()) wary.add(queue);
     },
     async together(work) {
-      await noneAlone();
+      // Nothing may come between the last look and the count.
+      for (let before = last; before !== undefined; before = last) await before;
       running += 1;
       try {
         return await work();

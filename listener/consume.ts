@@ -127,7 +127,8 @@ export function queueFateOf(failure: Failure): QueueFate {
  * Whose fault is it? An attempt is spent, and a message leaves its queue, only for a fault of its own:
  * - we could not read it, or the neighbour says what is wrong with it (`invalid`, `too_large`, …): its own, for ever;
  * - the neighbour says that it collides with something (`conflict`): its own, for now;
- * - the neighbour is away, slow or refuses us: never its own, and all wait;
+ * - the neighbour is away, slow or refuses us: not its own, and all wait; the pipeline thinks better of it where others
+ *   are dealt with again and again meanwhile, and this one is not;
  * - the neighbour broke (`internal`: an entry's own result, a whole call that a batch was split for, or a 500): it
  *   cannot be told from this message alone. The pipeline asks for a witness: another message that the same
  *   neighbour could deal with since.

@@ -79,8 +79,11 @@ export function makeHandler<T>(options: HandlerOptions<T>): Handler {
     },
     onGiveBack() {
       log.warn("messages are given back to the queue", { queue, in_hand: pipeline.inHand });
-      void setFlow(false);
-      lane()?.requeue();
+      // Given back before the queue knows that no more is wanted, they would come again at once.
+      void setFlow(false).then(() => {
+        if (pipeline.held) lane()?.requeue();
+        else void setFlow(!stopping);
+      });
     },
   });
 

@@ -66,21 +66,25 @@ test("a batch has its limit in bytes, and what is larger goes alone", async () =
   pipeline[Symbol.dispose]();
 });
 
-test("while the neighbour is away all is kept, one is tried at a time, and the order stays", async () => {
+test("while the neighbour is away all is kept, one after the other is tried, and the order stays", async () => {
   const { pipeline, seen } = setUp({ concurrent: 2 });
   await until(() => seen.resumed === 1);
   seen.away = true;
   for (let item = 1; item <= 9; item += 1) pipeline.push(item);
   await until(() => pipeline.held);
   for (let item = 10; item <= 12; item += 1) pipeline.push(item);
-  await until(() => seen.batches.length >= 6);
+  await until(() => seen.batches.length >= 20);
   expect(seen.held).toBe(1);
   expect(pipeline.inHand).toBe(12);
   expect(seen.fates).toEqual([]);
-  expect(seen.batches.slice(3)).toEqual(seen.batches.slice(3).map(() => [1]));
+  expect(new Set(seen.batches.map(({ length }) => length).slice(2))).toEqual(new Set([1]));
+  expect(new Set(seen.batches.slice(-12).flat()).size).toBe(12);
   seen.away = false;
   await until(() => seen.fates.length === 12);
-  expect(seen.fates).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+  // The one that came through first was next to be tried.
+  const [first, ...others] = seen.fates;
+  expect(others).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12].filter((item) => item !== first));
+  expect(seen.own).toEqual([]);
   expect(seen.resumed).toBe(2);
   pipeline[Symbol.dispose]();
 });
@@ -204,6 +208,53 @@ describe("a failure that may be the message's own or the neighbour's", () => {
     pipeline.push(1);
     await until(() => seen.own.length === 1);
     expect(tried.length).toBe(5);
+    pipeline[Symbol.dispose]();
+  });
+});
+
+describe("a message for which alone the neighbour is away", () => {
+  const away = { hold: new Failure("unavailable") };
+
+  test.each([1, 3])("keeps no other one waiting, and spends an attempt in the end (batches of %d)", async (batchItems) => {
+    const { pipeline, seen } = setUp({
+      batchItems,
+      work: async (items) => {
+        await Bun.sleep(1);
+        return items.map((item): Fate => (item === 1 ? away : "done"));
+      },
+    });
+    await until(() => seen.resumed === 1);
+    for (let item = 1; item <= 4; item += 1) pipeline.push(item);
+    await until(() => seen.fates.length >= 3);
+    expect(new Set(seen.fates)).toEqual(new Set([2, 3, 4]));
+    expect(seen.own).toEqual([]);
+    for (let item = 5; seen.own.length === 0; item += 1) {
+      pipeline.push(item);
+      await until(() => seen.fates.includes(item));
+    }
+    expect(seen.own).toEqual([1]);
+    pipeline[Symbol.dispose]();
+  });
+
+  test("spends none while nothing else is handled, nor what was held together with it", async () => {
+    let tried = 0;
+    const { pipeline, seen } = setUp({
+      work: async (items) => {
+        tried += items.length;
+        await Bun.sleep(1);
+        // Whoever asks for all of them hears that it took too long, because of the first.
+        return items.map((): Fate => (items.includes(1) ? away : "done"));
+      },
+    });
+    await until(() => seen.resumed === 1);
+    pipeline.push(1);
+    await until(() => tried > 20);
+    expect(seen.own).toEqual([]);
+    for (let item = 2; item <= 40; item += 1) pipeline.push(item);
+    await until(() => seen.fates.length === 40);
+    // Not only those that were tried alone while work was held.
+    expect(seen.held).toBeLessThan(10);
+    expect(seen.own).toEqual([1]);
     pipeline[Symbol.dispose]();
   });
 });

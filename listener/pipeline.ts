@@ -23,7 +23,7 @@ export interface PipelineOptions<T> {
   readonly concurrent: number;
   /** The fate of each item, in order. `alone`: it is one suspect, and nothing else of this pipeline is under way. */
   readonly work: (items: readonly T[], alone: boolean) => Promise<readonly Fate[]>;
-  /** An item that was unsure has failed by a fault of its own: spends an attempt. */
+  /** An item that was unsure, or held while others were not, has failed by a fault of its own: spends an attempt. */
   readonly onOwnFault: (item: T, failure: Failure) => Promise<Fate>;
   /** Whether the neighbour is back, asked while there is nothing in hand to try. */
   readonly probe: () => Promise<Result<void>>;
@@ -52,11 +52,15 @@ export interface Pipeline<T> extends Disposable {
 
 interface Entry<T> {
   /** Its place in line. */
-  number: number;
+  readonly number: number;
   readonly item: T;
   readonly suspect: boolean;
+  /** When it was tried last; 0 for never. */
+  tried: number;
   /** Since it failed for the first time without a known culprit: how much was done by then, and tries since. */
   doubt?: { readonly doneThen: number; tries: number };
+  /** How much was done when it was held last, and how often others were handled between two times that it was. */
+  holds?: { doneThen: number; besides: number };
 }
 
 const DRAIN_POLL_MS = 10;
@@ -66,6 +70,11 @@ const DRAIN_POLL_MS = 10;
  */
 const LONE_TRIES = 5;
 const LONE_ITEMS = 2;
+/**
+ * Where the neighbour is away for one message, and so often well for others in between, the fault is the message's
+ * own: it would stand in the way of the others for ever.
+ */
+const HOLDS_BESIDES_OTHERS = 5;
 
 export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
   const { batchItems, batchBytes, bytesOf, concurrent, backoff = reconnectBackoff } = options;
@@ -75,11 +84,14 @@ export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
   let underWay = 0;
   let batches = 0;
   let counter = 0;
+  let tries = 0;
   /** Items that were handled: each is a witness that the neighbour was well. */
   let done = 0;
   /** Grows with `clear`: what older batches come back with concerns nobody. */
   let epoch = 0;
   let held = true;
+  /** Items of the next batch: one after work was held, twice as many after each that went well, so that whoever spoils a batch is found. */
+  let most = batchItems;
   let scheduled = false;
 
   void patience(undefined);
@@ -106,14 +118,18 @@ export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
 
   function pump(): void {
     while (mayStart()) {
-      void runBatch(takeBatch(batchItems)).then((failure) => {
-        if (failure !== undefined) void patience(failure);
-        else pump();
+      void runBatch(takeBatch()).then((failure) => {
+        if (failure !== undefined) {
+          void patience(failure);
+          return;
+        }
+        most = Math.min(most * 2, batchItems);
+        pump();
       });
     }
   }
 
-  function takeBatch(most: number): Entry<T>[] {
+  function takeBatch(): Entry<T>[] {
     if (waiting.length === 0) return suspects.splice(0, 1);
     let bytes = 0;
     let count = 0;
@@ -125,18 +141,32 @@ export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
     return waiting.splice(0, count);
   }
 
+  /** The one that was not tried for the longest: each has its turn, and one of them may be a witness. */
+  function takeOne(): Entry<T>[] {
+    if (waiting.length === 0) return suspects.splice(0, 1);
+    const next = waiting.reduce((longest, entry) => (entry.tried < longest.tried ? entry : longest));
+    return waiting.splice(waiting.indexOf(next), 1);
+  }
+
   /** @returns why a part of it has to wait. */
   async function runBatch(batch: readonly Entry<T>[]): Promise<Failure | undefined> {
     const startedIn = epoch;
     const doneBefore = done;
     batches += 1;
     underWay += batch.length;
+    tries += 1;
+    for (const entry of batch) entry.tried = tries;
     const fates = await fatesOf(batch);
-    done += fates.filter((fate) => fate === "done").length;
+    const handled = fates.filter((fate) => fate === "done").length;
+    done += handled;
+    // What a whole batch is held for may be the fault of one in it.
+    const isTold = batch.length === 1 || handled > 0;
     const settled = await Promise.all(
       batch.map(async (entry, index) => {
         const fate = fates[index] ?? { hold: new Failure("internal", "no fate for a message") };
-        return typeof fate === "object" && "unsure" in fate ? judge(entry, fate.unsure, doneBefore) : fate;
+        if (typeof fate === "string") return fate;
+        if ("unsure" in fate) return judge(entry, fate.unsure, doneBefore);
+        return isTold && standsInTheWay(entry) ? options.onOwnFault(entry.item, fate.hold) : fate;
       }),
     );
     batches -= 1;
@@ -150,8 +180,6 @@ export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
         options.onFate(entry.item, fate);
       } else if (fate !== undefined) {
         failure ??= "hold" in fate ? fate.hold : fate.unsure;
-        // Behind the others, of whom one may be a witness; otherwise where it was.
-        if ("unsure" in fate) entry.number = counter += 1;
         back.push(entry);
       }
     }
@@ -175,6 +203,14 @@ export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
     return isOwn ? options.onOwnFault(entry.item, failure) : { unsure: failure };
   }
 
+  /** Whether it is held for ever while others are not. While the neighbour is away nothing is handled, and nothing counts. */
+  function standsInTheWay(entry: Entry<T>): boolean {
+    entry.holds ??= { doneThen: done, besides: 0 };
+    if (done > entry.holds.doneThen) entry.holds.besides += 1;
+    entry.holds.doneThen = done;
+    return entry.holds.besides >= HOLDS_BESIDES_OTHERS;
+  }
+
   async function fatesOf(batch: readonly Entry<T>[]): Promise<readonly Fate[]> {
     try {
       const alone = batch.some(({ suspect }) => suspect);
@@ -192,14 +228,17 @@ export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
   async function patience(reason: Failure | undefined): Promise<void> {
     if (held && reason !== undefined) return;
     held = true;
-    if (reason !== undefined) options.onHeld(reason);
+    if (reason !== undefined) {
+      most = 1;
+      options.onHeld(reason);
+    }
     let since = performance.now();
     try {
       for (let attempt = 0; ; attempt += 1) {
         if (attempt > 0 || reason !== undefined) await sleep(backoff(attempt), stopping.signal);
         stopping.signal.throwIfAborted();
         const startedIn = epoch;
-        const failure = isIdle() ? await probeFailure() : await runBatch(takeBatch(1));
+        const failure = isIdle() ? await probeFailure() : await runBatch(takeOne());
         if (failure === undefined && startedIn === epoch) break;
         if (!isIdle() && performance.now() - since > options.giveBackMs) {
           since = performance.now();
@@ -233,7 +272,7 @@ export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
     },
     push(item, suspect = false) {
       counter += 1;
-      (suspect ? suspects : waiting).push({ number: counter, item, suspect });
+      (suspect ? suspects : waiting).push({ number: counter, item, suspect, tried: 0 });
       if (!held) schedule();
     },
     clear() {

@@ -34,6 +34,8 @@ export type ToWorker =
   /** Comes first. */
   | { readonly type: "start"; readonly settings: WorkerSettings }
   | { readonly type: "condemned"; readonly verdict: Verdict }
+  /** Another worker crashed. */
+  | { readonly type: "crashed" }
   /** Finish what is in hand, give back the rest, then say `stopped`. */
   | { readonly type: "stop" };
 

@@ -67,6 +67,7 @@ export function superviseWorkers(options: SupervisorOptions): Supervisor {
       if (stopping.signal.aborted) return;
       cautious = true;
       onReport(index, undefined);
+      for (const { worker } of threads.values()) send(worker, { type: "crashed" });
       if (handling !== undefined) blame(handling, why);
       const isKnown = handling !== undefined && !suspects.hopeless;
       if (isKnown || performance.now() - startedAt >= STABLE_MS) attempt = 0;

@@ -173,6 +173,7 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
     condemn({ fingerprint, reason }: { fingerprint: string; reason: string }): void {
       condemned.set(fingerprint, reason);
     },
+    warn: () => caution.warn(),
     /** Finishes what is in hand within its time; the rest goes back to its queue. */
     async stop(): Promise<void> {
       clearInterval(beat);
@@ -229,7 +230,10 @@ self.addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
     worker ??= loadJobs().then((jobs) => startWorker(data.settings, jobs));
   } else {
     worker
-      ?.then((started) => (data.type === "stop" ? started.stop() : started.condemn(data.verdict)))
+      ?.then((started) => {
+        if (data.type === "stop") return started.stop();
+        return data.type === "crashed" ? started.warn() : started.condemn(data.verdict);
+      })
       .catch((error: unknown) => reportError(error));
   }
 });

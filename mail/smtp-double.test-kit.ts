@@ -101,10 +101,12 @@ export function startSmtpDouble(initial: Partial<Behaviour> = {}): SmtpDouble {
   function content(socket: Socket<State>): boolean {
     const state = socket.data;
     const end = /(^|\r\n)\.\r\n/.exec(state.buffer);
-    if (end === null) {
-      if (state.buffer.length >= double.behaviour.cutAfterBytes) say(socket, "cut");
+    // Also where the end has come in the same packet.
+    if ((end?.index ?? state.buffer.length) >= double.behaviour.cutAfterBytes) {
+      say(socket, "cut");
       return false;
     }
+    if (end === null) return false;
     const text = state.buffer.slice(0, end.index + (end[1] ?? "").length);
     state.buffer = state.buffer.slice(end.index + end[0].length);
     state.inContent = false;

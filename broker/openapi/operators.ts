@@ -6,6 +6,7 @@ import {
   BEHIND,
   body,
   BODY_REFUSALS,
+  IDEMPOTENCY_KEY,
   NO_QUERY,
   OPERATOR,
   query,
@@ -86,17 +87,19 @@ export const OPERATORS = {
       description:
         "Under their ids: what is replayed twice is stored once. It stops in time and tells what is `left`; ask again to go on. What was done is an entry `audit` in the log, with whose doing it was.",
       security: OPERATOR,
+      parameters: [IDEMPOTENCY_KEY],
       requestBody: body(ref("ReplayRequest"), {
         "what would be": { error: "deadline", dry_run: true },
         some: { routing_key: "log.*", older_than_s: 60, rate: 100, limit: 1_000 },
       }),
       responses: {
-        "200": answer("What came of it", {
-          schema: ref("DeadLetterOutcome"),
-          example: { message: "3 replayed", data: OUTCOME },
-        }),
+        "200": answer(
+          "What came of it",
+          { schema: ref("DeadLetterOutcome"), example: { message: "3 replayed", data: OUTCOME } },
+          ["Idempotent-Replayed"],
+        ),
         ...REFUSED_OPERATOR,
-        "409": refusal("Another replay or drop is under way", "Retry-After"),
+        "409": refusal("Another replay or drop, or the same Idempotency-Key, is under way", "Retry-After"),
         ...BODY_REFUSALS,
         ...BEHIND,
       },
@@ -108,17 +111,19 @@ export const OPERATORS = {
       summary: "Throw dead letters away",
       description: "For good. At least one condition, or `all`. An entry `audit` in the log says what was thrown away.",
       security: OPERATOR,
+      parameters: [IDEMPOTENCY_KEY],
       requestBody: body(ref("DropRequest"), {
         "what would be": { error: "name is needed", dry_run: true },
         one: { id: "order-17" },
       }),
       responses: {
-        "200": answer("What came of it", {
-          schema: ref("DeadLetterOutcome"),
-          example: { message: "3 dropped", data: OUTCOME },
-        }),
+        "200": answer(
+          "What came of it",
+          { schema: ref("DeadLetterOutcome"), example: { message: "3 dropped", data: OUTCOME } },
+          ["Idempotent-Replayed"],
+        ),
         ...REFUSED_OPERATOR,
-        "409": refusal("Another replay or drop is under way", "Retry-After"),
+        "409": refusal("Another replay or drop, or the same Idempotency-Key, is under way", "Retry-After"),
         ...BODY_REFUSALS,
         ...BEHIND,
       },

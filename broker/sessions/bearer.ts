@@ -6,6 +6,11 @@ export function bearerOf(request: Request): string | undefined {
   return /^bearer +([\w.~+/-]+=*) *$/i.exec(request.headers.get("authorization") ?? "")?.[1];
 }
 
+/** Whether the request names a bearer token, also in a form that can be none: whoever does so is not anonymous. */
+export function namesBearer(request: Request): boolean {
+  return /^bearer( |$)/i.test(request.headers.get("authorization") ?? "");
+}
+
 /**
  * The value, or the failure thrown, with `WWW-Authenticate` where it is a 401: who sent nothing is told what is needed,
  * and not what was wrong (§3.1).

@@ -1,44 +1,19 @@
-/** `/v1` at a real broker, with doubles of auth, listener and logger that answer by their contracts or not at all. */
-import { beforeAll, describe, expect, test } from "bun:test";
+/** Sessions, registration and health under `/v1`, through the broker's door. */
+import { describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { makeAuthDouble, makeKey, sign, type TestKey, type TokenOptions, USER } from "../auth.test-kit.ts";
-import { brokers, makeService, until } from "../platform.test-kit.ts";
+import { USER } from "../auth.test-kit.ts";
+import { until } from "../platform.test-kit.ts";
+import { OPERATOR_TOKEN, versionedBrokers } from "./v1.test-kit.ts";
 
-let key: TestKey;
-beforeAll(async () => {
-  key = await makeKey();
-});
-const { platform, closing } = brokers();
-const OPERATOR_TOKEN = "canary-operators-token";
+const { broker, sessionToken, closing } = versionedBrokers();
 const REGISTRATION = { email: "ann@example.com", password: "canary-password" };
-
-async function broker(env: Record<string, string> = {}) {
-  const auth = makeAuthDouble([key]);
-  closing.push(() => auth.down());
-  const listener = makeService();
-  closing.push(() => listener.stop());
-  const logger = makeService();
-  closing.push(() => logger.stop());
-  const running = await platform({ AUTH_URL: auth.url, LISTENER_URL: listener.url, LOGGER_URL: logger.url, ...env });
-  await until("auth's keys", running.isUp("auth_keys"));
-
-  async function call(path: string, headers: Record<string, string> = {}, at = running.app.url) {
-    const startedAt = performance.now();
-    const answer = await fetch(`${at}${path}`, { headers });
-    const body = (await answer.json()) as { error: boolean; message: string; data?: Record<string, unknown> };
-    return { status: answer.status, headers: answer.headers, body, tookMs: performance.now() - startedAt };
-  }
-  const me = async (options: TokenOptions = {}, at = running.app.url) =>
-    call("/v1/me", { authorization: `Bearer ${await sign(key, options)}` }, at);
-  return { ...running, auth, listener, logger, call, me };
-}
 
 describe("/v1/me", () => {
   test("the user as auth tells, asked with the caller's token, id and time", async () => {
     const { auth, call } = await broker();
-    const token = await sign(key);
+    const token = await sessionToken();
     const answer = await call("/v1/me", { authorization: `bearer  ${token}`, "x-request-id": "req-1" });
     expect([answer.status, answer.body]).toEqual([
       200,
@@ -54,7 +29,7 @@ describe("/v1/me", () => {
 
   test("a token elsewhere than in Authorization: Bearer is none", async () => {
     const { auth, call } = await broker();
-    const token = await sign(key);
+    const token = await sessionToken();
     for (const headers of [
       {},
       { cookie: `access_token=${token}` },
@@ -162,7 +137,7 @@ describe("/v1/me", () => {
 
   test("a login through this broker is remembered, before anybody asked who it is", async () => {
     const { auth, me, handle } = await broker();
-    const tokens = { access_token: await sign(key), refresh_token: "canary-refresh", expires_in: 600 };
+    const tokens = { access_token: await sessionToken(), refresh_token: "canary-refresh", expires_in: 600 };
     auth.answer = () => Response.json({ error: false, message: "", data: { ...USER, ...tokens } }, { status: 202 });
     expect((await handle({ action: "auth", auth: REGISTRATION })).status).toBe(202);
     await auth.down();
@@ -226,142 +201,6 @@ describe("POST /v1/users", () => {
     const answer = await post("/v1/users", REGISTRATION);
     expect(answer.status).toBe(503);
     expect(answer.headers.get("retry-after")).toBeTruthy();
-  });
-});
-
-describe("operators' routes", () => {
-  const OUTCOME = { matched: 2, done: 2, left: 0, scanned: 9, complete: true, audit_id: "a" };
-  const PAGE = { items: [], scanned: 0, complete: true };
-  const GAPS = { items: [], entries: 0, missing: 0 };
-  const READS = ["/v1/events/queues", "/v1/events/dead-letters", "/v1/logs/gaps"];
-  const DOES = ["/v1/events/dead-letters/replay", "/v1/events/dead-letters/drop"];
-
-  /** Who answers well, whatever is asked. */
-  async function operators(env: Record<string, string> = {}) {
-    const running = await broker(env);
-    running.listener.answer = (path) => {
-      const data = path.endsWith("queues") ? { items: [] } : path.endsWith("dead-letters") ? PAGE : OUTCOME;
-      return Response.json({ error: false, message: "in its own words", data });
-    };
-    running.logger.answer = () => Response.json({ error: false, message: "in its own words", data: GAPS });
-    return running;
-  }
-
-  test("each is asked of its owner, with what was given and whose doing it is, and answered in the owner's words", async () => {
-    const { listener, logger, call, post } = await operators();
-    expect((await call("/v1/events/queues")).body).toEqual({
-      error: false,
-      message: "in its own words",
-      data: { items: [] },
-    });
-    const query = "parked=logs&routing_key=log.%23&error=a%20%26%20b&older_than_s=1.5&limit=7&cursor=abc%3D";
-    expect((await call(`/v1/events/dead-letters?${query}`)).body.data).toEqual(PAGE);
-    expect((await call("/v1/logs/gaps?producer=p%2F1&limit=2")).body.data).toEqual(GAPS);
-    const replay = { routing_key: "log.*", rate: 50, limit: 10, dry_run: true };
-    const headers = { "x-actor": "root", "x-forwarded-for": "1.2.3.4" };
-    expect((await post("/v1/events/dead-letters/replay", replay, headers)).body.data).toEqual(OUTCOME);
-    expect((await post("/v1/events/dead-letters/drop", { all: true })).body.data).toEqual(OUTCOME);
-
-    expect(listener.asked.map(({ path, search, body }) => [path, search, body])).toEqual([
-      ["/events/queues", "", undefined],
-      ["/events/dead-letters", expect.any(String), undefined],
-      ["/events/dead-letters/replay", "", replay],
-      ["/events/dead-letters/drop", "", { all: true }],
-    ]);
-    const handedOn = new URLSearchParams(listener.asked[1]?.search);
-    expect(Object.fromEntries(handedOn)).toEqual(Object.fromEntries(new URLSearchParams(query)));
-    expect(Object.fromEntries(new URLSearchParams(logger.asked[0]?.search))).toEqual({ producer: "p/1", limit: "2" });
-    for (const { headers: sent } of listener.asked) expect(sent.get("x-actor")).toBe("127.0.0.1");
-    const times = listener.asked.map(({ headers: sent }) => Number(sent.get("x-request-timeout-ms")));
-    expect(times[0]).toBeLessThanOrEqual(10_000);
-    expect(times[2]).toBeGreaterThan(20_000);
-    expect(times[2]).toBeLessThanOrEqual(25_000);
-  });
-
-  test("what is not known or not valid is refused without asking the owner", async () => {
-    const { listener, logger, call, post } = await operators();
-    for (const [path, message] of [
-      ["/v1/events/queues?limit=1", "limit is not a known field"],
-      ["/v1/events/dead-letters?nonsense=1", "nonsense is not a known field"],
-      ["/v1/events/dead-letters?limit=0", "limit must be a whole number of at least 1"],
-      ["/v1/events/dead-letters?parked=mine", "parked must be one of logs, jobs, unrouted"],
-      ["/v1/events/dead-letters?limit=1&limit=2", "limit is there twice"],
-      ["/v1/logs/gaps?severity=INFO", "severity is not a known field"],
-    ]) {
-      const answer = await call(path ?? "");
-      expect([path, answer.status, answer.body.message]).toEqual([path, 422, message]);
-    }
-    for (const [path, body, message] of [
-      ["replay", { all: true }, "all is not a known field"],
-      ["replay", { rate: 0 }, "rate must be a number of at most 10000"],
-      ["drop", { rate: 1 }, "rate is not a known field"],
-      ["drop", { dry_run: "yes" }, "dry_run must be true or false"],
-    ] as const) {
-      const answer = await post(`/v1/events/dead-letters/${path}`, body);
-      expect([path, answer.status, answer.body.message]).toEqual([path, 422, message]);
-    }
-    expect((await post("/v1/events/dead-letters/drop?all=true", {})).status).toBe(422);
-    expect([...listener.asked, ...logger.asked]).toEqual([]);
-  });
-
-  test("what the owner refuses is told in its words; its own troubles are 502, 503 and 504 with a time to try again", async () => {
-    const { listener, post, call } = await operators();
-    for (const [status, expected] of [
-      [409, 409],
-      [422, 422],
-      [404, 502],
-      [403, 502],
-      [500, 502],
-      [503, 503],
-    ] as const) {
-      listener.answer = () => Response.json({ error: true, message: "in its own words" }, { status });
-      const answer = await post("/v1/events/dead-letters/drop", { id: "x" });
-      expect([status, answer.status]).toEqual([status, expected]);
-      if (expected < 500) expect(answer.body.message).toBe("in its own words");
-      else expect(answer.headers.get("retry-after")).toBeTruthy();
-    }
-    listener.answer = () => Response.json({ error: false, message: "", data: { items: 7 } });
-    expect((await call("/v1/events/queues")).status).toBe(502);
-    await listener.stop();
-    const away = await call("/v1/events/queues");
-    expect([away.status, away.headers.has("retry-after")]).toEqual([503, true]);
-  });
-
-  test("with a token set: nobody else gets in, and it is the operator's doing", async () => {
-    const { listener, call, post, app } = await operators({ OPERATOR_TOKEN });
-    const session = await sign(key);
-    for (const path of READS) {
-      const none = await call(path);
-      expect([none.status, none.headers.get("www-authenticate")]).toEqual([401, 'Bearer realm="platform"']);
-      const wrong = await call(path, { authorization: `Bearer ${OPERATOR_TOKEN}x` });
-      expect([wrong.status, wrong.headers.get("www-authenticate")]).toEqual([
-        401,
-        'Bearer realm="platform", error="invalid_token"',
-      ]);
-      expect((await call(path, { authorization: `Bearer ${session}` })).status).toBe(403);
-      expect((await call(path, { authorization: `Bearer ${OPERATOR_TOKEN}` })).status).toBe(200);
-    }
-    for (const path of DOES) {
-      expect((await post(path, { nonsense: 1 })).status).toBe(401);
-      expect((await post(path, { id: "x" }, { authorization: `Bearer ${OPERATOR_TOKEN}` })).status).toBe(200);
-    }
-    expect(new Set(listener.asked.map(({ headers }) => headers.get("x-actor")))).toEqual(new Set(["operator"]));
-    expect(listener.asked.some(({ headers }) => headers.has("authorization"))).toBe(false);
-    expect((await fetch(`${app.url}/openapi.json`)).status).toBe(200);
-  });
-
-  test("without a token: a session's user is named in development, and in production nobody gets in", async () => {
-    const open = await operators();
-    await open.call("/v1/events/queues", { authorization: `Bearer ${await sign(key)}` });
-    await open.call("/v1/events/queues", { authorization: "Bearer nonsense" });
-    expect(open.listener.asked.map(({ headers }) => headers.get("x-actor"))).toEqual([`user:${USER.id}`, "127.0.0.1"]);
-
-    const closed = await operators({ ENVIRONMENT: "production", RECEIPT_SECRET: "x".repeat(32) });
-    for (const path of READS) {
-      const answer = await closed.call(path, { authorization: `Bearer ${await sign(key)}` });
-      expect([answer.status, answer.body.message]).toEqual([403, "closed: the broker's OPERATOR_TOKEN has to be set"]);
-    }
-    expect(closed.listener.asked).toEqual([]);
   });
 });
 

@@ -13,7 +13,7 @@ import { isAway } from "../handle.ts";
 import type { PlatformHealth } from "./health.ts";
 import { keyOf } from "../idempotency.ts";
 import type { Operator } from "./operator.ts";
-import { markDegraded } from "../routes.ts";
+import { markDegraded } from "../marks.ts";
 import type { Sessions } from "../sessions/sessions.ts";
 
 const registrationOf = makeValidator(Registration, { unknown: "refuse" });

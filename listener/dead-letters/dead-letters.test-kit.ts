@@ -42,28 +42,32 @@ export async function startLogger(): Promise<RealLogger> {
     env: { ...process.env, PORT: "0", LOGGER_RPC_PORT: "0", MONGODB_URL: `${MONGODB}/${database}`, LOG_LEVEL: "info" },
   });
   const port = Promise.withResolvers<number>();
+  const stores = Promise.withResolvers<void>();
   const reading = (async () => {
     let text = "";
     for await (const chunk of process_.stdout.pipeThrough(new TextDecoderStream())) {
       text += chunk;
       const line = text.split("\n").find((one) => one.includes('"RPC listening"') && one.endsWith("}"));
       if (line !== undefined) port.resolve((JSON.parse(line) as { port: number }).port);
+      // It answers before it can store: it connects to MongoDB in the background.
+      if (text.includes('"MongoDB in use"')) stores.resolve();
     }
-    port.reject(new Error(`the logger ended: ${text}`));
+    const ended = new Error(`the logger ended: ${text}`);
+    port.reject(ended);
+    stores.reject(ended);
   })();
   const client = new MongoClient(MONGODB ?? "");
-  await client.connect();
+  const [rpcPort] = await Promise.all([port.promise, stores.promise, client.connect()]);
   const kill = async (): Promise<void> => {
     process_.kill("SIGKILL");
     await process_.exited;
   };
   return {
     kill,
-    rpcUrl: `tcp://127.0.0.1:${await port.promise}`,
+    rpcUrl: `tcp://127.0.0.1:${rpcPort}`,
     entries: client.db(database).collection<Stored>("logs"),
     async [Symbol.asyncDispose]() {
       await kill();
-      port.promise.catch(() => undefined);
       await reading;
       await client.db(database).dropDatabase();
       await client.close();

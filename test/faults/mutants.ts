@@ -92,7 +92,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "const result = await smtp.send({ from: mail.sender, to: mail.recipient, bytes }, beginContent, signal);",
     replace:
       'void smtp.send({ from: mail.sender, to: mail.recipient, bytes }, beginContent, signal);\n    const result: SmtpResult = { ok: true, code: 250, text: "ok" };',
-    cases: ["F19", "F18", "F25"],
+    cases: ["F19b"],
   },
 ];
 
@@ -130,14 +130,16 @@ async function plant(mutant: Mutant, signal: AbortSignal): Promise<Catch | undef
     await symlink(join(ROOT, "node_modules"), join(copy, "node_modules"));
     const file = join(copy, mutant.file);
     await writeFile(file, mutated(mutant, await readFile(file, "utf8")));
+    const unfit: string[] = [];
     for (const id of mutant.cases ?? []) {
       const { code, output } = await bun(copy, ["test/faults/main.ts", "--short", `--only=${id}`, "--seed=1"], signal);
       const missed = output.split("\n").filter((line) => /^\s+- /.test(line));
       // A platform that does not even start is no proof that the mistake was seen.
       const seen = missed.filter((line) => !line.includes("could not be run"));
       if (code === 1 && seen.length > 0) return { who: id, said: seen.map((line) => line.trim()) };
-      if (missed.length > 0) throw new Error(`${mutant.name}: ${id} ${missed.join().trim()}`);
+      unfit.push(...missed);
     }
+    if (unfit.length > 0) throw new Error(`${mutant.name}: ${unfit.join().trim()}`);
     for (const path of mutant.tests ?? []) {
       const { code, output } = await bun(copy, ["test", path], signal);
       const failed = output.split("\n").filter((line) => line.startsWith("(fail)"));

@@ -22,15 +22,14 @@ export interface MailAnswer {
 }
 
 export interface MailService extends AsyncDisposable {
-  readonly pid: number | undefined;
   /** POST /send under a key, which is the id of the mail. Never throws. */
   send(id: string, to: string): Promise<MailAnswer>;
   /** The same until it is answered: as a job does, whose first call was cut. */
   sendUntilAnswered(id: string, to: string): Promise<MailAnswer>;
   /** GET /mails/:id; undefined where it is not known. */
   view(id: string): Promise<MailView | undefined>;
-  kill(): void;
-  untilReady(): Promise<void>;
+  /** Kills it (-9) and starts it again at once; resolves when it is ready. */
+  killAndStart(): Promise<void>;
 }
 
 const viewOf = makeValidator(MailView);
@@ -92,9 +91,6 @@ export async function startMailService(
   };
 
   return {
-    get pid() {
-      return service.pid;
-    },
     send,
     sendUntilAnswered: (id, to) =>
       until(
@@ -112,8 +108,13 @@ export async function startMailService(
       if (!view.ok) throw view.error;
       return view.value;
     },
-    kill: () => service.kill("SIGKILL"),
-    untilReady,
+    async killAndStart() {
+      service.kill("SIGKILL");
+      // Not when the supervisor thinks fit, which waits longer each time.
+      await service.stop();
+      await service.start();
+      await untilReady();
+    },
     async [Symbol.asyncDispose]() {
       await service.stop();
       await admin.unsafe(`DROP DATABASE ${database} WITH (FORCE)`);

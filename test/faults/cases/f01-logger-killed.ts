@@ -20,7 +20,7 @@ const underLoad: FaultCase = {
     const platform = await start();
     const history = makeHistory(platform);
     const { log } = makeCalls(platform, history, random);
-    const kills = full ? 50 : 2;
+    const kills = full ? 50 : 1;
     const load = startLoad({ rate: RATE, mix: [[log, 1]], random });
     let healMs = 0;
     for (let n = 1; n <= kills; n += 1) {

@@ -27,7 +27,7 @@ const frozen: FaultCase = {
     // The circuit looks at the last 10 s: when it is well known that all was well, it takes longest to see that it is not.
     await Bun.sleep(full ? 12_000 : 1_000);
     const began = performance.now();
-    const freezing = freeze(platform, "logger", full ? 30_000 : 5_000);
+    const freezing = freeze(platform, "logger", full ? 30_000 : 4_000);
     const isOpen = async (): Promise<boolean> =>
       (await metricOf(platform, "broker", "circuitbreaker_state", { name: "logger" })) === OPEN;
     const openMs = await until("the circuit opens", isOpen, 10_000)

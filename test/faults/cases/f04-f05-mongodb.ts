@@ -27,7 +27,7 @@ const awayAtStart: FaultCase = {
     await logger.start();
     await until("the logger says that it is not ready", () => readiness(platform, 503), 10_000);
     const load = startLoad({ rate: RATE, mix: [[log, 1]], random });
-    await Bun.sleep(full ? 20_000 : 2_000);
+    await Bun.sleep(full ? 20_000 : 1_000);
     const wasAlive = await readiness(platform, 503);
     await bringBack(platform, "mongodb");
     const began = performance.now();
@@ -79,7 +79,7 @@ const killed: FaultCase = {
     // Below the driver's patience, so that acknowledgements come at all; then above it.
     for (const latencyMs of [150, 5_000]) {
       await toMongo.misbehave({ latencyMs });
-      await Bun.sleep(full ? 15_000 : 2_500);
+      await Bun.sleep(full ? 15_000 : 1_200);
     }
     await toMongo.heal();
     await untilLogsWell(platform);

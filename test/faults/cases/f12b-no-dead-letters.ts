@@ -16,7 +16,7 @@ const refused: FaultCase = {
     const platform = await start();
     const history = makeHistory(platform);
     await untilLogsWell(platform);
-    const rounds = full ? 30 : 4;
+    const rounds = full ? 30 : 2;
     const poison = 50;
     await withConfirms(platform, async (channel) => {
       for (let round = 0; round < rounds; round += 1) {

@@ -18,7 +18,7 @@ const killed: FaultCase = {
     await using foreign = makeForeignPublisher(platform, history, random);
     await until("the foreign client publishes", async () => (await foreign.event.run()).status === 202, 30_000);
     let healMs = 0;
-    const rounds = full ? 20 : 2;
+    const rounds = full ? 20 : 1;
     let heldMost = 0;
     for (let round = 0; round < rounds; round += 1) {
       await kill(platform, "logger");

@@ -68,6 +68,8 @@ export const cases: readonly FaultCase[] = [
         await Bun.sleep(500);
         const quiet = [...(await load.stop())];
         samples.push(...quiet);
+        // It keeps the newest 1,000 only.
+        await history.lookAtInbox();
         const failed = quiet.filter(({ status, degraded }) => status !== 202 || degraded !== undefined);
         unnoticed += quiet.length - failed.length;
         if (failed.length > 0)
@@ -94,10 +96,10 @@ export const cases: readonly FaultCase[] = [
           const tookMs = await well();
           healMs = Math.max(healMs, tookMs);
           samples.push(...(await during.stop()));
+          await history.lookAtInbox();
           say(`round ${round} of ${rounds}, ${how}: well ${Math.round(tookMs)} ms after its return`);
         }
       }
-      await history.lookAtInbox();
       const verdict = await history.verdict({ withinMs: 90_000 });
       const refused = samples.filter(({ status }) => status !== 202);
       return concluded(verdict, {

@@ -35,7 +35,7 @@ const files: FaultCase = {
     if (limits(`${FILES}:${hard}`) !== 0) throw new Error("prlimit could not set the limit");
     const sockets: Socket[] = [];
     for (let n = 0; n < 600; n += 1) sockets.push(idleConnection(Number(new URL(broker.url).port)));
-    const samples = [...(await runLoad({ rate: 100, mix: [[log, 1]], random }, full ? 30_000 : 2_500))];
+    const samples = [...(await runLoad({ rate: 100, mix: [[log, 1]], random }, full ? 30_000 : 1_500))];
     const open = await metricOf(platform, "broker", "process_open_fds").catch(() => undefined);
     for (const socket of sockets) socket.destroy();
     limits(`${soft}:${hard}`);
@@ -48,7 +48,7 @@ const files: FaultCase = {
     const limitedPid = broker.pid!;
     const limited = await limitMemory(limitedPid);
     await until("the broker is ready", () => broker.state === "running", 30_000);
-    samples.push(...(await runLoad({ rate: 150, mix: [[log, 1]], random }, full ? 60_000 : 2_500)));
+    samples.push(...(await runLoad({ rate: 150, mix: [[log, 1]], random }, full ? 60_000 : 1_500)));
     const rss = await metricOf(platform, "broker", "process_resident_memory_bytes");
     const survivedMemory = broker.pid === limitedPid;
     await untilLogsWell(platform);
@@ -107,7 +107,8 @@ const slow: FaultCase = {
   fault: `mail and auth slower by ${SLOW_MS} ms each way`,
   promise: "calls to other parts take no longer",
   bar: `p99 of log calls ≤ ${SLOWER} × that without (and ${NOISE_MS} ms for the noise of a shared machine), nothing refused`,
-  inTests: true,
+  // Beside other tests a p99 says more of them than of us.
+  inTests: false,
   async run({ full, random, platform: start }): Promise<Measured> {
     const platform = await start();
     const history = makeHistory(platform);
@@ -131,7 +132,7 @@ const slow: FaultCase = {
     const during = await measure();
     await platform.hops.heal();
     await load.stop();
-    const most = before.p99 * SLOWER + (full ? NOISE_MS : 10 * NOISE_MS);
+    const most = before.p99 * SLOWER + NOISE_MS;
     return concluded(await history.verdict(), {
       figures: { calls: during.calls, p99_without_ms: before.p99, p99_with_ms: during.p99, p50_with_ms: during.p50 },
       broken: [

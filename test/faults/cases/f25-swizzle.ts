@@ -11,7 +11,7 @@ import { concluded } from "../verdicts.ts";
 
 const RATE = 180;
 const FULL_MS = 30 * 60_000;
-const SHORT_MS = 15_000;
+const SHORT_MS = 8_000;
 const EVENTS = 300_000;
 /** Faults at a time. */
 const AT_ONCE = 3;
@@ -158,7 +158,7 @@ const allAway: FaultCase = {
     await Bun.sleep(1_000);
     const servers = ["mongodb", "rabbitmq", "postgres"] as const;
     await Promise.all(servers.map((name) => kill(platform, name)));
-    await Bun.sleep(full ? 120_000 : 5_000);
+    await Bun.sleep(full ? 120_000 : 3_000);
     // MongoDB's stand-in keeps its documents in PostgreSQL.
     await Promise.all([
       bringBack(platform, "rabbitmq"),
