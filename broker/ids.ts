@@ -49,40 +49,18 @@ export interface Ids {
 const TAG_AT = 12;
 const COUNTER_MAX = 0xfff;
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[78][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+const KIND_BYTES = new Map(RECEIPT_KINDS.map((kind) => [kind, Buffer.from(`${kind}\0`)]));
 
-type Mac = (text: string) => Buffer;
+type Mac = (...parts: readonly (string | Uint8Array)[]) => Buffer;
 
 /** HMAC-SHA-256 under a key of its own for each purpose (RFC 2104; the copy saves hashing the key again). */
 function macOf(secret: string, purpose: string): Mac {
   const key = new Bun.CryptoHasher("sha256", secret).update(purpose).digest();
   const keyed = new Bun.CryptoHasher("sha256", key);
-  return (text) => keyed.copy().update(text).digest();
-}
-
-/**
- * The first 32 bits of an HMAC-SHA-256 as above, over a kind and `TAG_AT` bytes, in memory of its own: hashing with objects
- * that are made and thrown away was a tenth of what a request costs.
- */
-function tagMacOf(secret: string): (kind: ReceiptKind, bytes: Uint8Array) => number {
-  const key = new Bun.CryptoHasher("sha256", secret).update("receipt tag").digest();
-  const padded = (pad: number, room: Uint8Array): Buffer => {
-    const block = Buffer.alloc(64, pad);
-    for (const [at, byte] of key.entries()) block[at] = pad ^ byte;
-    return Buffer.concat([block, room]);
-  };
-  const inner = new Map(
-    RECEIPT_KINDS.map((kind) => [kind, padded(0x36, Buffer.from(`${kind}\0${" ".repeat(TAG_AT)}`))]),
-  );
-  const outer = padded(0x5c, Buffer.alloc(32));
-  const innerDigest = outer.subarray(64);
-  const digest = Buffer.alloc(32);
-  return (kind, bytes) => {
-    const text = inner.get(kind);
-    if (text === undefined) throw new Error(`no kind of receipt: ${kind}`);
-    text.set(bytes.subarray(0, TAG_AT), text.length - TAG_AT);
-    Bun.SHA256.hash(text, innerDigest);
-    Bun.SHA256.hash(outer, digest);
-    return digest.readUInt32BE(0);
+  return (...parts) => {
+    const mac = keyed.copy();
+    for (const part of parts) mac.update(part);
+    return mac.digest();
   };
 }
 
@@ -93,7 +71,7 @@ function textOf(bytes: Buffer): string {
 
 /** @param secret the same in all brokers, so that one knows the ids of the others. @param now ms since 1970. */
 export function makeIds(secret: string, now: () => number = Date.now): Ids {
-  const tagOf = tagMacOf(secret);
+  const tagMac = macOf(secret, "receipt tag");
   const keyMac = macOf(secret, "idempotency key");
   const textMac = macOf(secret, "fingerprint");
   const random = new Uint32Array(2);
@@ -106,6 +84,9 @@ export function makeIds(secret: string, now: () => number = Date.now): Ids {
     time = millisecond;
     counter = (crypto.getRandomValues(random)[1] ?? 0) & (COUNTER_MAX >> 1);
   }
+
+  const tagOf = (kind: ReceiptKind, bytes: Buffer): number =>
+    tagMac(KIND_BYTES.get(kind) ?? kind, bytes.subarray(0, TAG_AT)).readUInt32BE(0);
 
   function signed(kind: ReceiptKind, bytes: Buffer): string {
     bytes.writeUInt32BE(tagOf(kind, bytes), TAG_AT);

@@ -35,6 +35,8 @@ export interface HandlerOptions<T> {
   readonly tell: (message: FromWorker) => void;
   /** Once the consumer is made. */
   readonly lane: () => Lane | undefined;
+  /** Longest that messages are held (ms, default 20 min). */
+  readonly giveBackMs?: number;
 }
 
 export interface Handler {
@@ -67,7 +69,7 @@ export function makeHandler<T>(options: HandlerOptions<T>): Handler {
     },
     onOwnFault: (item, failure) => spend(item, failure, moving),
     probe: options.probe,
-    giveBackMs: GIVE_BACK_MS,
+    giveBackMs: options.giveBackMs ?? GIVE_BACK_MS,
     onFate({ settle }, fate) {
       results[fate] += 1;
       settle();
@@ -82,7 +84,6 @@ export function makeHandler<T>(options: HandlerOptions<T>): Handler {
       // Given back before the queue knows that no more is wanted, they would come again at once.
       void setFlow(false).then(() => {
         if (pipeline.held) lane()?.requeue();
-        else void setFlow(!stopping);
       });
     },
   });

@@ -93,6 +93,7 @@ function makeMail() {
         if (new URL(request.url).pathname === "/ready") return answer(200, "ready");
         const body = (await request.json()) as { to: string };
         if (body.to.startsWith("refused")) return answer(422, "to is not wanted");
+        if (body.to.startsWith("unlucky")) return answer(503, "not now");
         mail.got.push({ key: request.headers.get("idempotency-key"), body });
         return answer(mail.status, "done");
       },

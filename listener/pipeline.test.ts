@@ -215,26 +215,29 @@ describe("a failure that may be the message's own or the neighbour's", () => {
 describe("a message for which alone the neighbour is away", () => {
   const away = { hold: new Failure("unavailable") };
 
-  test.each([1, 3])("keeps no other one waiting, and spends an attempt in the end (batches of %d)", async (batchItems) => {
-    const { pipeline, seen } = setUp({
-      batchItems,
-      work: async (items) => {
-        await Bun.sleep(1);
-        return items.map((item): Fate => (item === 1 ? away : "done"));
-      },
-    });
-    await until(() => seen.resumed === 1);
-    for (let item = 1; item <= 4; item += 1) pipeline.push(item);
-    await until(() => seen.fates.length >= 3);
-    expect(new Set(seen.fates)).toEqual(new Set([2, 3, 4]));
-    expect(seen.own).toEqual([]);
-    for (let item = 5; seen.own.length === 0; item += 1) {
-      pipeline.push(item);
-      await until(() => seen.fates.includes(item));
-    }
-    expect(seen.own).toEqual([1]);
-    pipeline[Symbol.dispose]();
-  });
+  test.each([1, 3])(
+    "keeps no other one waiting, and spends an attempt in the end (batches of %d)",
+    async (batchItems) => {
+      const { pipeline, seen } = setUp({
+        batchItems,
+        work: async (items) => {
+          await Bun.sleep(1);
+          return items.map((item): Fate => (item === 1 ? away : "done"));
+        },
+      });
+      await until(() => seen.resumed === 1);
+      for (let item = 1; item <= 4; item += 1) pipeline.push(item);
+      await until(() => seen.fates.length >= 3);
+      expect(new Set(seen.fates)).toEqual(new Set([2, 3, 4]));
+      expect(seen.own).toEqual([]);
+      for (let item = 5; seen.own.length === 0; item += 1) {
+        pipeline.push(item);
+        await until(() => seen.fates.includes(item));
+      }
+      expect(seen.own).toEqual([1]);
+      pipeline[Symbol.dispose]();
+    },
+  );
 
   test("spends none while nothing else is handled, nor what was held together with it", async () => {
     let tried = 0;

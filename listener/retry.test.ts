@@ -1,7 +1,7 @@
 /** Messages that fail by a fault of their own wait in delay queues, come back, and are dead letters in the end. */
 import { describe, expect, test } from "bun:test";
-import { LOGS_DEAD_LETTER_QUEUE, type RetryTier, retryQueueOf } from "#contracts/events";
-import { feed, type Kit, RABBITMQ, setUp, until } from "./listener.test-kit.ts";
+import { LOGS_DEAD_LETTER_QUEUE, MAIL_JOB, type RetryTier, retryQueueOf } from "#contracts/events";
+import { feed, type Kit, mailQueueOf, RABBITMQ, setUp, until } from "./listener.test-kit.ts";
 
 const retryTiers: readonly RetryTier[] = [
   { name: "a", ms: 200 },
@@ -23,6 +23,11 @@ function trickle(kit: Kit): Disposable {
   let next = 0;
   const timer = setInterval(() => feed(kit, next, (next += 2)), 50);
   return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+function sendMail(kit: Kit, messageId: string, to = "b@example.com"): void {
+  const body = Buffer.from(JSON.stringify({ from: "a@example.com", to, subject: "s", message: "m" }));
+  kit.channel.publish(kit.topology.jobs.exchange, MAIL_JOB, body, { messageId, persistent: true });
 }
 
 const resultOf = async (url: string, kit: Kit, result: string): Promise<number> => {
@@ -90,6 +95,42 @@ describe.skipIf(RABBITMQ === undefined)("retry tiers (needs TEST_RABBITMQ_URL)",
     expect(await resultOf(app.url, kit, "retried")).toBe(0);
     expect(await resultOf(app.url, kit, "dead")).toBe(0);
   }, 60_000);
+
+  test("a job for which alone its neighbour is away keeps no other waiting, and is a dead letter in the end", async () => {
+    await using kit = await setUp({ LISTENER_WORKERS: "1" }, { retryTiers });
+    await using _app = await kit.listening();
+    let sent = 0;
+    sendMail(kit, "unlucky", "unlucky@example.com");
+    const timer = setInterval(() => sendMail(kit, `m${(sent += 1)}`), 50);
+    try {
+      const { deadLetterQueue } = kit.topology.jobs;
+      await until(async () => (await kit.count(deadLetterQueue)) === 1, 40_000);
+      clearInterval(timer);
+      await until(() => new Set(kit.mail.got.map(({ key }) => key)).size === sent);
+      expect(await kit.count(mailQueueOf(kit))).toBe(0);
+      const [letter] = await kit.deadLetters(deadLetterQueue);
+      expect(letter?.properties.messageId).toBe("unlucky");
+      expect(letter?.properties.headers?.["x-attempt"]).toBe(3);
+    } finally {
+      clearInterval(timer);
+    }
+  }, 60_000);
+
+  test("such a job keeps no other waiting in a worker that follows a crashed one, either", async () => {
+    await using kit = await setUp({ LISTENER_WORKERS: "1" });
+    await using app = await kit.listening();
+    sendMail(kit, "unlucky", "unlucky@example.com");
+    const held = async (): Promise<boolean> => {
+      const text = await (await fetch(`${app.url}/metrics`)).text();
+      return text.includes(`listener_held{queue="${mailQueueOf(kit)}",service="listener"} 1`);
+    };
+    await until(held);
+    kit.workers[0]?.terminate();
+    await until(() => kit.workers.length === 2);
+    await until(held);
+    for (let index = 0; index < 5; index += 1) sendMail(kit, `m${index}`);
+    await until(() => kit.mail.got.length === 5);
+  }, 30_000);
 
   test("what the delay queues cannot take stays in hand", async () => {
     await using kit = await setUp({ LISTENER_WORKERS: "1" }, { retryTiers });

@@ -140,7 +140,8 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
   };
   const caution = makeCaution({
     on: settings.cautious,
-    inHand: new Map(handlers.map((handler) => [handler.queue, () => handler.inHand])),
+    // What is held has been handled, and ended nothing: care would only keep others from showing whose fault it is.
+    inHand: new Map(handlers.map((handler) => [handler.queue, () => (handler.held ? 0 : handler.inHand)])),
     onChange: setCautious,
     flush: () => {
       for (const lane of consumer.lanes) lane.flush();

@@ -23,7 +23,7 @@ export interface BlockDocument {
   _id: string;
   producer_id: string;
   block: number;
-  /** Highest number that came, at most a second behind (more where the logger was killed). */
+  /** Highest number that came, at most a second behind for each 20 producers at work (more where the logger was killed). */
   last: number;
   last_stored_at: Date;
 }
@@ -62,6 +62,8 @@ const KNOWN_MAX = 10_000;
 const MARK_EVERY_MS = 1_000;
 const MARKS_AT_ONCE = 20;
 const MARK_MS = 1_000;
+/** Longest for those that are left at the end. */
+const LAST_MARKS_MS = 2_000;
 
 interface Mark {
   readonly producerId: string;
@@ -86,6 +88,8 @@ async function insertNew<T extends { _id: string }>(collection: Collection<T>, d
 
 export function makeRegistry(connection: MongoConnection, log: Log): Registry {
   const known = new Map<string, Mark>();
+  /** Of these, what the store is known to have. */
+  const registered = new Set<string>();
   /** Marks that moved since they were written. */
   const moved = new Set<string>();
   let epoch = -1;
@@ -98,6 +102,7 @@ export function makeRegistry(connection: MongoConnection, log: Log): Registry {
     if (known.size <= KNOWN_MAX) return;
     for (const oldest of known.keys()) {
       known.delete(oldest);
+      registered.delete(oldest);
       moved.delete(oldest);
       if (known.size <= KNOWN_MAX) return;
     }
@@ -122,9 +127,10 @@ export function makeRegistry(connection: MongoConnection, log: Log): Registry {
     return marks;
   };
 
-  const flush = async (): Promise<void> => {
+  /** @returns false where the store does not take them. */
+  const flush = async (): Promise<boolean> => {
     const { logs } = connection;
-    if (logs === undefined) return;
+    if (logs === undefined) return false;
     const { blocks } = registryOf(logs);
     for (const key of [...moved].slice(0, MARKS_AT_ONCE)) {
       const mark = known.get(key);
@@ -141,13 +147,14 @@ export function makeRegistry(connection: MongoConnection, log: Log): Registry {
         moved.add(key);
         // Nothing is lost by it: the next time, or the entries themselves, tell.
         log.debug("the highest number of a producer could not be written", { producer: producerId, error });
-        return;
+        return false;
       }
     }
+    return true;
   };
   const timer = setInterval(() => {
     if (moved.size === 0 || flushing !== undefined) return;
-    flushing = flush().finally(() => {
+    flushing = flush().then(() => {
       flushing = undefined;
     });
   }, MARK_EVERY_MS);
@@ -155,16 +162,15 @@ export function makeRegistry(connection: MongoConnection, log: Log): Registry {
 
   return {
     async register(logs, records, deadline) {
-      // The database was emptied, or is another one.
+      // The database was emptied, or is another one. How far a producer has come is still to be told, all the more so.
       if (connection.epoch !== epoch) {
-        known.clear();
-        moved.clear();
+        registered.clear();
         ({ epoch } = connection);
       }
       const marks = marksOf(records);
       if (marks.size === 0) return;
       const registry = registryOf(logs);
-      const fresh = [...marks].filter(([key]) => !known.has(key));
+      const fresh = [...marks].filter(([key]) => !registered.has(key));
       if (fresh.length > 0) {
         const at = new Date();
         const ids = new Set(fresh.map(([, { producerId }]) => producerId));
@@ -182,6 +188,7 @@ export function makeRegistry(connection: MongoConnection, log: Log): Registry {
       const voids = records.flatMap(({ producer }) => (producer === undefined ? [] : voidsOf(producer)));
       await deadline.bound(insertNew(registry.voids, voids), "MongoDB");
       for (const [key, mark] of marks) {
+        registered.add(key);
         const before = known.get(key);
         if (before === undefined) remember(key, mark);
         else {
@@ -203,7 +210,10 @@ export function makeRegistry(connection: MongoConnection, log: Log): Registry {
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
       await flushing;
-      await flush();
+      const deadline = Deadline.after(LAST_MARKS_MS);
+      while (moved.size > 0 && !deadline.passed && (await flush())) {
+        // The next ones.
+      }
     },
   };
 }

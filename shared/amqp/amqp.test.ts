@@ -323,6 +323,31 @@ describe.skipIf(RABBITMQ === undefined)(`a consumer ${NEEDS}`, () => {
     expect(await ready(kit)).toBe(0);
   }, 30_000);
 
+  test("its watchdog keeps still while it begins to consume anew, again and again", async () => {
+    await using kit = await setUp();
+    let downs = 0;
+    let ups = 0;
+    await using consumer = makeConsumer({
+      url: kit.url,
+      name: "test",
+      log: silentLog,
+      topology: kit.topology,
+      lanes: [
+        { queue: kit.topology.logs.queue, prefetch: 300, onDelivery: ({ settle }) => settle(), onLost: () => {} },
+      ],
+      onUp: () => (ups += 1),
+      onDown: () => (downs += 1),
+      onMismatch: () => {},
+      // It lets one question be answered before the next one.
+      watchMs: 20,
+    });
+    const [lane] = consumer.lanes;
+    await until(() => ups === 1);
+    await lane?.setFlow(true);
+    for (let turn = 0; turn < 300; turn += 1) await lane?.setPrefetch(turn % 2 === 0 ? 1 : 300);
+    expect([ups, downs]).toEqual([1, 0]);
+  }, 30_000);
+
   test("consumes again after its queue was deleted under it", async () => {
     await using kit = await setUp();
     await using publisher = kit.publisher();

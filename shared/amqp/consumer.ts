@@ -77,8 +77,13 @@ export function makeConsumer(options: ConsumerOptions): Consumer {
     let answered = true;
     const look = async (): Promise<void> => {
       for (const lane of lanes) {
+        const { consumer } = lane;
         const { messageCount, consumerCount } = await channel.checkQueue(lane.queue);
-        if (!lane.consuming) continue;
+        // What was answered may be of a moment without a consumer, which is as it should be.
+        if (consumer === undefined || consumer !== lane.consumer) {
+          idle.delete(lane);
+          continue;
+        }
         if (consumerCount === 0) fail(new Error(`connected, but ${lane.queue} has no consumer`));
         const isIdle = messageCount > 0 && lane.inHand === 0;
         if (isIdle && idle.get(lane) === lane.delivered)

@@ -28,7 +28,8 @@ export interface Lane {
   readonly queue: string;
   /** Deliveries that are not dealt with. */
   readonly inHand: number;
-  readonly consuming: boolean;
+  /** Its consumer by RabbitMQ's name, another one each time that it begins to consume; undefined where it does not, and while that changes. */
+  readonly consumer: string | undefined;
   /** Counts deliveries since the start. */
   readonly delivered: number;
   /** Whether deliveries are wanted (at first not); holds over reconnections. @returns when the server has done it, or cannot. */
@@ -123,8 +124,9 @@ export function makeLane({ queue, onDelivery, onLost, ...options }: LaneOptions)
         if (of !== generation) return;
         // A consumer keeps the prefetch that it began with.
         if (of.consumerTag !== undefined && (!flow || of.prefetch !== prefetch)) {
-          await of.channel.cancel(of.consumerTag);
+          const { consumerTag } = of;
           of.consumerTag = undefined;
+          await of.channel.cancel(consumerTag);
         }
         if (flow && of.consumerTag === undefined) {
           of.prefetch = prefetch;
@@ -146,8 +148,8 @@ export function makeLane({ queue, onDelivery, onLost, ...options }: LaneOptions)
     get inHand() {
       return generation?.window.unsettled ?? 0;
     },
-    get consuming() {
-      return generation?.consumerTag !== undefined;
+    get consumer() {
+      return generation?.consumerTag;
     },
     get delivered() {
       return delivered;

@@ -19,6 +19,7 @@ const at = (step: string, more: Partial<Standing> = {}): Standing => ({
   ageMs: 0,
   failures: 0,
   faults: 0,
+  interruptions: 0,
   ...more,
 });
 const undoing = (step: string, more: Partial<Standing> = {}) => at(step, { state: "compensating", ...more });
@@ -44,6 +45,17 @@ test("refused: the steps before it are undone in reverse, those without an undo 
   expect(transitionOf(saga, at("hotel"), fail("forbidden"))).toMatchObject({ step: "flight" });
   expect(transitionOf(saga, at("flight"), fail("not_found"))).toMatchObject({ state: "compensated" });
 });
+
+test.each([{ failures: 1 }, { interruptions: 1 }])(
+  "refused after a try whose end nobody heard of (%o): that one may have done it, so it is undone, too",
+  (earlier) => {
+    expect(transitionOf(saga, at("hotel", earlier), fail("forbidden"))).toMatchObject({
+      state: "compensating",
+      step: "hotel",
+      result: "refused",
+    });
+  },
+);
 
 test.each<FailureCode>(["unavailable", "deadline", "bad_gateway", "exhausted"])(
   "%s: held with a growing wait, however often",

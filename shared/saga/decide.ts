@@ -23,6 +23,8 @@ export interface Standing {
   readonly ageMs: number;
   readonly failures: number;
   readonly faults: number;
+  /** Times that a process ended in the middle of the step. */
+  readonly interruptions: number;
 }
 
 export interface Transition {
@@ -81,7 +83,9 @@ export function transitionOf(
   });
 
   const fate = FAILURES[error.code].queue;
-  if (fate === "dead" && isForward) return back(at - 1, "refused");
+  // This try did nothing. One before it, whose end nobody heard of, may have.
+  const isUnheard = saga.failures > 0 || saga.interruptions > 0;
+  if (fate === "dead" && isForward) return back(isUnheard ? at : at - 1, "refused");
   if (fate === "hold") {
     const { giveUpAfterMs = Number.POSITIVE_INFINITY } = steps[at] ?? {};
     if (isForward && saga.ageMs >= giveUpAfterMs) return back(at, "given_up");

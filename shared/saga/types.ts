@@ -33,7 +33,8 @@ export type StepOutcome<D> = { readonly done: Partial<D> } | { readonly againInM
  * by two processes at once for a moment: its effect has to be that of once. By the fate of its failure (shared/errors):
  *
  *     hold    a neighbour is away: tried again with backoff (0.25 s to 5 s, in a long outage to 30 s), until `giveUpAfterMs`
- *     dead    refused, and not done: the saga is compensated, beginning with the step before this one
+ *     dead    refused, and not done: the saga is compensated, beginning with the step before this one; or with this one,
+ *             where a try before failed otherwise or was cut off, and may have done it
  *     retry   its own fault, or a bug (also what it throws): tried 8 times with backoff (0.5 s to 60 s), then stuck
  */
 export interface Step<D extends object> {
@@ -41,7 +42,7 @@ export interface Step<D extends object> {
   readonly name: string;
   run(data: D, context: StepContext): Promise<Result<StepOutcome<D>>>;
   /**
-   * Takes back what `run` did; also called for a step that was given up, which may or may not have been done. `hold`
+   * Takes back what `run` did; also called for a step that may or may not have been done. `hold`
    * is tried again without end, since half done is no end; any other failure 8 times, then the saga is stuck.
    */
   undo?(data: D, context: StepContext): Promise<Result<StepOutcome<D>>>;

@@ -5,8 +5,13 @@ import { matrix } from "./matrix.ts";
 import { linesOf } from "./report.ts";
 import { makePlatforms, type Platforms, runCase } from "./run.ts";
 
-/** Each in under 20 s on an idle machine; this beside everything else that is tested (ms). */
-const CASE_MS = 100_000;
+/** Each in under 20 s on an idle machine; this beside everything else that is tested, tried again included (ms). */
+const CASE_MS = 400_000;
+/**
+ * Other tests run beside these: a figure that is missed is tried again so often. What is lost, stored twice, or wrong is not:
+ * that no machine is too busy for.
+ */
+const TRIES = 3;
 const seed = Number(process.env["FAULTS_SEED"] ?? Math.floor(Math.random() * 1_000_000));
 const cases = (await matrix()).filter(({ inTests }) => inTests);
 
@@ -30,8 +35,14 @@ describe.skipIf(!HAS_BACKING)("the fault matrix (needs the backing services of `
   test.each(cases.map((fault) => [`${fault.id} ${fault.fault}`, fault] as const))(
     "%s",
     async (_name, fault) => {
-      const outcome = await runCase(fault, 1, { full: false, seed, platforms, say: () => undefined });
-      if (outcome.failures.length > 0) throw new Error(linesOf(outcome, false).join("\n"));
+      for (let tries = 1; ; tries += 1) {
+        const outcome = await runCase(fault, 1, { full: false, seed, platforms, say: () => undefined });
+        if (outcome.failures.length === 0) return;
+        const told = linesOf(outcome, false).join("\n");
+        const { lost = [], twice = [] } = outcome.measured ?? {};
+        if (lost.length + twice.length > 0 || tries === TRIES) throw new Error(told);
+        process.stderr.write(`${told}\nTried again: other tests run beside it.\n`);
+      }
     },
     CASE_MS,
   );
