@@ -42,6 +42,8 @@ export interface HandlerOptions<T> {
 export interface Handler {
   readonly queue: string;
   readonly held: boolean;
+  /** For how long messages have been held (ms); 0 where they are not. */
+  readonly heldMs: number;
   readonly inHand: number;
   readonly lane: LaneOptions;
   setCautious(on: boolean): void;
@@ -55,6 +57,7 @@ export function makeHandler<T>(options: HandlerOptions<T>): Handler {
   const { queue, log, moving, condemned, tell, lane } = options;
   const results: Record<MessageResult, number> = { done: 0, dead: 0, retried: 0, returned: 0 };
   let stopping = false;
+  let heldSince: number | undefined;
 
   const setFlow = async (on: boolean): Promise<void> => lane()?.setFlow(on);
 
@@ -74,8 +77,12 @@ export function makeHandler<T>(options: HandlerOptions<T>): Handler {
       results[fate] += 1;
       settle();
     },
-    onHeld: (reason: Failure) => log.warn("messages are held", { queue, in_hand: pipeline.inHand, reason }),
+    onHeld: (reason: Failure) => {
+      heldSince = performance.now();
+      log.warn("messages are held", { queue, in_hand: pipeline.inHand, reason });
+    },
     onResumed: () => {
+      heldSince = undefined;
       log.info("messages are worked on", { queue, in_hand: pipeline.inHand });
       if (!stopping) void setFlow(true);
     },
@@ -128,6 +135,9 @@ export function makeHandler<T>(options: HandlerOptions<T>): Handler {
     queue,
     get held() {
       return pipeline.held;
+    },
+    get heldMs() {
+      return heldSince === undefined ? 0 : performance.now() - heldSince;
     },
     get inHand() {
       return lane()?.inHand ?? 0;

@@ -23,6 +23,8 @@ const DRAIN_MS = 6_000;
 const PROBE_MS = 2_000;
 /** How often the neighbours of jobs are asked how they are, while nothing is held for them. */
 const JOB_CHECK_MS = 5_000;
+/** Longest that a worker stays careful for what it holds (ms). */
+const CAREFUL_MS = 5_000;
 const EVENT_BATCH = 300;
 const BATCH_BYTES = 1_048_576;
 const EVENT_BATCHES_UNDER_WAY = 2;
@@ -140,8 +142,10 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
   };
   const caution = makeCaution({
     on: settings.cautious,
-    // What is held has been handled, and ended nothing: care would only keep others from showing whose fault it is.
-    inHand: new Map(handlers.map((handler) => [handler.queue, () => (handler.held ? 0 : handler.inHand)])),
+    // What is held for so long has been handled, and ended nothing: care would keep others from showing whose fault it is.
+    inHand: new Map(
+      handlers.map((handler) => [handler.queue, () => (handler.heldMs > CAREFUL_MS ? 0 : handler.inHand)]),
+    ),
     onChange: setCautious,
     flush: () => {
       for (const lane of consumer.lanes) lane.flush();

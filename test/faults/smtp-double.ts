@@ -9,7 +9,7 @@ import { programOf } from "../../dev/services.ts";
 import { startSmtpDouble } from "../../mail/smtp-double.test-kit.ts";
 import { type Platform, until } from "../kit.ts";
 
-export { type Behaviour, type SmtpDouble, startSmtpDouble } from "../../mail/smtp-double.test-kit.ts";
+export type { Behaviour, SmtpDouble } from "../../mail/smtp-double.test-kit.ts";
 
 const READY_MS = 30_000;
 const CLIENT_MS = 15_000;
