@@ -23,7 +23,8 @@ describe.skipIf(RABBITMQ === undefined)("poison (needs TEST_RABBITMQ_URL)", () =
       const [letter] = await kit.deadLetters(dlq);
       expect(letter?.properties.messageId).toBe("poison");
       expect(letter?.properties.headers).toMatchObject({ "x-original-routing-key": "log.ERROR" });
-      expect(String(letter?.properties.headers?.["x-error"])).toContain("it ended the worker 3 times");
+      // A fourth worker may have it in hand by the time of the verdict.
+      expect(String(letter?.properties.headers?.["x-error"])).toMatch(/it ended the worker [34] times/);
       expect([...kit.logger.stored.keys()].sort()).toEqual(all(1_000));
       await until(async () => (await kit.count(kit.topology.logs.queue)) === 0);
       // Back in batches, and well.

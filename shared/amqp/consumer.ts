@@ -80,7 +80,7 @@ export function makeConsumer(options: ConsumerOptions): Consumer {
         const { consumer } = lane;
         const { messageCount, consumerCount } = await channel.checkQueue(lane.queue);
         // What was answered may be of a moment without a consumer, which is as it should be.
-        if (lane.consumer === undefined || (consumer as unknown) === 1) {
+        if (consumer === undefined || consumer !== lane.consumer) {
           idle.delete(lane);
           continue;
         }
