@@ -225,7 +225,7 @@ describe.skipIf(!HAS_BACKING)("bad input (needs the backing services of `bun run
     expect([answer.status, await answer.json()]).toEqual([
       status,
       status === 202
-        ? { error: false, message: "Logged via RPC: Processing succeeded" }
+        ? { error: false, message: "Logged via RPC: Processing succeeded", data: { receipt_id: expect.any(String) } }
         : { error: true, message: expect.any(String) },
     ]);
     expect(await stored(name)).toBe(status === 202 ? 1 : 0);
