@@ -65,6 +65,12 @@ function kindOf(answer: string): string {
     : "failure";
 }
 
+/** The right text with a bit or two turned over: still the answer to this question. */
+function isAltered(answer: string, right: string): boolean {
+  const differing = [...right].filter((character, at) => character !== answer[at]).length;
+  return answer.length === right.length && differing <= 2;
+}
+
 interface Tally {
   answered: number;
   unanswered: number;
@@ -93,7 +99,8 @@ async function ask(client: RpcClient, questions: number, random: () => number, n
       if (answer === right) tally.names.push(...names);
       else {
         tally.wrong.push(`${method}: ${answer} instead of ${right}`);
-        if (kindOf(answer) !== "failure" && kindOf(answer) !== kindOf(right)) tally.foreign.push(tally.wrong.at(-1)!);
+        const isOther = kindOf(answer) !== "failure" && kindOf(answer) !== kindOf(right);
+        if (isOther && !isAltered(answer, right)) tally.foreign.push(tally.wrong.at(-1)!);
       }
     }
   };
