@@ -1,5 +1,5 @@
 /** The command, as an operator runs it, on a real PostgreSQL. */
-import { expect, setDefaultTimeout } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { NEEDS, startAuth, withServer } from "./service.test-kit.ts";
 
@@ -32,3 +32,23 @@ withServer(`lists what has not ended, and lets a stuck workflow go on ${NEEDS}`,
   expect(await auth.sql`select state from sagas`).toMatchObject([{ state: "running" }]);
   expect((await sagas("odd"))[0]).toBe(2);
 });
+
+test.each([
+  [["--help"], 0],
+  [["odd"], 2],
+  [["list", "odd"], 2],
+  [["retry", "no-id"], 2],
+] as const)(
+  "%j is answered without a database",
+  async (args, code) => {
+    const child = Bun.spawn([process.execPath, join(import.meta.dir, "main.ts"), "sagas", ...args], {
+      env: { ...process.env, DATABASE_URL: "postgres://postgres@127.0.0.1:1/users" },
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const said = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+    expect(said.slice(0, 2).join("")).toContain("usage: sagas list");
+    expect(said[2]).toBe(code);
+  },
+  5_000,
+);

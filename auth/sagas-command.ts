@@ -1,10 +1,10 @@
 /** The command `auth sagas`: what workflows there are, and letting a stuck one go on. */
-import { Failure, messageOf } from "#shared/errors";
+import { messageOf } from "#shared/errors";
 import { EXIT, makeRuntime } from "#shared/lifecycle";
 import { type Log, silentLog } from "#shared/log";
 import { makeDatabase } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
-import { operateSagas } from "#shared/saga";
+import { operateSagas, readSagaCommand, SAGAS_USAGE } from "#shared/saga";
 import type { Config } from "./config.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
@@ -13,6 +13,15 @@ const WAIT_MS = 10_000;
 
 /** Prints one JSON object a saga. @returns the exit code: 1 where it could not be done, 2 for a command that is none. */
 export async function sagasCommand({ DATABASE_URL }: Config, log: Log, args: readonly string[]): Promise<number> {
+  if (["--help", "-h", "help"].includes(args[0] ?? "")) {
+    process.stdout.write(`${SAGAS_USAGE}\n`);
+    return EXIT.drained;
+  }
+  const asked = readSagaCommand(args);
+  if (!asked.ok) {
+    process.stderr.write(`auth sagas: ${asked.error.message}\n`);
+    return EXIT.configuration;
+  }
   const runtime = makeRuntime("auth sagas", silentLog, () => undefined);
   using _metrics = runtime.metrics;
   await using database = makeDatabase({
@@ -34,6 +43,6 @@ export async function sagasCommand({ DATABASE_URL }: Config, log: Log, args: rea
     return EXIT.drained;
   } catch (error) {
     log.error("not done", { reason: messageOf(error) });
-    return error instanceof Failure && error.code === "invalid" ? EXIT.configuration : EXIT.bug;
+    return EXIT.bug;
   }
 }

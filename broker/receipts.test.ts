@@ -183,11 +183,11 @@ test("an id of ours is known in capitals, too", async () => {
   expect(await parts().ask(id.toUpperCase())).toMatchObject({ ok: true, value: { id, state: "accepted" } });
 });
 
-test("an id that is none of ours is looked up at logger and mail service only, and 404 where nobody knows it", async () => {
+test("an id that is none of ours is looked up everywhere but in the spool, and 404 where nobody knows it", async () => {
   const uuid = crypto.randomUUID();
-  const nobody = parts();
+  const nobody = parts({ inQueues: async () => ok({ ...NOWHERE, queued: true }) });
   expect(await nobody.ask(uuid)).toMatchObject({ ok: false, error: { status: 404 } });
-  expect(nobody.asked.toSorted()).toEqual(["logger", "mail"]);
+  expect(nobody.asked).toEqual(["logger", "mail", "listener", "logger", "mail"]);
   const logger = parts({ inLogger: async () => ok(ENTRY) });
   expect(await logger.ask("their-id")).toMatchObject({
     value: { id: "their-id", kind: "log", state: "stored", final: true, steps: [{ state: "stored" }] },
@@ -197,6 +197,27 @@ test("an id that is none of ours is looked up at logger and mail service only, a
   expect(await parts({ inMail: async () => ok(mailView("sent")) }).ask(uuid)).toMatchObject({
     value: { kind: "mail", state: "sent" },
   });
+});
+
+test("what a foreign producer sent and nobody could use is found where it is parked", async () => {
+  const parked = (found: DeadLetter) => parts({ inQueues: async () => ok({ ...NOWHERE, found }) }).ask("their-id");
+  expect(await parked(DEAD)).toMatchObject({
+    value: { id: "their-id", kind: "log", state: "dead-lettered", reason: DEAD.error, final: true, unasked: [] },
+  });
+  expect(await parked({ ...DEAD, parked: "jobs" })).toMatchObject({ value: { kind: "mail" } });
+  expect(await parked({ ...DEAD, parked: "unrouted" })).toMatchObject({ value: { state: "unrouted" } });
+  // Replayed between two questions: it is met at the next.
+  let asked = 0;
+  const replayed = parts({
+    inLogger: async () => ok(asked++ === 0 ? undefined : ENTRY),
+    inQueues: async () => ok(NOWHERE),
+  });
+  expect(await replayed.ask("their-id")).toMatchObject({ value: { state: "stored" } });
+  for (const inQueues of [silent, async () => ok({ ...NOWHERE, complete: false })]) {
+    expect(await parts({ inQueues }).ask("their-id")).toMatchObject({
+      error: { status: 503, message: expect.stringContaining("listener") },
+    });
+  }
 });
 
 test("of an id that is none of ours nothing is claimed while somebody who could know it is away", async () => {

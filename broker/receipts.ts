@@ -83,8 +83,8 @@ export function makeReceipts(ids: Pick<Ids, "verify">, owners: Owners): Receipts
     return found.ok ? ok(found.value === undefined ? undefined : logArrival(found.value)) : found;
   }
 
-  /** Foreign producers and clients of the services behind choose their own ids. */
-  async function ofForeign(id: string, context: CallContext): Promise<Result<Receipt>> {
+  /** What logger and mail service, both asked, know of an id of neither kind. */
+  async function foreignArrival(id: string, context: CallContext) {
     const asked = await Promise.all(
       (["log", "mail"] as const).map(async (kind) => ({
         kind,
@@ -92,13 +92,30 @@ export function makeReceipts(ids: Pick<Ids, "verify">, owners: Owners): Receipts
       })),
     );
     for (const { kind, arrival } of asked) {
-      if (arrival.ok && arrival.value !== undefined) return ok(receiptOf(id, kind, arrival.value.steps, []));
+      if (arrival.ok && arrival.value !== undefined) {
+        return { receipt: receiptOf(id, kind, arrival.value.steps, []), silent: [] };
+      }
     }
-    const silent = asked.filter(({ arrival }) => !arrival.ok).map(({ kind }) => partOf(kind));
-    if (silent.length === 0) return fail("not_found", "nothing with this id was accepted");
+    return { receipt: undefined, silent: asked.filter(({ arrival }) => !arrival.ok).map(({ kind }) => partOf(kind)) };
+  }
+
+  /** Foreign producers and clients of the services behind choose their own ids. */
+  async function ofForeign(id: string, context: CallContext): Promise<Result<Receipt>> {
+    const early = await foreignArrival(id, context);
+    if (early.receipt !== undefined) return ok(early.receipt);
+    const queues = await owners.inQueues(id, context);
+    const { receipt, silent } = await foreignArrival(id, context);
+    if (receipt !== undefined) return ok(receipt);
+    if (queues.ok && queues.value.found !== null) {
+      const kind = queues.value.found.parked === "jobs" ? "mail" : "log";
+      return ok(receiptOf(id, kind, queueSteps(queues.value), silent));
+    }
+    // Whether others wait in a queue says nothing of an id that may never have been.
+    const unasked = [...(queues.ok && queues.value.complete ? [] : ["listener"]), ...silent];
+    if (unasked.length === 0) return fail("not_found", "nothing with this id was accepted");
     return fail(
       "unavailable",
-      `${silent.join(" and ")} could not be asked: it is not known whether there is such an id`,
+      `${unasked.join(" and ")} could not be asked: it is not known whether there is such an id`,
       {
         retryAfterS: 1,
       },

@@ -1,14 +1,14 @@
 /** The operators' routes: queues, dead letters, and where a message is. In: translates, never decides. */
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { DeadLetterFilter, DropRequest, ReplayRequest } from "#contracts/dead-letters";
+import { DeadLetterFilter, type DeadLetterOutcome, DropRequest, ReplayRequest } from "#contracts/dead-letters";
 import { ACTOR_HEADER } from "#contracts/headers";
 import { fail, type Result } from "#shared/errors";
 import { contextOf, envelope } from "#shared/http";
 import { Deadline } from "#shared/resilience";
 import type { CallContext } from "#shared/telemetry";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
-import type { Asked, DeadLetters } from "./dead-letters/dead-letters.ts";
+import { type Asked, DEFAULT_LIMIT, type DeadLetters } from "./dead-letters/dead-letters.ts";
 import type { MessageIndex } from "./dead-letters/message-index.ts";
 
 const DEFAULT_ITEMS = 50;
@@ -65,13 +65,15 @@ export function routes(deadLetters: DeadLetters, index: MessageIndex, stopping: 
     })
     .post("/events/dead-letters/replay", async (call) => {
       valueOf(noQuery(call.request.url));
-      const outcome = valueOf(await deadLetters.replay(valueOf(replayOf(call.body)), askedBy(call)));
-      return envelope(`${outcome.done} replayed`, outcome);
+      const request = valueOf(replayOf(call.body));
+      const outcome = valueOf(await deadLetters.replay(request, askedBy(call)));
+      return envelope(sentence("replayed", request, outcome), outcome);
     })
     .post("/events/dead-letters/drop", async (call) => {
       valueOf(noQuery(call.request.url));
-      const outcome = valueOf(await deadLetters.drop(valueOf(dropOf(call.body)), askedBy(call)));
-      return envelope(`${outcome.done} dropped`, outcome);
+      const request = valueOf(dropOf(call.body));
+      const outcome = valueOf(await deadLetters.drop(request, askedBy(call)));
+      return envelope(sentence("dropped", request, outcome), outcome);
     })
     .get("/events/messages/:id", async ({ request, params }) => {
       valueOf(noQuery(request.url));
@@ -89,4 +91,12 @@ function valueOf<T>(result: Result<T>): T {
 function idOf(id: string): Result<string> {
   const sane = id.length >= 1 && id.length <= ID_LENGTH && id.isWellFormed() && !id.includes("\0");
   return sane ? { ok: true, value: id } : fail("invalid", `id must be text of 1 to ${ID_LENGTH} characters`);
+}
+
+function sentence(
+  what: string,
+  { dry_run = false, limit = DEFAULT_LIMIT }: ReplayRequest | DropRequest,
+  { matched, done }: DeadLetterOutcome,
+): string {
+  return dry_run ? `${Math.min(matched, limit)} would be ${what}` : `${done} ${what}`;
 }

@@ -33,7 +33,7 @@ export const ACTIONS = {
       description: "Publishes the event `broker_hit`. A body is ignored.",
       parameters: [IDEMPOTENCY_KEY],
       responses: {
-        "200": answer("`Hit the Broker`", undefined, ACCEPTED),
+        "200": answer("`Hit the Broker`", undefined, ["Location", "Idempotent-Replayed"]),
         "409": refusal("The same Idempotency-Key is under way", "Retry-After"),
         "422": refusal("Idempotency-Key is none, or was used before for another request"),
         "503": refusal("The event could be kept nowhere", "Retry-After"),

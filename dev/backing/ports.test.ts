@@ -11,9 +11,15 @@ const any = () => Promise.resolve(20_001);
 test("a port is the remembered one, else the usual one, else any", async () => {
   const wish = { remembered: 20_500, usual: 5432 };
   expect(await choosePort(wish, free(20_500, 5432), any)).toBe(20_500);
-  expect(await choosePort(wish, free(5432), any)).toBe(5432);
-  expect(await choosePort(wish, free(), any)).toBe(20_001);
+  expect(await choosePort(wish, free(5432), any, 0)).toBe(5432);
+  expect(await choosePort(wish, free(), any, 0)).toBe(20_001);
   expect(await choosePort({ remembered: undefined, usual: undefined }, free(5432), any)).toBe(20_001);
+});
+
+test("the remembered port is waited for: a killed server holds it for a moment", async () => {
+  let looks = 0;
+  const soon = (): Promise<boolean> => Promise.resolve((looks += 1) > 3);
+  expect(await choosePort({ remembered: 20_500, usual: 5432 }, soon, any)).toBe(20_500);
 });
 
 test("a port that somebody listens on is not free, on whatever address", async () => {

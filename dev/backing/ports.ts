@@ -59,14 +59,27 @@ export interface PortWish {
   readonly usual: number | undefined;
 }
 
+/**
+ * How long the remembered port is waited for (ms): a server that was killed holds its port until the last of its
+ * threads is gone, and its clients would all have to be told of another.
+ */
+const RELEASE_MS = 2_000;
+const LOOK_EVERY_MS = 50;
+
 /** The port a service gets: the remembered one, else the usual one, else any that is free. */
 export async function choosePort(
   wish: PortWish,
   free: (port: number) => Promise<boolean> = isFree,
   any: () => Promise<number> = freePort,
+  releaseMs = RELEASE_MS,
 ): Promise<number> {
-  for (const port of [wish.remembered, wish.usual]) {
-    if (port !== undefined && (await free(port))) return port;
+  const { remembered, usual } = wish;
+  if (remembered !== undefined) {
+    const endsAt = performance.now() + releaseMs;
+    do {
+      if (await free(remembered)) return remembered;
+      await Bun.sleep(LOOK_EVERY_MS);
+    } while (performance.now() < endsAt);
   }
-  return any();
+  return usual !== undefined && (await free(usual)) ? usual : any();
 }

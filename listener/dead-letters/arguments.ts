@@ -83,7 +83,7 @@ export function readArguments(args: readonly string[]): Asking | "help" {
   try {
     parsed = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true, strict: true });
   } catch (error) {
-    throw new UsageError(messageOf(error).split(". To specify")[0] ?? "");
+    throw new UsageError(messageOf(error).split(/[.\n]/)[0] ?? "");
   }
   const { values, positionals } = parsed;
   const [word, extra] = positionals;
@@ -111,8 +111,8 @@ export function readArguments(args: readonly string[]): Asking | "help" {
   return {
     action,
     filter: Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
-    limit: numberOf("limit", values.limit, /^[1-9]\d{0,6}$/),
-    rate: numberOf("rate", values.rate, /^\d{1,5}(\.\d{1,6})?$/),
+    limit: numberOf("limit", values.limit, /^[1-9]\d{0,6}$/, "a whole number from 1"),
+    rate: numberOf("rate", values.rate, /^(?!0+(\.0+)?$)\d{1,5}(\.\d{1,6})?$/, "a number above 0"),
     dryRun: values["dry-run"] === true,
     all: values.all === true,
     yes: values.yes === true,
@@ -120,9 +120,9 @@ export function readArguments(args: readonly string[]): Asking | "help" {
   };
 }
 
-function numberOf(name: string, text: string | undefined, form: RegExp): number | undefined {
+function numberOf(name: string, text: string | undefined, form: RegExp, allowed: string): number | undefined {
   if (text === undefined) return undefined;
-  if (!form.test(text)) throw new UsageError(`--${name} is a number, not "${text}"`);
+  if (!form.test(text)) throw new UsageError(`--${name} is ${allowed}, not "${text}"`);
   return Number(text);
 }
 

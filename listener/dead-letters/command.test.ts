@@ -93,6 +93,13 @@ describe.skipIf(LACKS)(`dlq ${NEEDS}`, () => {
     expect(refused).toMatchObject({ code: 1, asked: "Drop 1 messages for good? [y/N] " });
     expect(await kit.count(deadLetterQueue)).toBe(4);
     expect((await dlq(kit, "drop --yes")).code).toBe(2);
+    for (const [typed, said] of [
+      ["list --limit 0", '--limit is a whole number from 1, not "0"'],
+      ["list --limit -1", "Option '--limit' argument is ambiguous"],
+      ["replay --rate 0.0", '--rate is a number above 0, not "0.0"'],
+    ] as const) {
+      expect(await dlq(kit, typed)).toMatchObject({ code: 2, err: `dlq: ${said}; see listener dlq --help\n` });
+    }
     const dropped = await dlq(kit, "drop --id bad --yes --json");
     expect(JSON.parse(dropped.out)).toMatchObject({ matched: 1, done: 1, left: 0 });
     expect(await dlq(kit, "drop --id m0", { interactive: true, ask: async () => true })).toMatchObject({ code: 0 });

@@ -7,6 +7,7 @@ import {
   ConfigError,
   corsOriginsOf,
   describeConfig,
+  integer,
   loadConfig,
   secret,
   secretUrl,
@@ -92,4 +93,29 @@ test("MongoDB's URL may name several hosts", () => {
 
 test("help names every variable and its default", () => {
   for (const name of Object.keys(fields)) expect(describeConfig(fields)).toContain(name);
+});
+
+test("what is wrong together is told with what is wrong by itself, and no variable twice", () => {
+  const two = {
+    PORT: integer("p", 1, { min: 1, max: 9 }),
+    TOKEN: secret("t"),
+    LEVEL: integer("l", 5, { min: 1, max: 9 }),
+  };
+  const together = ({ PORT, TOKEN }: { PORT: number; TOKEN: unknown }): string[] => [
+    ...(PORT === 1 ? [] : ["PORT must be 1 here"]),
+    ...(TOKEN === undefined ? ["TOKEN is missing here"] : []),
+  ];
+  const told = (env: Record<string, string>): string => {
+    try {
+      loadConfig("broker", two, env, together);
+      return "";
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  expect(told({ LEVEL: "x", PORT: "2" })).toMatch(
+    /LEVEL must be .*\n {2}PORT must be 1 here\n {2}TOKEN is missing here/,
+  );
+  expect(told({ PORT: "x", TOKEN_FILE: "/nowhere" }).match(/PORT|TOKEN/g)).toHaveLength(2);
+  expect(told({ TOKEN: "x" })).toBe("");
 });

@@ -240,23 +240,41 @@ function find(service: string, name: string, field: Field<unknown>, env: Environ
 
 /**
  * The values of `fields` for `service`. Empty text counts as absent.
+ * @param together what is wrong with values that are right each by itself, a line each that begins with the variable's
+ * name. Where others are wrong, it is given their defaults; of those it cannot say more.
  * @throws ConfigError that names all bad variables at once.
  */
-export function loadConfig<F extends Fields>(service: string, fields: F, env: Environment): Values<F> {
+export function loadConfig<F extends Fields>(
+  service: string,
+  fields: F,
+  env: Environment,
+  together: (values: Values<F>) => readonly string[] = () => [],
+): Values<F> {
   const problems: string[] = [];
+  const wrong: string[] = [];
   const values: Record<string, unknown> = {};
   for (const [name, field] of Object.entries(fields)) {
     const found = find(service, name, field, env);
+    const value = found.text === undefined ? undefined : field.parse(found.text);
     if (found.problem !== undefined) {
       problems.push(`${found.name} ${found.problem}`);
     } else if (found.text === undefined) {
-      if (field.required) problems.push(`${name} is missing: it must be ${field.allowed} (${field.about})`);
-    } else {
-      const value = field.parse(found.text);
+      if (!field.required) continue;
+      problems.push(`${name} is missing: it must be ${field.allowed} (${field.about})`);
+    } else if (value === undefined) {
       const shown = field.secret ? "" : `, not ${JSON.stringify(found.text.slice(0, 80))}`;
-      if (value === undefined) problems.push(`${found.name} must be ${field.allowed}${shown}`);
+      problems.push(`${found.name} must be ${field.allowed}${shown}`);
+    } else {
       values[name] = value;
+      continue;
     }
+    wrong.push(name);
+    if (field.default !== undefined) values[name] = field.parse(field.default);
+  }
+  // What has no default cannot be stood in for.
+  if (wrong.every((name) => name in values || fields[name]?.required === false)) {
+    const more = together(values as Values<F>);
+    problems.push(...more.filter((line) => !wrong.some((name) => line.startsWith(`${name} `))));
   }
   if (problems.length > 0) {
     throw new ConfigError(`${service}: the configuration is wrong:\n${problems.map((line) => `  ${line}\n`).join("")}`);

@@ -53,7 +53,7 @@ export interface Service<F extends CommonFields & Fields> {
   /** One sentence for `--help`. */
   readonly summary: string;
   readonly fields: F;
-  /** What is wrong with values that are right each by itself, one line each; it names the variables, never a secret. */
+  /** What is wrong with values that are right each by itself, one line each; it begins with the variable's name, and never shows a secret. */
   readonly problemsOf?: (config: Values<F>) => readonly string[];
   readonly commands?: Readonly<Record<string, Command<F>>>;
   readonly start: (config: Values<F>, runtime: Runtime) => Promise<App>;
@@ -121,10 +121,7 @@ export async function run<F extends CommonFields & Fields>(service: Service<F>):
   }
   let config: Values<F>;
   try {
-    config = loadConfig(service.name, service.fields, process.env);
-    const problems = service.problemsOf?.(config) ?? [];
-    if (problems.length > 0)
-      throw new ConfigError([`${service.name}: the configuration is wrong:`, ...problems].join("\n  "));
+    config = loadConfig(service.name, service.fields, process.env, service.problemsOf);
   } catch (error) {
     // A health check has two answers only: Docker reserves 2.
     if (error instanceof ConfigError)

@@ -6,7 +6,7 @@ import type { Migration } from "#shared/postgres";
 import sql from "./migrations/sagas.sql" with { type: "text" };
 
 export { again, defineSaga, done, keyOf, uuidOf } from "./define.ts";
-export { operateSagas } from "./operate.ts";
+export { operateSagas, readSagaCommand, SAGAS_USAGE } from "./operate.ts";
 export { runSagas, type Sagas, type SagasOptions } from "./runner.ts";
 export {
   type Saga,

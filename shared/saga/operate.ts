@@ -7,8 +7,25 @@ import { SAGA_STATES, type SagaState } from "./types.ts";
 
 const LISTED = 100;
 const UNDER_WAY: readonly SagaState[] = ["running", "compensating", "stuck"];
-const USAGE = `usage: sagas list [${SAGA_STATES.join("|")}] | sagas retry <id>`;
+export const SAGAS_USAGE = `usage: sagas list [${SAGA_STATES.join("|")}] | sagas retry <id>`;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+export type SagaCommand =
+  | { readonly verb: "list"; readonly states: readonly SagaState[] }
+  | { readonly verb: "retry"; readonly id: string };
+
+/** What is asked for, told before anything is opened. @returns failure `invalid` with the usage, where it is no such command. */
+export function readSagaCommand(args: readonly string[]): Result<SagaCommand> {
+  const [verb = "list", argument, ...rest] = args;
+  if (rest.length > 0) return fail("invalid", SAGAS_USAGE);
+  if (verb === "list") {
+    const state = SAGA_STATES.find((candidate) => candidate === argument);
+    if (argument !== undefined && state === undefined) return fail("invalid", SAGAS_USAGE);
+    return ok({ verb, states: state === undefined ? UNDER_WAY : [state] });
+  }
+  if (verb !== "retry" || argument === undefined || !UUID.test(argument)) return fail("invalid", SAGAS_USAGE);
+  return ok({ verb, id: argument });
+}
 
 /**
  * `list [state]`: up to 100, oldest first, by default those that have not ended, one JSON object a line.
@@ -20,17 +37,15 @@ export async function operateSagas(
   args: readonly string[],
   deadline: Deadline,
 ): Promise<Result<string[]>> {
+  const asked = readSagaCommand(args);
+  if (!asked.ok) return asked;
   const store = makeStore(database);
-  const [verb = "list", argument, ...rest] = args;
-  if (rest.length > 0) return fail("invalid", USAGE);
-  if (verb === "list") {
-    const state = SAGA_STATES.find((candidate) => candidate === argument);
-    if (argument !== undefined && state === undefined) return fail("invalid", USAGE);
-    const listed = await store.list(state === undefined ? UNDER_WAY : [state], LISTED, deadline);
+  if (asked.value.verb === "list") {
+    const listed = await store.list(asked.value.states, LISTED, deadline);
     return listed.ok ? ok(listed.value.map((saga) => JSON.stringify(saga))) : listed;
   }
-  if (verb !== "retry" || argument === undefined || !UUID.test(argument)) return fail("invalid", USAGE);
-  const resumed = await store.resume(argument, deadline);
+  const { id } = asked.value;
+  const resumed = await store.resume(id, deadline);
   if (!resumed.ok) return resumed;
-  return resumed.value ? ok([`${argument} goes on`]) : fail("not_found", `no saga ${argument} is stuck`);
+  return resumed.value ? ok([`${id} goes on`]) : fail("not_found", `no saga ${id} is stuck`);
 }

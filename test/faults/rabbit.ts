@@ -7,6 +7,7 @@ import { run } from "../../dev/backing/commands.ts";
 import { findInstallation } from "../../dev/backing/rabbitmq-install.ts";
 import type { ServiceName } from "../../dev/services.ts";
 import { type Platform, until } from "../kit.ts";
+import { metricOf } from "./scene.ts";
 
 /** The command starts an Erlang machine of its own, which takes seconds. */
 const CTL_MS = 60_000;
@@ -66,6 +67,16 @@ export function consumers(platform: Platform): Promise<number> {
 export async function untilConsuming(platform: Platform, ms = 20_000): Promise<number> {
   const began = performance.now();
   await until("the listener consumes", async () => (await consumers(platform)) >= WORKERS, ms);
+  return performance.now() - began;
+}
+
+/** Waits until the listener has dealt with something again, while events are published all the time. @returns how long that took (ms). */
+export async function untilResumed(platform: Platform, ms = 60_000): Promise<number> {
+  const began = performance.now();
+  const done = (): Promise<number | undefined> =>
+    metricOf(platform, "listener", "listener_messages_total", { result: "done" });
+  const before = (await done()) ?? 0;
+  await until("the listener goes on", async () => ((await done()) ?? 0) > before, ms);
   return performance.now() - began;
 }
 
