@@ -67,7 +67,7 @@ function kindOf(answer: string): string {
 
 /** The right text with a bit or two turned over: still the answer to this question. */
 function isAltered(answer: string, right: string): boolean {
-  const differing = [...right].filter((character, at) => character !== answer[at]).length;
+  const differing = right.split("").filter((character, at) => character !== answer[at]).length;
   return answer.length === right.length && differing <= 2;
 }
 
