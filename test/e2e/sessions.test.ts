@@ -2,7 +2,7 @@
  * Auth away, through the whole platform on real parts: valid access tokens go on working from keys and from memory,
  * marked as such; logins are refused honestly; forged tokens never work.
  */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { importJWK, type JWK, SignJWT } from "jose";
 import postgres from "postgres";
 import { ACCESS_TOKEN, type LoginReply, type MeView } from "#contracts/auth";
@@ -22,7 +22,13 @@ describe.skipIf(!HAS_BACKING)("sessions while auth is away (needs the backing se
   let platform: Platform;
   beforeAll(async () => {
     platform = await startPlatform({ env: { AUTH_SECRET, OPERATOR_TOKEN, BCRYPT_COST: "4" } });
+    // Ready is each by itself; what the broker knows of the others comes some seconds later.
+    await until("nothing degraded", async () => !(await get("/v1/health")).body.message.startsWith("Degraded"), 30_000);
   }, START_MS);
+  // One that failed in the middle is not the next one's problem.
+  afterEach(async () => {
+    if (auth().state !== "running") await authBack();
+  }, 40_000);
   afterAll(() => platform?.[Symbol.asyncDispose](), 60_000);
 
   async function get(path: string, token?: string) {
