@@ -665,7 +665,8 @@ describe.skipIf(!HAS_BACKING)("bad input (needs the backing services of `bun run
     const times = await pings.stop();
     clearInterval(drip);
     for (const socket of halfOpen) socket.destroy();
-    expect(times.length).toBeGreaterThan(50);
+    // Some for each service, also where all of it takes half a second.
+    expect(times.length).toBeGreaterThan(4 * SERVICE_NAMES.length);
     expect(times[Math.floor(times.length * 0.99)]).toBeLessThan(100);
     // The rest is the machine's, which runs the platform, its databases and this test.
     expect(times.at(-1)).toBeLessThan(1_000);
