@@ -67,8 +67,10 @@ function kindOf(answer: string): string {
 
 /** The right text with a bit or two turned over: still the answer to this question. */
 function isAltered(answer: string, right: string): boolean {
-  const differing = right.split("").filter((character, at) => character !== answer[at]).length;
-  return answer.length === right.length && differing <= 2;
+  if (!answer.startsWith('"') || !right.startsWith('"')) return false;
+  // As JSON, where a control character is longer than the one that it was.
+  const [is, was] = [JSON.parse(answer) as string, JSON.parse(right) as string];
+  return is.length === was.length && was.split("").filter((character, at) => character !== is[at]).length <= 2;
 }
 
 interface Tally {
