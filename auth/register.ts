@@ -1,6 +1,7 @@
 /** Somebody registers: a user and his workflow, or neither. Knows no HTTP and no SQL. */
 import type { Registration, RegistrationView } from "#contracts/auth";
 import { fail, ok, type Result } from "#shared/errors";
+import { idempotencyKeyOf } from "#shared/ids";
 import { keyOf, type Saga, type Sagas, uuidOf } from "#shared/saga";
 import type { CallContext } from "#shared/telemetry";
 import type { Metrics } from "#shared/telemetry";
@@ -36,14 +37,11 @@ export interface RegisterPorts {
   metrics: Metrics;
 }
 
-/** The workflow's id under a key (draft-ietf-httpapi-idempotency-key-header-07 §2: quotes are not part of it). */
+/** The workflow's id under a key. */
 function sagaIdOf(key: string | undefined): Result<string> {
   if (key === undefined) return ok(Bun.randomUUIDv7());
-  const bare = /^"(.*)"$/.exec(key)?.[1] ?? key;
-  if (!/^[\x20-\x7e]{1,255}$/.test(bare)) {
-    return fail("invalid", "Idempotency-Key must be 1 to 255 printable ASCII characters");
-  }
-  return ok(uuidOf("user.registration", bare));
+  const valid = idempotencyKeyOf(key);
+  return valid.ok ? ok(uuidOf("user.registration", valid.value)) : valid;
 }
 
 /** Without the password: a quick hash of one must not be stored. That it is the same is told by its bcrypt hash. */

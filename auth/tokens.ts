@@ -16,6 +16,7 @@ import {
 } from "jose";
 import { ACCESS_TOKEN } from "#contracts/auth";
 import { fail, messageOf, ok, type Result } from "#shared/errors";
+import { isUuid } from "#shared/ids";
 import type { Dependency } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
 import { Deadline, databaseBackoff, keepTrying, sleep } from "#shared/resilience";
@@ -30,7 +31,6 @@ const READY_MS = 60_000;
 const LOAD_MS = 5_000;
 /** How far the clocks of two replicas may be apart (s). */
 const CLOCK_SKEW_S = 5;
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Nine digits fit into the column, and are more users than there will be. */
 const USER_ID = /^[1-9]\d{0,8}$/;
@@ -138,7 +138,7 @@ export function makeTokens({ store, sealer, ready, dependency, log }: TokensOpti
           clockTolerance: CLOCK_SKEW_S,
         });
         const { sub = "", sid } = payload;
-        if (!USER_ID.test(sub) || typeof sid !== "string" || !UUID.test(sid)) return ok(undefined);
+        if (!USER_ID.test(sub) || typeof sid !== "string" || !isUuid(sid)) return ok(undefined);
         return ok({ userId: Number(sub), sessionId: sid });
       } catch (error) {
         // What is wrong with it is nobody's business who made it.

@@ -6,6 +6,7 @@
  * them again as they were, and sees another body and a request under way. docs/idempotency.md says what holds where.
  */
 import { Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
+import { idempotencyKeyOf } from "#shared/ids";
 import type { Metrics } from "#shared/telemetry";
 import type { Ids, KeyScope } from "./ids.ts";
 
@@ -25,13 +26,9 @@ const KEPT_FAILURES: readonly FailureCode[] = ["unauthenticated", "forbidden"];
 /** How the refusals of a key begin that another request has; the mail service says it so, too. */
 export const KEY_REUSED = "Idempotency-Key was used before for another";
 
-/** The key in the header's value; undefined where there is none. Quotes around it are not part of it. */
+/** The key in the header's value; undefined where there is none. */
 export function keyOf(header: string | null): Result<string | undefined> {
-  if (header === null) return ok(undefined);
-  const bare = /^"(.*)"$/.exec(header)?.[1] ?? header;
-  return /^[\x20-\x7e]{1,255}$/.test(bare)
-    ? ok(bare)
-    : fail("invalid", "Idempotency-Key must be 1 to 255 printable ASCII characters");
+  return header === null ? ok(undefined) : idempotencyKeyOf(header);
 }
 
 /** A result, and whether it was given before. */

@@ -20,6 +20,7 @@
  * of another kind as often.
  */
 import { RECEIPT_KINDS, type ReceiptKind } from "#contracts/receipts";
+import { asUuidV8, uuidText } from "#shared/ids";
 
 /** Whose Idempotency-Key it is, and for which route: the same key elsewhere is another one. */
 export interface KeyScope {
@@ -64,11 +65,6 @@ function macOf(secret: string, purpose: string): Mac {
   };
 }
 
-function textOf(bytes: Buffer): string {
-  const hex = bytes.toString("hex");
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
-}
-
 /** @param secret the same in all brokers, so that one knows the ids of the others. @param now ms since 1970. */
 export function makeIds(secret: string, now: () => number = Date.now): Ids {
   const tagMac = macOf(secret, "receipt tag");
@@ -90,7 +86,7 @@ export function makeIds(secret: string, now: () => number = Date.now): Ids {
 
   function signed(kind: ReceiptKind, bytes: Buffer): string {
     bytes.writeUInt32BE(tagOf(kind, bytes), TAG_AT);
-    return textOf(bytes);
+    return uuidText(bytes);
   }
 
   return {
@@ -109,9 +105,7 @@ export function makeIds(secret: string, now: () => number = Date.now): Ids {
 
     derive(kind, { caller, route, key }, index) {
       const bytes = keyMac(JSON.stringify([caller, route, key, index])).subarray(0, 16);
-      bytes.writeUInt16BE(0x8000 | (bytes.readUInt16BE(6) & 0xfff), 6);
-      bytes.writeUInt8(0x80 | (bytes.readUInt8(8) & 0x3f), 8);
-      return signed(kind, bytes);
+      return signed(kind, asUuidV8(bytes));
     },
 
     verify(id) {

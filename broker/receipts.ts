@@ -13,6 +13,7 @@ import type { MailView } from "#contracts/mail";
 import type { Receipt, ReceiptKind, ReceiptState, ReceiptStep } from "#contracts/receipts";
 import { fail, ok, type Result } from "#shared/errors";
 import { type CallContext, within } from "#shared/telemetry";
+import { isUuid } from "#shared/ids";
 import { makeValidator } from "#shared/validation";
 import type { Ids } from "./ids.ts";
 
@@ -63,7 +64,6 @@ const MAIL_STATES = {
   ambiguous: "ambiguous",
 } as const satisfies Record<MailView["state"], ReceiptState>;
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const idOf = makeValidator(EventId, { name: "the id" });
 
 /** What the last owner says: nothing, or the steps there; `accepted_at` where he knows that. */
@@ -88,7 +88,7 @@ export function makeReceipts(ids: Pick<Ids, "verify">, owners: Owners): Receipts
     const asked = await Promise.all(
       (["log", "mail"] as const).map(async (kind) => ({
         kind,
-        arrival: kind === "mail" && !UUID.test(id) ? ok(undefined) : await arrivalOf(id, kind, context),
+        arrival: kind === "mail" && !isUuid(id.toLowerCase()) ? ok(undefined) : await arrivalOf(id, kind, context),
       })),
     );
     for (const { kind, arrival } of asked) {
@@ -149,7 +149,7 @@ export function makeReceipts(ids: Pick<Ids, "verify">, owners: Owners): Receipts
     const valid = idOf(given);
     if (!valid.ok) return valid;
     const bounded = within(context, WITHIN_MS);
-    const id = UUID.test(given) ? given.toLowerCase() : given;
+    const id = isUuid(given.toLowerCase()) ? given.toLowerCase() : given;
     const signed = ids.verify(id);
     return signed === undefined ? ofForeign(given, bounded) : ok(await ofOurs(id, signed.kind, signed.at, bounded));
   };

@@ -1,6 +1,7 @@
 /** Takes a mail: kept before it is answered, attempted at once, told as it is. Knows no HTTP, SMTP or SQL. */
 import type { MailReply, MailRequest } from "#contracts/mail";
 import { fail, ok, type Result } from "#shared/errors";
+import { asUuidV8, idempotencyKeyOf, isUuid, uuidText } from "#shared/ids";
 import type { Deadline } from "#shared/resilience";
 import { type CallContext, traceparentOf } from "#shared/telemetry";
 import { messageIdOf } from "./message.ts";
@@ -34,27 +35,16 @@ const LOOK_MS = 100;
 /** Kept back of the caller's time, for the answer (ms). */
 const ANSWER_MS = 100;
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-
-/** Whether a text, in lower case, can be the id of a mail. */
-export const isMailId = (text: string): boolean => UUID.test(text);
-
 /**
  * The id of a mail under a key: the key itself where it is a UUID, else one made from it (version 8, RFC 9562 §5.8).
  * @returns failure `invalid` for a key that is not 1 to 255 printable ASCII characters; quotes around it are not part of it.
  */
 export function idOfKey(key: string): Result<string> {
-  const bare = /^"(.*)"$/.exec(key)?.[1] ?? key;
-  if (!/^[\x20-\x7e]{1,255}$/.test(bare)) {
-    return fail("invalid", "Idempotency-Key must be 1 to 255 printable ASCII characters");
-  }
-  const lower = bare.toLowerCase();
-  if (isMailId(lower)) return ok(lower);
-  const bytes = new Bun.CryptoHasher("sha256").update(`mail ${bare}`).digest();
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80;
-  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
-  const hex = bytes.toString("hex");
-  return ok(`${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`);
+  const valid = idempotencyKeyOf(key);
+  if (!valid.ok) return valid;
+  const lower = valid.value.toLowerCase();
+  if (isUuid(lower)) return ok(lower);
+  return ok(uuidText(asUuidV8(new Bun.CryptoHasher("sha256").update(`mail ${valid.value}`).digest())));
 }
 
 /** Tells two mails under one key apart. */

@@ -1,8 +1,8 @@
 /** Tells where a mail stands. Knows no HTTP and no SQL. Never the body of a mail: who may ask for a state need not read it. */
 import type { MailView } from "#contracts/mail";
 import { fail, ok, type Result } from "#shared/errors";
+import { isUuid } from "#shared/ids";
 import type { Deadline } from "#shared/resilience";
-import { isMailId } from "./send.ts";
 import type { Progressing, Store } from "./store.ts";
 
 /** @returns the mail as it stands now. Failures: `not_found` (also for what is no id of a mail), `unavailable`, `deadline`. */
@@ -40,7 +40,7 @@ function viewOf(mail: Progressing): MailView {
 export function makeView(store: Pick<Store, "look">): View {
   return async (id, deadline) => {
     const lower = id.toLowerCase();
-    if (!isMailId(lower)) return fail("not_found", "no such mail");
+    if (!isUuid(lower)) return fail("not_found", "no such mail");
     const found = await store.look(lower, deadline.within(LOOK_MS));
     if (!found.ok) return found;
     return found.value === undefined ? fail("not_found", "no such mail") : ok(viewOf(found.value));

@@ -1,5 +1,6 @@
 /** Definitions of sagas, and what steps answer with. */
 import { ok, type Result } from "#shared/errors";
+import { asUuidV8, uuidText } from "#shared/ids";
 import { traceparentOf } from "#shared/telemetry";
 import type { Saga, SagaDefinition, StepOutcome } from "./types.ts";
 
@@ -33,10 +34,7 @@ export function defineSaga<D extends object>(definition: SagaDefinition<D>): Sag
 
 /** UUID (version 8, RFC 9562 §5.8) that follows from its parts. */
 export function uuidOf(...parts: readonly string[]): string {
-  const bytes = new Bun.CryptoHasher("sha256").update(JSON.stringify(parts)).digest();
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80;
-  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
-  return bytes.toString("hex", 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+  return uuidText(asUuidV8(new Bun.CryptoHasher("sha256").update(JSON.stringify(parts)).digest()));
 }
 
 /** The idempotency key of a step: what it causes elsewhere can be named before it is run. */

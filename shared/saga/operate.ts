@@ -1,5 +1,6 @@
 /** What an operator does with sagas, as a command of the service that has them. */
 import { fail, ok, type Result } from "#shared/errors";
+import { isUuid } from "#shared/ids";
 import type { Database } from "#shared/postgres";
 import type { Deadline } from "#shared/resilience";
 import { makeStore } from "./store.ts";
@@ -8,7 +9,6 @@ import { SAGA_STATES, type SagaState } from "./types.ts";
 const LISTED = 100;
 const UNDER_WAY: readonly SagaState[] = ["running", "compensating", "stuck"];
 export const SAGAS_USAGE = `usage: sagas list [${SAGA_STATES.join("|")}] | sagas retry <id>`;
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export type SagaCommand =
   | { readonly verb: "list"; readonly states: readonly SagaState[] }
@@ -23,7 +23,8 @@ export function readSagaCommand(args: readonly string[]): Result<SagaCommand> {
     if (argument !== undefined && state === undefined) return fail("invalid", SAGAS_USAGE);
     return ok({ verb, states: state === undefined ? UNDER_WAY : [state] });
   }
-  if (verb !== "retry" || argument === undefined || !UUID.test(argument)) return fail("invalid", SAGAS_USAGE);
+  if (verb !== "retry" || argument === undefined || !isUuid(argument.toLowerCase()))
+    return fail("invalid", SAGAS_USAGE);
   return ok({ verb, id: argument });
 }
 
