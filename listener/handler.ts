@@ -47,6 +47,8 @@ export interface Handler {
   readonly inHand: number;
   readonly lane: LaneOptions;
   setCautious(on: boolean): void;
+  /** Its neighbour seems to be back: what is held is tried now. */
+  wake(): void;
   /** What became of messages since the last call. */
   report(): QueueReport;
   /** Takes no more, and finishes what is in hand within `ms`; the rest stays unacknowledged. */
@@ -157,6 +159,7 @@ export function makeHandler<T>(options: HandlerOptions<T>): Handler {
       },
     },
     setCautious: (on) => void lane()?.setPrefetch(on ? 1 : options.prefetch),
+    wake: () => pipeline.wake(),
     report() {
       const since = { ...results };
       Object.assign(results, { done: 0, dead: 0, retried: 0, returned: 0 });

@@ -99,6 +99,26 @@ test("begins held, and asks whether the neighbour is there while it has nothing 
   pipeline[Symbol.dispose]();
 });
 
+test("is tried at once when there is reason to believe that the neighbour is back", async () => {
+  const { pipeline, seen } = setUp({ backoff: (attempt) => (attempt < 2 ? 1 : 600_000) });
+  await until(() => seen.resumed === 1);
+  seen.away = true;
+  pipeline.push(1);
+  await until(() => seen.batches.length === 2);
+  pipeline.wake();
+  // Still away: short waits again before the long one.
+  await until(() => seen.batches.length === 4);
+  seen.away = false;
+  pipeline.wake();
+  await until(() => seen.fates.length === 1);
+  expect(seen.resumed).toBe(2);
+  // What is not held needs no waking, and is not disturbed by it later.
+  pipeline.wake();
+  pipeline.push(2);
+  await until(() => seen.fates.length === 2);
+  pipeline[Symbol.dispose]();
+});
+
 test("what was cleared is forgotten, also when its batch comes back", async () => {
   const { pipeline, seen } = setUp();
   await until(() => seen.resumed === 1);

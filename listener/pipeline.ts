@@ -3,7 +3,7 @@
  * tried again with backoff; nothing is given back and no attempt is spent while the neighbour is away.
  */
 import { Failure, failureOf, type Result } from "#shared/errors";
-import { type Backoff, reconnectBackoff, sleep } from "#shared/resilience";
+import { type Backoff, pause, reconnectBackoff, sleep } from "#shared/resilience";
 
 /** Done with: handled, dead-lettered, or put off into a delay queue. */
 export type Settled = "done" | "dead" | "retried";
@@ -44,6 +44,8 @@ export interface Pipeline<T> extends Disposable {
   readonly held: boolean;
   /** @param suspect it is worked on alone, after all that are not suspects. */
   push(item: T, suspect?: boolean): void;
+  /** There is reason to believe that the neighbour is back: held work is tried now, and with short waits again. */
+  wake(): void;
   /** Forgets what is in hand: somebody else has it now. */
   clear(): void;
   /** @returns when nothing is in hand, when work is held, or after `ms`. */
@@ -79,6 +81,8 @@ const HOLDS_BESIDES_OTHERS = 5;
 export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
   const { batchItems, batchBytes, bytesOf, concurrent, backoff = reconnectBackoff } = options;
   const stopping = new AbortController();
+  /** Ends the wait between two tries of held work. */
+  let waking = new AbortController();
   let waiting: Entry<T>[] = [];
   let suspects: Entry<T>[] = [];
   let underWay = 0;
@@ -228,6 +232,7 @@ export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
   async function patience(reason: Failure | undefined): Promise<void> {
     if (held && reason !== undefined) return;
     held = true;
+    waking = new AbortController();
     if (reason !== undefined) {
       most = 1;
       options.onHeld(reason);
@@ -235,7 +240,13 @@ export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
     let since = performance.now();
     try {
       for (let attempt = 0; ; attempt += 1) {
-        if (attempt > 0 || reason !== undefined) await sleep(backoff(attempt), stopping.signal);
+        if (attempt > 0 || reason !== undefined) {
+          await pause(backoff(attempt), AbortSignal.any([stopping.signal, waking.signal]));
+          if (waking.signal.aborted) {
+            waking = new AbortController();
+            attempt = 0;
+          }
+        }
         stopping.signal.throwIfAborted();
         const startedIn = epoch;
         const failure = isIdle() ? await probeFailure() : await runBatch(takeOne());
@@ -274,6 +285,9 @@ export function makePipeline<T>(options: PipelineOptions<T>): Pipeline<T> {
       counter += 1;
       (suspect ? suspects : waiting).push({ number: counter, item, suspect, tried: 0 });
       if (!held) schedule();
+    },
+    wake() {
+      if (held) waking.abort();
     },
     clear() {
       epoch += 1;

@@ -57,7 +57,11 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
     log,
     metrics,
     ...(settings.loggerToken === undefined ? {} : { token: settings.loggerToken }),
-    onState: (connected, error) => (connected ? logger.up() : logger.down(error)),
+    onState(connected, error) {
+      if (!connected) return logger.down(error);
+      logger.up();
+      events.wake();
+    },
   });
   const publisher = makePublisher({
     url,

@@ -3,6 +3,8 @@ import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { configurationPage, PAGE } from "../dev/config-docs.ts";
+import { matrix } from "./faults/matrix.ts";
+import { TABLE_BEGINS, TABLE_ENDS } from "./faults/report.ts";
 
 const ROOT = join(import.meta.dir, "..");
 
@@ -19,4 +21,12 @@ test("every link between the pages leads to a file", async () => {
     }
   }
   expect(broken).toEqual([]);
+});
+
+test("docs/reliability.md has measured each case of the fault matrix, as the case is now (bun run faults --write)", async () => {
+  const page = await Bun.file(join(ROOT, "docs/reliability.md")).text();
+  const table = page.slice(page.indexOf(TABLE_BEGINS), page.indexOf(TABLE_ENDS));
+  const rows = table.split("\n").filter((line) => line.startsWith("| F"));
+  const said = rows.map((row) => row.split(" | ").slice(0, 4));
+  expect(said).toEqual((await matrix()).map(({ id, fault, promise, bar }) => [`| ${id}`, fault, promise, bar]));
 });

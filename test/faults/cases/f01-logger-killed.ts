@@ -8,13 +8,15 @@ import { concluded } from "../verdicts.ts";
 
 const RATE = 200;
 const HEAL_MS = 5_000;
+/** After fifty kills most of what was accepted waits in RabbitMQ: some ten thousand entries. */
+const DRAIN_MS = 30_000;
 const P99_MS = 2_500;
 
 const underLoad: FaultCase = {
   id: "F1",
   fault: "logger killed (-9) again and again, 200 entries a second",
   promise: "every log call is accepted meanwhile, and its entry is stored once",
-  bar: `lost 0, twice 0, p99 ≤ ${P99_MS} ms, log calls undegraded and queues empty ≤ ${HEAL_MS / 1_000} s after its return`,
+  bar: `lost 0, twice 0, p99 ≤ ${P99_MS} ms, log calls undegraded ≤ ${HEAL_MS / 1_000} s after its return, queues empty ≤ ${DRAIN_MS / 1_000} s after the last`,
   inTests: true,
   async run({ full, random, platform: start, say }): Promise<Measured> {
     const platform = await start();
@@ -35,7 +37,7 @@ const underLoad: FaultCase = {
     const verdict = await history.verdict();
     const { p99, max, byDegraded } = summarize(samples);
     return concluded(verdict, {
-      healMs: Math.max(healMs, verdict.drainMs ?? 0),
+      healMs,
       figures: { kills, calls: samples.length, p99_ms: p99, max_ms: max, queued: byDegraded["logger=queued"] ?? 0 },
       broken: [
         ...dishonest(samples),
@@ -43,7 +45,7 @@ const underLoad: FaultCase = {
         ...(p99 > P99_MS ? [`p99 ${p99} ms`] : []),
         ...(healMs > HEAL_MS ? [`undegraded only ${Math.round(healMs)} ms after the logger's return`] : []),
       ],
-      drainWithinMs: HEAL_MS,
+      drainWithinMs: DRAIN_MS,
     });
   },
 };

@@ -12,6 +12,10 @@ const EXIT_MS = 12_000;
 /** Two workers with 300 each. */
 const PREFETCH = 600;
 const EVENTS = 2_000;
+/** Events are confirmed at once, and the listener tells twice a second what it has in hand. */
+const FULL_MS = 10_000;
+/** Each way between listener and logger: a batch is under way for so long that no machine is too quick to be caught in it (ms). */
+const LATENCY_MS = 150;
 
 export const cases: readonly FaultCase[] = [
   {
@@ -25,24 +29,22 @@ export const cases: readonly FaultCase[] = [
       const history = makeHistory(platform);
       const listener = platform.stack.part("listener");
       const rounds = full ? 50 : 3;
+      const wire = platform.hops.proxies["listener-logger"];
       let worstMs = 0;
       let again = 0;
-      let busy = 0;
       const codes = new Set<string>();
       await using foreign = makeForeignPublisher(platform, history, random);
       await until("the foreign client is connected", async () => (await foreign.event.run()).status === 202);
       for (let round = 1; round <= rounds; round += 1) {
         await untilConsuming(platform);
         const { pid } = listener;
+        await wire.misbehave({ latencyMs: LATENCY_MS });
         const feeding = repeat(foreign.event, EVENTS, 500);
         await until(
           "it has its hands full",
           async () => ((await metricOf(platform, "listener", "listener_in_hand")) ?? 0) > 0,
-          5_000,
-        )
-          .then(() => (busy += 1))
-          // So quick that it was never seen: that round counts, as one without.
-          .catch(() => undefined);
+          FULL_MS,
+        );
         await Bun.sleep(random() * 150);
         const began = performance.now();
         listener.kill("SIGTERM");
@@ -50,6 +52,7 @@ export const cases: readonly FaultCase[] = [
         worstMs = Math.max(worstMs, performance.now() - began);
         codes.add("reason" in listener ? String(listener.reason) : "");
         await feeding;
+        await wire.heal();
         if (round === rounds) again = await deliveredBefore(platform);
         // Not when the supervisor thinks fit, which waits longer each time.
         await listener.stop();
@@ -60,12 +63,11 @@ export const cases: readonly FaultCase[] = [
       const verdict = await history.verdict();
       const wrong = [...codes].filter((code) => code !== "exit code 0");
       return concluded(verdict, {
-        figures: { rounds, with_messages_in_hand: busy, exit_max_ms: Math.round(worstMs), delivered_again: again },
+        figures: { rounds, exit_max_ms: Math.round(worstMs), delivered_again: again },
         broken: [
           ...over("ended", worstMs, EXIT_MS),
           ...over("delivered again", again, PREFETCH, "messages"),
           ...(wrong.length > 0 ? [`ended with ${wrong.join(", ")}`] : []),
-          ...(busy === 0 ? ["it never had anything in hand"] : []),
         ],
       });
     },
