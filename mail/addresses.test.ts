@@ -7,9 +7,9 @@ import { Secret } from "#shared/config";
 import { makeValidator } from "#shared/validation";
 import { withPlainAddresses } from "./address.ts";
 import { addresses, TRICKS } from "./addresses.test-kit.ts";
-import { compose } from "./message.ts";
-import { makeSmtp } from "./smtp.ts";
-import { startSmtpDouble } from "./smtp-double.test-kit.ts";
+import { compose } from "./message/message.ts";
+import { makeSmtp } from "./smtp/smtp.ts";
+import { startSmtpDouble } from "./smtp/smtp-double.test-kit.ts";
 
 const mailOf = makeValidator(MailRequest);
 /** An address with something put into it that may turn it into another one. */

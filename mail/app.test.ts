@@ -3,7 +3,7 @@ import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import PostalMime from "postal-mime";
 import { TRICKS } from "./addresses.test-kit.ts";
 import { makeWorld, POSTGRES_URL, type World } from "./service.test-kit.ts";
-import type { Behaviour } from "./smtp-double.test-kit.ts";
+import type { Behaviour } from "./smtp/smtp-double.test-kit.ts";
 
 setDefaultTimeout(30_000);
 const onPostgres = test.skipIf(POSTGRES_URL === undefined);

@@ -5,13 +5,13 @@ import type { App, Runtime } from "#shared/lifecycle";
 import { makeDatabase } from "#shared/postgres";
 import type { Config } from "./config.ts";
 import outboxTable from "./migrations/0001_outbox.sql" with { type: "text" };
-import { startOutbox } from "./outbox.ts";
+import { startOutbox } from "./outbox/outbox.ts";
 import { routes } from "./routes.ts";
 import { makeSend } from "./send.ts";
-import { watchServer } from "./server-watch.ts";
-import { makeSmtp } from "./smtp.ts";
-import { makeStore } from "./store.ts";
-import { makeView } from "./view.ts";
+import { watchServer } from "./smtp/server-watch.ts";
+import { makeSmtp } from "./smtp/smtp.ts";
+import { makeStore } from "./outbox/store.ts";
+import { makeView } from "./outbox/view.ts";
 
 export async function start(config: Config, runtime: Runtime): Promise<App> {
   const { log, metrics, health } = runtime;

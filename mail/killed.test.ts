@@ -1,7 +1,7 @@
 /** A mail service that is killed (-9) while it sends, on a real PostgreSQL: what it had in hand goes on, and is sent once. */
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { makeWorld, POSTGRES_URL, type World } from "./service.test-kit.ts";
-import { LEASE_MS } from "./leases.ts";
+import { LEASE_MS } from "./outbox/leases.ts";
 
 setDefaultTimeout(60_000);
 

@@ -5,7 +5,7 @@ import { contextOf, envelope } from "#shared/http";
 import { makeValidator } from "#shared/validation";
 import { withPlainAddresses } from "./address.ts";
 import type { Send } from "./send.ts";
-import type { View } from "./view.ts";
+import type { View } from "./outbox/view.ts";
 
 const mailOf = makeValidator(MailRequest);
 

@@ -4,10 +4,10 @@ import { fail, ok, type Result } from "#shared/errors";
 import { asUuidV8, idempotencyKeyOf, isUuid, uuidText } from "#shared/ids";
 import type { Deadline } from "#shared/resilience";
 import { type CallContext, traceparentOf } from "#shared/telemetry";
-import { messageIdOf } from "./message.ts";
-import type { Outbox } from "./outbox.ts";
-import type { ServerWatch } from "./server-watch.ts";
-import type { Standing, Store } from "./store.ts";
+import { messageIdOf } from "./message/message.ts";
+import type { Outbox } from "./outbox/outbox.ts";
+import type { ServerWatch } from "./smtp/server-watch.ts";
+import type { Standing, Store } from "./outbox/store.ts";
 
 export interface SendOptions {
   readonly outbox: Pick<Outbox, "accept" | "settled">;

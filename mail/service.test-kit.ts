@@ -5,8 +5,8 @@ import { type App, makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
 import { start } from "./app.ts";
 import { fields } from "./config.ts";
-import { type Behaviour, type SmtpDouble, startSmtpDouble } from "./smtp-double.test-kit.ts";
-import type { MailState } from "./states.ts";
+import { type Behaviour, type SmtpDouble, startSmtpDouble } from "./smtp/smtp-double.test-kit.ts";
+import type { MailState } from "./outbox/states.ts";
 
 export const POSTGRES_URL = process.env["TEST_POSTGRES_URL"];
 

@@ -5,7 +5,7 @@
  */
 import postgres from "postgres";
 import { keyOf } from "#shared/saga";
-import { type SmtpDouble, startSmtpDouble } from "../../mail/smtp-double.test-kit.ts";
+import { type SmtpDouble, startSmtpDouble } from "../../mail/smtp/smtp-double.test-kit.ts";
 import { type Proxy, startProxy } from "../faults/proxy.ts";
 import { type Answered, type Platform, startPlatform, until } from "../kit.ts";
 

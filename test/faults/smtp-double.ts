@@ -6,10 +6,10 @@ import { makeValidator } from "#shared/validation";
 import { freePort } from "../../dev/backing/ports.ts";
 import { makeService } from "../../dev/service.ts";
 import { programOf } from "../../dev/services.ts";
-import { startSmtpDouble } from "../../mail/smtp-double.test-kit.ts";
+import { startSmtpDouble } from "../../mail/smtp/smtp-double.test-kit.ts";
 import { type Platform, until } from "../kit.ts";
 
-export type { Behaviour, SmtpDouble } from "../../mail/smtp-double.test-kit.ts";
+export type { Behaviour, SmtpDouble } from "../../mail/smtp/smtp-double.test-kit.ts";
 
 const READY_MS = 30_000;
 const CLIENT_MS = 15_000;

@@ -3,7 +3,7 @@ import { afterEach, expect, test } from "bun:test";
 import { Secret } from "#shared/config";
 import { makeSmtp, type Smtp, sessionOptionsOf, type SmtpOptions } from "./smtp.ts";
 import { type Behaviour, type SmtpDouble, startSmtpDouble } from "./smtp-double.test-kit.ts";
-import { type Outcome, outcomeOf } from "./states.ts";
+import { type Outcome, outcomeOf } from "../outbox/states.ts";
 
 const open: AsyncDisposable[] = [];
 afterEach(async () => {

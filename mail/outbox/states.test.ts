@@ -1,7 +1,7 @@
 /** What an answer does to a mail. Classes of answers over the wire: smtp.test.ts. */
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
-import type { SmtpResult } from "./smtp.ts";
+import type { SmtpResult } from "../smtp/smtp.ts";
 import { type Outcome, outcomeOf, type Progress, transitionOf } from "./states.ts";
 
 const MINUTE = 60_000;

@@ -9,11 +9,11 @@ import type { Log } from "#shared/log";
 import { Deadline, exponential, keepTrying } from "#shared/resilience";
 import type { Metrics } from "#shared/telemetry";
 import type { Result } from "#shared/errors";
-import { compose } from "./message.ts";
+import { compose } from "../message/message.ts";
 import { keepLeases, LEASE_MS } from "./leases.ts";
 import { makeMailMetrics } from "./metrics.ts";
-import type { ServerWatch } from "./server-watch.ts";
-import type { Smtp, SmtpResult } from "./smtp.ts";
+import type { ServerWatch } from "../smtp/server-watch.ts";
+import type { Smtp, SmtpResult } from "../smtp/smtp.ts";
 import { outcomeOf, transitionOf } from "./states.ts";
 import type { ClaimedMail, LastReply, NewMail, Standing, Store, Stored } from "./store.ts";
 

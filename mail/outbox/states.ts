@@ -21,7 +21,7 @@
  * - `sent`, `failed` and `expired` are final. `ambiguous` is not sent again by itself.
  */
 import type { MAIL_STATES } from "#contracts/mail";
-import type { SmtpResult } from "./smtp.ts";
+import type { SmtpResult } from "../smtp/smtp.ts";
 
 export type MailState = (typeof MAIL_STATES)[number];
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { MailView } from "#contracts/mail";
 import { makeValidator } from "#shared/validation";
-import { makeWorld, POSTGRES_URL, type World } from "./service.test-kit.ts";
+import { makeWorld, POSTGRES_URL, type World } from "../service.test-kit.ts";
 
 setDefaultTimeout(30_000);
 
