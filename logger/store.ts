@@ -1,5 +1,5 @@
 /** Entries to MongoDB: talks, never decides. */
-import { type Filter, MongoBulkWriteError, MongoError, type WriteError } from "mongodb";
+import { MongoBulkWriteError, MongoError, type WriteError } from "mongodb";
 import { Failure, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { Deadline } from "#shared/resilience";
@@ -12,7 +12,7 @@ import type { Registry } from "./registry.ts";
 /** Below the RPC's 5 s, so that callers hear of it (ms). */
 const INSERT_MS = 4_000;
 const COMPARE_MS = 1_000;
-const COMPARED_ALONE = 8;
+const COMPARED_AT_ONCE = 8;
 const DUPLICATE_KEY = 11_000;
 
 /**
@@ -53,20 +53,18 @@ async function holdersOf(logs: Logs, eventIds: readonly string[]): Promise<Map<s
   const holders = new Map<string, Holder>();
   const deadline = Deadline.after(COMPARE_MS);
   const projection = { _id: 0, event_id: 1, content_hash: 1, producer_id: 1, sequence: 1 } as const;
-  const look = async (filter: Filter<LogDocument>): Promise<void> => {
-    if (deadline.passed) return;
-    try {
+  const rest = eventIds.values();
+  const look = async (): Promise<void> => {
+    // Each by itself, and not as one of a list: all that FerretDB hands on to its PostgreSQL is equality.
+    for (const eventId of rest) {
+      if (deadline.passed) return;
       const options = { projection, maxTimeMS: Math.max(1, deadline.remainingMs()), signal: deadline.signal };
-      const documents = await deadline.bound(logs.find<Holder>(filter, options).toArray(), "MongoDB");
-      for (const document of documents) holders.set(document.event_id, document);
-    } catch {
-      // The entries are stored, which is what most callers wait to hear.
+      const holder = await deadline.bound(logs.findOne<Holder>({ event_id: eventId }, options), "MongoDB");
+      if (holder !== null) holders.set(eventId, holder);
     }
   };
-  // A few one by one: all that FerretDB hands on to its PostgreSQL is equality.
-  for (const eventId of eventIds.slice(0, COMPARED_ALONE)) await look({ event_id: eventId });
-  const rest = eventIds.slice(COMPARED_ALONE);
-  if (rest.length > 0) await look({ event_id: { $in: rest } });
+  // Of what cannot be looked at the entries are stored all the same, which is what most callers wait to hear.
+  await Promise.allSettled(Array.from({ length: COMPARED_AT_ONCE }, look));
   return holders;
 }
 

@@ -2,6 +2,8 @@ import { afterAll, expect, test } from "bun:test";
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { MongoClient } from "mongodb";
+import connect from "postgres";
 import { type Backing, createDatabase, outsideData, probePostgres, startBacking, stopBacking } from "./index.ts";
 import type { StartOptions } from "./types.ts";
 
@@ -50,6 +52,22 @@ async function startAll(name: string): Promise<Backing[]> {
   });
 }
 
+/** What FerretDB asks for equality is answered by an index, also where there is more than one key. */
+async function expectLookupsByIndex(mongodb: string, postgres: string): Promise<void> {
+  const client = await new MongoClient(mongodb).connect();
+  await client.db("looked").collection("up").createIndex({ one: 1, two: -1 });
+  await client.close();
+  const sql = connect(`${postgres}/ferretdb`, { max: 1 });
+  await sql`set enable_seqscan = off`;
+  const [{ relation } = { relation: "" }] = await sql<{ relation: string }[]>`
+    select format('%I.%I', schemaname, tablename) as relation from pg_indexes where schemaname = 'looked' and indexname like '%one%gin'`;
+  const plan = await sql.unsafe(
+    `explain select _jsonb from ${relation} where _jsonb->'one' @> '"a"' and _jsonb->'two' @> '"b"'`,
+  );
+  await sql.end();
+  expect(JSON.stringify(plan)).toContain("_gin");
+}
+
 test.skipIf(!wanted)(
   "two stacks run side by side, come back with their ports and data, and leave nothing behind",
   async () => {
@@ -57,6 +75,8 @@ test.skipIf(!wanted)(
     expect(new Set([...one, ...two].map(({ url }) => url)).size).toBe(8);
     const postgres = one.find(({ name }) => name === "postgres")?.url ?? "";
     await Promise.all([createDatabase(postgres, "kept"), createDatabase(postgres, "kept")]);
+    const mongodb = one.find(({ name }) => name === "mongodb");
+    if (mongodb?.source.startsWith("FerretDB")) await expectLookupsByIndex(mongodb.url, postgres);
     await stopBacking(one);
     await stopBacking(one);
 

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { withDatabase, withoutDatabase } from "./addresses.ts";
-import { createDatabase } from "./database.ts";
+import { createDatabase, inDatabase } from "./database.ts";
 import { docker } from "./docker.ts";
 import { cacheDirectory, ferretdbProgram } from "./ferretdb.ts";
 import { answers } from "./ports.ts";
@@ -13,6 +13,7 @@ import { claim, portFor } from "./records.ts";
 import { serve } from "./servers.ts";
 import type { Backing, Missing, StartOptions } from "./types.ts";
 import { firstThatWorks, installCommand, type Kind, type Opened } from "./ways.ts";
+import indexes from "./ferretdb/indexes.sql" with { type: "text" };
 
 /** A private MongoDB, or what comes next to it. */
 
@@ -107,6 +108,7 @@ async function startFerretdb(options: StartOptions, postgres: Promise<Backing | 
   if (!("url" in store)) throw new Error("it keeps its documents in PostgreSQL, and there is none");
   await claim(options.dataDir, "mongodb");
   await createDatabase(store.url, DOCUMENTS);
+  await indexForEquality(store.url, say);
   say("FerretDB");
   const opened = await listen(options, {
     source: `FerretDB 1.24.1 on ${store.source}`,
@@ -117,6 +119,15 @@ async function startFerretdb(options: StartOptions, postgres: Promise<Backing | 
     endBy: "SIGTERM",
   });
   return { ...opened, lacks: "no TTL or text indexes, no transactions" };
+}
+
+/** Without it everything works, and takes longer the more there is: a PostgreSQL of somebody else's may refuse it. */
+async function indexForEquality(postgresUrl: string, say: (doing: string) => void): Promise<void> {
+  try {
+    await inDatabase(postgresUrl, DOCUMENTS, indexes);
+  } catch (error) {
+    say(`FerretDB, without indexes for look-ups by id (${error instanceof Error ? error.message : String(error)})`);
+  }
 }
 
 interface Server {
