@@ -73,6 +73,8 @@ export interface HistoryOptions {
 }
 
 const LOOK_EVERY_MS = 100;
+/** FerretDB reads some ten thousand entries a second (ms). */
+const LOOK_MS = 120_000;
 /** Once spool and queues are empty, what is on its way between two parts has this long to arrive (ms). */
 const LAST_MS = 3_000;
 /** The listener's count of what it has in hand is half a second old: everything is ended when it still is after this (ms). */
@@ -203,7 +205,8 @@ export function makeHistory(platform: Platform, options: HistoryOptions = {}): H
         ...Array.from(acceptedIds, (id) => [id, { id }] as const),
       ]);
       // What was acknowledged by one part and is not yet seen at the next has a moment to arrive.
-      let store = await stored();
+      // Connections of ours that ended with a killed server are found out one by one.
+      let store = await until("the store is looked through", stored, LOOK_MS);
       await until(
         "all stored",
         async () => {

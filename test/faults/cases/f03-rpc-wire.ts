@@ -140,7 +140,7 @@ const wire: FaultCase = {
   async run({ full, random, platform: start, say }): Promise<Measured> {
     const platform = await start();
     const history = makeHistory(platform);
-    const next = (): string => history.nextName("log");
+    let next = (): string => history.nextName("log");
     const questions = full ? 25_000 : 400;
     const { pid } = platform.stack.part("logger");
     await using proxy: Proxy = await startProxy(random);
@@ -198,6 +198,9 @@ const wire: FaultCase = {
       return () => healing;
     });
     // Without TLS nothing but TCP's checksum guards the bytes: a question that arrives altered is answered as it arrived.
+    // Names of their own: a digit that is turned over makes another one's name, which is no entry stored twice.
+    let flips = 0;
+    next = () => `flipped-${history.tag}-${(flips += 1)}`;
     const flipped = await round("flips", async () => {
       await proxy.misbehave({ flips: { up: 0.0002, down: 0.0002 } });
       return () => proxy.heal();
