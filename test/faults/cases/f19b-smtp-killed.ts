@@ -1,9 +1,9 @@
-/** The mail server is killed (-9) again and again while mails are sent. */
+/** The mail server is killed (-9) again and again while mails are sent, or is away for a minute. */
 import type { FaultCase, Measured } from "../case.ts";
 import { makeHistory } from "../history.ts";
-import { dishonest, makeCalls, startLoad, summarize } from "../load.ts";
+import { dishonest, makeCalls, repeat, startLoad, summarize } from "../load.ts";
 import { between } from "../random.ts";
-import { killAndBringBack } from "../scene.ts";
+import { bringBack, kill, killAndBringBack } from "../scene.ts";
 import { concluded } from "../verdicts.ts";
 
 /** Of mails whose content may be on its way at a kill: connections of the mail service. */
@@ -44,4 +44,35 @@ const killed: FaultCase = {
   },
 };
 
-export const cases: readonly FaultCase[] = [killed];
+const DRAIN_MS = 10_000;
+
+const away: FaultCase = {
+  id: "F19c",
+  fault: "mail server away for 60 s, 1,000 mails meanwhile",
+  promise: "every mail is accepted and sent once when it is back",
+  bar: `lost 0, twice 0, all accepted, none ambiguous, the outbox empty ≤ ${DRAIN_MS / 1_000} s after its return`,
+  inTests: true,
+  async run({ full, random, platform: start }): Promise<Measured> {
+    const platform = await start();
+    const history = makeHistory(platform);
+    const { mail } = makeCalls(platform, history, random);
+    await kill(platform, "smtp");
+    const wentAt = performance.now();
+    const samples = await repeat(mail, full ? 1_000 : 100, 8);
+    await Bun.sleep(Math.max(0, (full ? 60_000 : 3_000) - (performance.now() - wentAt)));
+    await bringBack(platform, "smtp");
+    const verdict = await history.verdict();
+    return concluded(verdict, {
+      ...(verdict.drainMs === undefined ? {} : { healMs: verdict.drainMs }),
+      figures: { mails: samples.length, p99_ms: summarize(samples).p99 },
+      broken: [
+        ...dishonest(samples),
+        ...(samples.some(({ status }) => status !== 202) ? ["not every mail was accepted"] : []),
+        ...(verdict.ambiguous.length > 0 ? [`${verdict.ambiguous.length} ambiguous`] : []),
+      ],
+      drainWithinMs: DRAIN_MS,
+    });
+  },
+};
+
+export const cases: readonly FaultCase[] = [killed, away];
