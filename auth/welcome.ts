@@ -122,7 +122,9 @@ export function makeRegistrationSaga(ports: WelcomePorts): Saga<RegistrationData
           if (!sent.ok) return sent;
           if ("refusal" in sent.value) return ended("refused", sent.value.refusal);
           const { state } = sent.value.reply;
-          return state === "queued" ? onItsWay(context.ageMs) : ended(state);
+          if (state === "queued") return onItsWay(context.ageMs);
+          // One recipient: there is nobody else whom it could have been refused for.
+          return ended(state === "partial" ? "refused" : state);
         },
       },
       {

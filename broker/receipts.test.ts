@@ -35,6 +35,8 @@ const mailView = (state: MailView["state"], reply?: string): MailView => ({
   created_at: at(1),
   updated_at: at(4),
   expires_at: at(9),
+  recipients: [],
+  priority: "normal",
   ...(reply === undefined ? {} : { reply: { text: reply } }),
 });
 const silent = async (): Promise<Result<never>> => fail("unavailable");

@@ -62,6 +62,9 @@ const MAIL_STATES = {
   failed: "refused",
   expired: "expired",
   ambiguous: "ambiguous",
+  cancelled: "refused",
+  bounced: "refused",
+  partial: "refused",
 } as const satisfies Record<MailView["state"], ReceiptState>;
 
 const idOf = makeValidator(EventId, { name: "the id" });
