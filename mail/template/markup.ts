@@ -15,9 +15,15 @@ export function inLayout(layout: string, content: string): string | undefined {
   return parts.length === 2 ? parts.join(content.trim()) : undefined;
 }
 
+/** What was inlined in this process: it takes tens of milliseconds, and services that are started again have the same. */
+const known = new Map<string, string>();
+const KNOWN_MAX = 200;
+
 /** Rules of `<style>` become `style` attributes; what cannot (media queries, `:hover`) stays in the head. */
 export function inlined(html: string): string {
-  return juice(html, {
+  const before = known.get(html);
+  if (before !== undefined) return before;
+  const result = juice(html, {
     preserveMediaQueries: true,
     preservePseudos: true,
     preserveFontFaces: false,
@@ -26,6 +32,9 @@ export function inlined(html: string): string {
     applyHeightAttributes: false,
     inlinePseudoElements: false,
   });
+  if (known.size >= KNOWN_MAX) known.clear();
+  known.set(html, result);
+  return result;
 }
 
 const LIQUID = /\{\{[\s\S]*?\}\}|\{%[\s\S]*?%\}/g;

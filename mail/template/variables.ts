@@ -191,7 +191,7 @@ export function schemaProblems(schema: unknown): string[] {
     }
     for (const key of Object.keys(part))
       if (!KEYWORDS.has(key)) problems.push(`${path}.${key} is not a keyword that is known here`);
-    const { properties, $defs, items, additionalProperties, $ref, format, pattern } = part;
+    const { properties, items, additionalProperties, $ref, format, pattern } = part;
     const longest = isChoice ? bound : part["maxLength"];
     if ((format ?? pattern) !== undefined && !(Number(longest) <= TEXT_MAX)) {
       problems.push(`${path}: text with a format or a pattern needs a maxLength of at most ${TEXT_MAX}`);
@@ -218,12 +218,14 @@ export function schemaProblems(schema: unknown): string[] {
     if (format === "uri" && !/^\^https(\?|):\/\//.test(shown(pattern))) {
       problems.push(`${path}: a link needs a pattern that begins with ^https:// or ^https?://`);
     }
-    for (const [name, below] of [properties, $defs].flatMap((group) =>
-      isObject(group) ? Object.entries(group) : [],
-    )) {
-      if (!/^[a-z][a-z0-9_]{0,63}$/.test(name))
-        problems.push(`${path}: "${name}" is no name: small letters, digits and _`);
-      visit(below, `${path}.${name}`, undefined);
+    for (const group of ["properties", "$defs"]) {
+      const named = part[group];
+      for (const [name, below] of isObject(named) ? Object.entries(named) : []) {
+        if (!/^[a-z][a-z0-9_]{0,63}$/.test(name)) {
+          problems.push(`${path}.${group}: "${name}" is no name: small letters, digits and _`);
+        }
+        visit(below, `${path}.${group}.${name}`, undefined);
+      }
     }
     if (items !== undefined && items !== false) visit(items, `${path}.items`, undefined);
     for (const group of ["anyOf", "oneOf", "prefixItems"]) {
