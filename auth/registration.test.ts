@@ -10,7 +10,7 @@ interface Script {
   readonly look: (id: string) => readonly [number, unknown];
 }
 const taken = (id: string, state: string) => [202, { id, state }] as const;
-const mails: { key: string | null; to: string; from: string; message: string }[] = [];
+const mails: { key: string | null; to: string; from: string; template?: unknown }[] = [];
 function viewOf(id: string, state: string, more: object = {}) {
   const at = new Date().toISOString();
   const view = { id, state, from: "a@b", to: "a@b", subject: "", attempts: 1, created_at: at, updated_at: at };
@@ -92,7 +92,7 @@ withServer(`the mail goes to him, from whom we say, under the key that is its id
   const { json } = await register({ email, password: PASSWORD, first_name: "http://evil.example" });
   const sent = await until("asked to send", () => mails.find(({ to }) => to === email));
   expect(sent).toMatchObject({ from: "hello@platform.example", key: String(json.data["mail_id"]) });
-  expect(sent.message).toContain(email);
+  expect(sent.template).toEqual({ name: "welcome", locale: "en", variables: { address: email } });
   // Who registers somebody else must not choose what he reads.
   expect(JSON.stringify(sent)).not.toContain("evil");
 });

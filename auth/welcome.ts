@@ -6,7 +6,7 @@
  * A mail that cannot be delivered is no reason to take the user back: he is marked, and the event says so. That is the
  * compensation here, on the way forward. Nothing here is given up: an outage lasts as long as it lasts.
  */
-import type { MailReply, MailRequest, MailView } from "#contracts/mail";
+import type { MailMessage, MailReply, MailView } from "#contracts/mail";
 import { FAILURES, fail, type Result } from "#shared/errors";
 import { again, defineSaga, done, type Saga, type StepOutcome } from "#shared/saga";
 import type { CallContext } from "#shared/telemetry";
@@ -24,8 +24,11 @@ export interface RegistrationData {
   readonly email: string;
   /** The key of the step that sends it, and so the id of the mail. */
   readonly mail_id: string;
-  /** As it was when the user registered: another text under the same key would be refused. */
-  readonly letter: MailRequest;
+  /**
+   * As it was when the user registered: another one under the same key would be refused. Of a workflow that began before
+   * there were templates it has a subject and a message.
+   */
+  readonly letter: MailMessage;
   /** What the mail service said, where it took no such mail. */
   readonly refusal?: string;
   readonly mail?: MailEnd;
@@ -62,7 +65,7 @@ export interface UserRegistered {
 export type Sent = { readonly reply: MailReply } | { readonly refusal: string };
 
 export interface WelcomePorts {
-  sendMail(letter: MailRequest, id: string, context: CallContext): Promise<Result<Sent>>;
+  sendMail(letter: MailMessage, id: string, context: CallContext): Promise<Result<Sent>>;
   /** @returns undefined where the mail service has no such mail. */
   findMail(id: string, context: CallContext): Promise<Result<MailView | undefined>>;
   publish(id: string, at: string, data: UserRegistered, context: CallContext): Promise<Result<void>>;
@@ -70,18 +73,8 @@ export interface WelcomePorts {
 }
 
 /** Nothing that was typed in but the address goes into it: who registers somebody else must not choose what he reads. */
-export function welcomeLetter(from: string, to: string): MailRequest {
-  return {
-    from,
-    to,
-    subject: "Welcome",
-    message: `Hello,
-
-your account for ${to} is ready. You log in with this address and the password that you chose.
-
-If you did not register, somebody else gave your address. You need not do anything.
-`,
-  };
+export function welcomeLetter(from: string, to: string): MailMessage {
+  return { from, to, template: { name: "welcome", locale: "en", variables: { address: to } } };
 }
 
 export function makeRegistrationSaga(ports: WelcomePorts): Saga<RegistrationData> {

@@ -12,12 +12,15 @@ import { watchServer } from "./smtp/server-watch.ts";
 import { makeSmtp } from "./smtp/smtp.ts";
 import { makeStore } from "./outbox/store.ts";
 import { makeView } from "./outbox/view.ts";
+import { templateRoutes } from "./template/routes.ts";
+import { openTemplates } from "./template/templates.ts";
 
 export async function start(config: Config, runtime: Runtime): Promise<App> {
   const { log, metrics, health } = runtime;
   await using stack = new AsyncDisposableStack();
   stack.use(metrics);
 
+  const templates = openTemplates({ directory: config.TEMPLATES_DIR, defaultLocale: config.DEFAULT_LOCALE, log });
   const database = stack.use(
     makeDatabase({
       url: config.DATABASE_URL,
@@ -63,7 +66,12 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   );
   const send = makeSend({ outbox, store, watch, waitMs: config.SEND_WAIT_MS, domain: config.MAIL_DOMAIN });
   const listening = stack.use(
-    listen(httpApp(runtime, corsOriginsOf(config)).use(routes({ send, view: makeView(store) })), config),
+    listen(
+      httpApp(runtime, corsOriginsOf(config))
+        .use(routes({ send, view: makeView(store) }))
+        .use(templateRoutes(templates)),
+      config,
+    ),
   );
   const opened = stack.move();
   return { url: listening.url, [Symbol.asyncDispose]: () => opened.disposeAsync() };

@@ -1,5 +1,6 @@
 /** Everything the mail service reads from its environment. */
-import { choice, commonFields, type Field, integer, secretUrl, text, type Values } from "#shared/config";
+import { LOCALE_PATTERN } from "#contracts/mail";
+import { choice, commonFields, type Field, integer, optional, secretUrl, text, type Values } from "#shared/config";
 
 const DAY_MS = 86_400_000;
 
@@ -66,6 +67,15 @@ export const fields = {
     min: 100,
     max: 30 * DAY_MS,
   }),
+  TEMPLATES_DIR: optional(
+    text("Directory with templates besides those that are built in; of the same name and version, its win", ""),
+  ),
+  DEFAULT_LOCALE: text(
+    "Language of a mail from a template that is not there in the one asked for",
+    "en",
+    new RegExp(LOCALE_PATTERN),
+    "a locale such as en or de-AT",
+  ),
   OUTBOX_POLL_MS: integer("How often the outbox is looked through for what is due (ms)", 1_000, {
     min: 10,
     max: 60_000,
