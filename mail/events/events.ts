@@ -2,6 +2,7 @@
 import { MAIL_EXCHANGE } from "#contracts/mail";
 import { makePublisher } from "#shared/amqp";
 import type { Secret } from "#shared/config";
+import type { Result } from "#shared/errors";
 import type { Health } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
 import type { Database } from "#shared/postgres";
@@ -41,12 +42,27 @@ export interface EventsOptions {
   readonly timeoutMs?: number;
 }
 
+/** What the database refuses is a bug of ours, and nobody waits for an answer in which it would show. */
+function withBugsLogged(database: Database, log: Log): Pick<Database, "query" | "transaction"> {
+  const told = <T>(result: Result<T>): Result<T> => {
+    if (!result.ok && result.error.code === "internal") {
+      log.error("events: a statement failed: this is a bug", { error: result.error });
+    }
+    return result;
+  };
+  return {
+    query: async (work, options) => told(await database.query(work, options)),
+    transaction: async (work, options) => told(await database.transaction(work, options)),
+  };
+}
+
 /**
  * Begins to tell. Neither RabbitMQ nor a receiver is needed for the service to be ready.
  * @returns disposing finishes what is in hand, within about 2 s; the rest waits in PostgreSQL.
  */
 export function startEvents(options: EventsOptions): AsyncDisposable {
-  const { database, targets, log, metrics, health, listen, pollMs = 1_000, exchange = MAIL_EXCHANGE } = options;
+  const { targets, log, metrics, health, listen, pollMs = 1_000, exchange = MAIL_EXCHANGE } = options;
+  const database = withBugsLogged(options.database, log);
   const publisher = makePublisher({
     url: options.rabbitmqUrl,
     name: "mail publish",

@@ -58,7 +58,7 @@ interface EventRow {
   traceparent: string;
 }
 
-export function makeEventStore(database: Database): EventStore {
+export function makeEventStore(database: Pick<Database, "query" | "transaction">): EventStore {
   return {
     tellOldest: ({ limit, last, tell }, deadline) =>
       database.transaction(
@@ -100,7 +100,7 @@ export function makeEventStore(database: Database): EventStore {
         async (sql) => {
           const [row] = await sql<{ waiting: number; oldest_s: number | null }[]>`
             SELECT (SELECT count(*)::int FROM
-                (SELECT 1 FROM mail_events WHERE published_at IS NULL LIMIT ${COUNTED}) some) AS waiting,
+                (SELECT 1 FROM mail_events WHERE published_at IS NULL LIMIT ${COUNTED}) open) AS waiting,
               (SELECT extract(epoch FROM clock_timestamp() - min(created_at))::float8
                 FROM mail_events WHERE published_at IS NULL) AS oldest_s`;
           return { waiting: row?.waiting ?? 0, oldestS: Math.max(0, row?.oldest_s ?? 0) };

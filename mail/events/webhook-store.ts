@@ -54,7 +54,7 @@ interface HookRow {
   payload: StoredEvent["payload"];
 }
 
-export function makeWebhookStore(database: Database): WebhookStore {
+export function makeWebhookStore(database: Pick<Database, "query">): WebhookStore {
   return {
     fanOut: (urls, types, limit, deadline) =>
       database.query(
@@ -148,7 +148,7 @@ export function makeWebhookStore(database: Database): WebhookStore {
           const rows = await sql<{ url: string; waiting: number }[]>`
             SELECT receiver AS url, (SELECT count(*)::int FROM
                 (SELECT 1 FROM mail_webhooks WHERE url = receiver AND delivered_at IS NULL AND gave_up_at IS NULL
-                  LIMIT ${COUNTED}) some) AS waiting
+                  LIMIT ${COUNTED}) open) AS waiting
             FROM unnest(${[...urls]}::text[]) receiver`;
           return new Map(rows.map(({ url, waiting }) => [url, waiting]));
         },
