@@ -17,7 +17,7 @@ import { webhookFields } from "./targets.ts";
 export const POSTGRES_URL = process.env["TEST_POSTGRES_URL"];
 export const RABBITMQ_URL = process.env["TEST_RABBITMQ_URL"];
 /** Nothing listens there. */
-const NOWHERE = "amqp://127.0.0.1:1";
+export const NOWHERE = "amqp://127.0.0.1:1";
 /** 32 bytes each. */
 export const SECRET = `whsec_${Buffer.alloc(32, "a").toString("base64")}`;
 export const NEXT_SECRET = `whsec_${Buffer.alloc(32, "b").toString("base64")}`;
