@@ -130,7 +130,7 @@ describe.skipIf(POSTGRES_URL === undefined || RABBITMQ_URL === undefined)(
       await channel.assertQueue(queue, { exclusive: true, arguments: full });
       await channel.bindQueue(queue, here.exchange, "mail.deferred");
       const [held, other] = [await here.mails.add(), await here.mails.add()];
-      await channel.sendToQueue(queue, Buffer.from("in the way"));
+      channel.sendToQueue(queue, Buffer.from("in the way"));
       await until("full", async () => (await channel.checkQueue(queue)).messageCount === 1);
       const all = closing.use(await bind(here.exchange, "mail.sent"));
       await here.mails.become(held, "deferred");

@@ -48,7 +48,7 @@ export function startWebhooks(options: WebhooksOptions): Webhooks {
   const measured = makeWebhookMetrics(options.metrics);
   const names = targets.map(({ name }) => name);
   const bell = makeBell();
-  let stopped = false;
+  const stopping = new AbortController();
   let tidiedAt = Number.NEGATIVE_INFINITY;
 
   const lanes = targets.map((target) => {
@@ -57,7 +57,7 @@ export function startWebhooks(options: WebhooksOptions): Webhooks {
   });
 
   async function fanOut(): Promise<void> {
-    while (!stopped) {
+    while (!stopping.signal.aborted) {
       const made = await store.fanOut(names, types, FAN_OUT, Deadline.after(QUERY_MS));
       if (!made.ok) return;
       if (made.value.hooks > 0) for (const lane of lanes) lane.wake();
@@ -77,7 +77,7 @@ export function startWebhooks(options: WebhooksOptions): Webhooks {
   }
 
   async function work(): Promise<void> {
-    while (!stopped) {
+    while (!stopping.signal.aborted) {
       await fanOut();
       await tidy();
       await bell.wait(pollMs);
@@ -88,7 +88,7 @@ export function startWebhooks(options: WebhooksOptions): Webhooks {
   return {
     wake: () => bell.ring(),
     async [Symbol.asyncDispose]() {
-      stopped = true;
+      stopping.abort();
       bell.ring();
       await Promise.all([working, ...lanes.map((lane) => lane[Symbol.asyncDispose]())]);
     },
