@@ -1,4 +1,8 @@
 /** Wakes a loop that otherwise looks around by the clock. */
+
+/** Between a ring and the look (ms), where events that come within it are to go as one batch. */
+export const GATHER_MS = 30;
+
 export interface Bell {
   /** Ends the wait that is under way, or the next one at once. */
   ring(): void;

@@ -19,7 +19,22 @@ test.skipIf(python === null)(
     });
     try {
       const output = child.stdout.getReader();
-      const line = async (): Promise<string> => new TextDecoder().decode((await output.read()).value).trim();
+      const decoder = new TextDecoder();
+      let printed = "";
+      const line = async (): Promise<string> => {
+        for (;;) {
+          const end = printed.indexOf("
+");
+          if (end >= 0) {
+            const first = printed.slice(0, end);
+            printed = printed.slice(end + 1);
+            return first.trim();
+          }
+          const { value, done } = await output.read();
+          if (done) throw new Error("the receiver ended");
+          printed += decoder.decode(value, { stream: true });
+        }
+      };
       const port = /^listening on (\d+)$/.exec(await line())?.[1];
       const target = {
         name: "",

@@ -11,7 +11,7 @@ import type { Publisher } from "#shared/amqp";
 import type { Log } from "#shared/log";
 import { Deadline, exponential, pause } from "#shared/resilience";
 import { type Metrics, traceOf } from "#shared/telemetry";
-import { makeBell } from "./bell.ts";
+import { GATHER_MS, makeBell } from "./bell.ts";
 import { bodyOf } from "./event.ts";
 import { makeEventMetrics } from "./metrics.ts";
 import type { EventStore, WaitingEvent } from "./store.ts";
@@ -43,8 +43,6 @@ const CONFIRM_MS = 2_000;
 const BATCH_MS = 5_000;
 const COUNT_MS = 2_000;
 const COUNT_EVERY_MS = 5_000;
-/** Events that come within it go as one batch (ms). */
-const GATHER_MS = 30;
 /** While RabbitMQ is there and does not take them: others may get the same events again at each try. */
 const refusedBackoff = exponential({ firstMs: 250, maxMs: 30_000 });
 

@@ -4,9 +4,9 @@
  */
 import type { Health } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
-import { Deadline } from "#shared/resilience";
+import { Deadline, pause } from "#shared/resilience";
 import type { Metrics } from "#shared/telemetry";
-import { makeBell } from "./bell.ts";
+import { GATHER_MS, makeBell } from "./bell.ts";
 import { startLane } from "./lane.ts";
 import { makeWebhookMetrics } from "./metrics.ts";
 import type { Post } from "./post.ts";
@@ -81,6 +81,7 @@ export function startWebhooks(options: WebhooksOptions): Webhooks {
       await fanOut();
       await tidy();
       await bell.wait(pollMs);
+      await pause(GATHER_MS, stopping.signal);
     }
   }
 
