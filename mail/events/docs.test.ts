@@ -23,8 +23,7 @@ test.skipIf(python === null)(
       let printed = "";
       const line = async (): Promise<string> => {
         for (;;) {
-          const end = printed.indexOf("
-");
+          const end = printed.indexOf("\n");
           if (end >= 0) {
             const first = printed.slice(0, end);
             printed = printed.slice(end + 1);
