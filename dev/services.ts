@@ -22,7 +22,7 @@ export const SERVICES: Readonly<Record<ServiceName, ServiceSpec>> = {
   listener: { port: 8084, needs: ["rabbitmq"] },
   auth: { port: 8081, needs: ["postgres", "rabbitmq"], database: "users" },
   logger: { port: 8082, needs: ["mongodb"] },
-  mail: { port: 8083, needs: ["postgres", "smtp"], database: "mail" },
+  mail: { port: 8083, needs: ["postgres", "smtp", "rabbitmq"], database: "mail" },
 };
 
 const RPC_PORT = 5001;

@@ -4,7 +4,9 @@ import { httpApp, listen } from "#shared/http";
 import type { App, Runtime } from "#shared/lifecycle";
 import { makeDatabase } from "#shared/postgres";
 import type { Config } from "./config.ts";
+import { startEvents } from "./events/events.ts";
 import outboxTable from "./migrations/0001_outbox.sql" with { type: "text" };
+import messageTables from "./migrations/0002_messages.sql" with { type: "text" };
 import { startOutbox } from "./outbox/outbox.ts";
 import { routes } from "./routes.ts";
 import { makeSend } from "./send.ts";
@@ -28,7 +30,23 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       log,
       metrics,
       dependency: health.dependency("postgres"),
-      migrations: [{ version: 1, name: "outbox", sql: outboxTable }],
+      migrations: [
+        { version: 1, name: "outbox", sql: outboxTable },
+        { version: 2, name: "messages", sql: messageTables },
+      ],
+    }),
+  );
+  // Closed after the outbox: what its last attempts came to is told, too.
+  stack.use(
+    startEvents({
+      database,
+      rabbitmqUrl: config.RABBITMQ_URL,
+      targets: config.WEBHOOK_URLS ?? [],
+      keys: config.WEBHOOK_SECRET ?? [],
+      types: config.WEBHOOK_EVENTS,
+      log,
+      metrics,
+      health,
     }),
   );
   const store = makeStore(database);

@@ -1,6 +1,7 @@
 /** Everything the mail service reads from its environment. */
 import { LOCALE_PATTERN } from "#contracts/mail";
 import { choice, commonFields, type Field, integer, optional, secretUrl, text, type Values } from "#shared/config";
+import { webhookFields, webhookProblems } from "./events/targets.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -80,6 +81,13 @@ export const fields = {
     min: 10,
     max: 60_000,
   }),
+  RABBITMQ_URL: secretUrl("RabbitMQ: what becomes of mails", "amqp://guest:guest@localhost:5672", ["amqp", "amqps"]),
+  ...webhookFields,
 };
 
 export type Config = Values<typeof fields>;
+
+/** What is wrong with the values together. */
+export function problemsOf(config: Config): string[] {
+  return webhookProblems(config);
+}

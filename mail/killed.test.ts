@@ -21,6 +21,7 @@ async function startVictim(world: World, env: Record<string, string> = {}): Prom
       PORT: String(port),
       DATABASE_URL: world.databaseUrl,
       SMTP_URL: world.double.url,
+      RABBITMQ_URL: "amqp://127.0.0.1:1",
       SEND_WAIT_MS: "50",
       LOG_LEVEL: "silent",
       ...env,

@@ -46,6 +46,8 @@ export interface World extends AsyncDisposable {
 
 const FAST = {
   PORT: "0",
+  // Nothing listens there.
+  RABBITMQ_URL: "amqp://127.0.0.1:1",
   OUTBOX_POLL_MS: "50",
   SEND_WAIT_MS: "1000",
   SMTP_CONNECT_TIMEOUT_MS: "500",

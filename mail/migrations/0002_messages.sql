@@ -70,7 +70,7 @@ CREATE TABLE mail_events (
   type         text        NOT NULL,
   payload      jsonb       NOT NULL,
   created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-  -- In RabbitMQ, and with every webhook delivered or given up.
+  -- In RabbitMQ (or wanted there by nobody), and handed to the webhooks: their rows are there.
   published_at timestamptz,
   hooked_at    timestamptz
 );
@@ -103,6 +103,7 @@ CREATE TRIGGER mail_outbox_waits AFTER INSERT ON mail_outbox FOR EACH ROW WHEN (
 
 CREATE TABLE mail_webhooks (
   event_id     uuid        NOT NULL REFERENCES mail_events (id) ON DELETE CASCADE,
+  -- Scheme, host and path, as configured. Never its query, user or password.
   url          text        NOT NULL,
   attempt      integer     NOT NULL DEFAULT 0,
   next_at      timestamptz NOT NULL DEFAULT now(),
@@ -113,7 +114,8 @@ CREATE TABLE mail_webhooks (
   error        text,
   PRIMARY KEY (event_id, url)
 );
-CREATE INDEX mail_webhooks_due ON mail_webhooks (next_at) WHERE delivered_at IS NULL AND gave_up_at IS NULL;
+-- By receiver, so that what waits for one that is away is no burden to the others.
+CREATE INDEX mail_webhooks_due ON mail_webhooks (url, next_at) WHERE delivered_at IS NULL AND gave_up_at IS NULL;
 
 -- Nobody on it gets a mail. `list`: only mails of that list; '': any. Addresses are in small letters.
 CREATE TABLE mail_suppressions (

@@ -120,7 +120,7 @@ describe.skipIf(RABBITMQ === undefined)(`a publisher ${NEEDS}`, () => {
     expect(String(got.properties.headers?.["traceparent"])).toContain(context.trace.traceId);
   });
 
-  test("fails where no queue takes the message, and where it is too large", async () => {
+  test("fails where no queue takes the message (unless nobody has to), and where it is too large", async () => {
     await using kit = await setUp();
     await using publisher = kit.publisher();
     await until(() => publisher.state === "connected");
@@ -130,6 +130,8 @@ describe.skipIf(RABBITMQ === undefined)(`a publisher ${NEEDS}`, () => {
     ]);
     expect(lost).toMatchObject({ ok: false, error: { code: "unavailable" } });
     expect(kept.ok).toBe(true);
+    const unwanted = event(kit, { routingKey: "nobody", mandatory: false });
+    expect(await publisher.publish(unwanted, newContext())).toMatchObject({ ok: true });
     const large = event(kit, { body: new Uint8Array(MESSAGE_LIMITS.bytes + 1) });
     expect(await publisher.publish(large, newContext())).toMatchObject({ ok: false, error: { code: "too_large" } });
     const largest = event(kit, { body: new Uint8Array(MESSAGE_LIMITS.bytes) });

@@ -229,11 +229,11 @@ export function makePublisher(options: PublisherOptions): Publisher {
 
 /** AMQP's timestamp has whole seconds: the header keeps the milliseconds. */
 function propertiesOf(message: OutgoingMessage, traceparent: string): Options.Publish {
-  const { timestamp = new Date() } = message;
+  const { timestamp = new Date(), mandatory = true } = message;
   return {
     ...message.properties,
     persistent: true,
-    mandatory: true,
+    mandatory,
     messageId: message.messageId,
     contentType: message.contentType ?? "application/json",
     timestamp: Math.floor(timestamp.getTime() / 1_000),

@@ -207,7 +207,10 @@ export function topologyOf({
  * server's own words (no permission, locked).
  * @throws when the connection is lost.
  */
-export async function declareTopology(model: ChannelModel, topology: Topology): Promise<Error[]> {
+export async function declareTopology(
+  model: ChannelModel,
+  topology: Pick<Topology, "exchanges" | "queues">,
+): Promise<Error[]> {
   const refusals: Error[] = [];
   const steps: ((channel: Channel) => Promise<unknown>)[] = [
     ...topology.exchanges.map(

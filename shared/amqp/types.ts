@@ -20,6 +20,8 @@ export interface OutgoingMessage {
   headers?: Readonly<Record<string, unknown>>;
   /** When it was accepted (default now); also as the header `x-created-at`, unless `headers` has one. */
   timestamp?: Date;
+  /** Default true: that no queue takes it is a failure. False: whoever wants it has bound a queue, and nobody is no failure. */
+  mandatory?: boolean;
   /** Further properties, for a message that is passed on as it came. */
   properties?: Readonly<Pick<Options.Publish, "appId" | "contentEncoding" | "correlationId" | "replyTo" | "type">>;
 }
@@ -35,7 +37,7 @@ export interface PublisherOptions {
   /** Up while messages are taken; down, with the reason, also where the server refuses a part of the topology. */
   dependency: Dependency;
   /** Declared on every connection (default: the platform's, `topologyOf()`). */
-  topology?: Topology;
+  topology?: Pick<Topology, "exchanges" | "queues">;
   /** Longest body (default MESSAGE_LIMITS.bytes). */
   maxBytes?: number;
 }
@@ -43,7 +45,8 @@ export interface PublisherOptions {
 export interface Publisher extends AsyncDisposable {
   readonly state: PublisherState;
   /**
-   * Persistent, mandatory, with a confirm: success means that a queue has it on disk. `traceparent` goes along from the context.
+   * Persistent, mandatory, with a confirm: success means that a queue has it on disk (or, not mandatory, that all queues
+   * which want it have it). `traceparent` goes along from the context.
    * Decided within 2.1 s, or sooner by the context's deadline. Never throws.
    * @returns failure `unavailable`: not connected, blocked by an alarm, refused, returned as unroutable, or not
    * confirmed in time (it may have arrived: send it again under the same id); `too_large`; `exhausted` when

@@ -19,6 +19,7 @@ const HOPS = {
   "auth-postgres": ["auth", "DATABASE_URL"],
   "mail-postgres": ["mail", "DATABASE_URL"],
   "mail-smtp": ["mail", "SMTP_URL"],
+  "mail-rabbitmq": ["mail", "RABBITMQ_URL"],
 } as const satisfies Record<string, readonly [ServiceName, string]>;
 
 export type Hop = keyof typeof HOPS;
