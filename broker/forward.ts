@@ -12,7 +12,7 @@ export interface Neighbour {
 }
 
 export interface Question<T> {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "DELETE";
   readonly path: string;
   readonly body?: unknown;
   readonly headers?: Record<string, string>;

@@ -73,7 +73,7 @@ function checkHost(request: Request): void {
 }
 
 export interface HttpOptions {
-  /** Paths of POST routes whose body, if any, is ignored rather than read as JSON. */
+  /** POST routes, as they are written (`/`, `/things/:id`), whose body, if any, is ignored rather than read as JSON. */
   bodiless?: readonly string[];
 }
 
@@ -120,8 +120,8 @@ export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodi
       checkLength(request);
     })
     // `null`, since undefined would hand the body on to Elysia's own parsers, which know no limits.
-    .onParse(({ request, path, set }) => {
-      if (bodiless.includes(path)) return null;
+    .onParse(({ request, route, set }) => {
+      if (bodiless.includes(route)) return null;
       return readJson(request, contextOf(request).deadline.within(BODY_MS), () => {
         set.headers["connection"] = "close";
       });
