@@ -57,7 +57,7 @@ export function makeService() {
   const service = {
     /** Its key set (RFC 7517). */
     keys: { keys: [] as object[] },
-    asked: [] as { path: string; search: string; headers: Headers; body: unknown }[],
+    asked: [] as { method: string; path: string; search: string; headers: Headers; body: unknown }[],
     ready: (): Response | Promise<Response> =>
       Response.json({ error: false, message: "ready", data: { dependencies: [] } }),
     answer: (_path: string): Response | Promise<Response> =>
@@ -72,8 +72,9 @@ export function makeService() {
       const { pathname: path, search } = new URL(request.url);
       if (path === "/ready") return service.ready();
       if (path === "/.well-known/jwks.json") return Response.json(service.keys);
-      const body: unknown = request.method === "POST" ? await request.json() : undefined;
-      service.asked.push({ path, search, headers: request.headers, body });
+      const { method, headers } = request;
+      const text = await request.text();
+      service.asked.push({ method, path, search, headers, body: text === "" ? undefined : JSON.parse(text) });
       return service.answer(path);
     },
   });

@@ -13,11 +13,9 @@ const left = Promise.withResolvers<string>();
 let server: Listening;
 
 beforeAll(() => {
-  const app = httpApp(runtime, ["https://app.example.com"], { bodiless: ["/ignores", "/ignores/:what/too"] })
+  const app = httpApp(runtime, ["https://app.example.com"], { bodiless: ["/ignores"] })
     .post("/echo", ({ body, request }) => envelope(contextOf(request).requestId, body))
     .post("/ignores", () => envelope("no body needed"))
-    .post("/ignores/:what/too", ({ params }) => envelope(params.what))
-    .post("/ignores/:what", ({ params }) => envelope(params.what))
     .get("/things/:id", ({ params }) => envelope("thing", params))
     .get("/fails", () => {
       throw new Failure("unavailable", "auth is away", { retryAfterS: 1.2, cause: new Error("secret host name") });
@@ -197,10 +195,8 @@ test("a length that is claimed and never sent is refused before anything is read
 });
 
 test("a body that a route does not want is ignored, whatever it is", async () => {
-  const init = { method: "POST", body: "{bad", headers: { "content-type": "text/plain" } };
-  expect(await (await call("/ignores", init)).json()).toEqual({ error: false, message: "no body needed" });
-  expect(await (await call("/ignores/a%2Fb/too", init)).json()).toEqual({ error: false, message: "a/b" });
-  expect((await call("/ignores/too", init)).status).toBe(415);
+  const reply = await call("/ignores", { method: "POST", body: "{bad", headers: { "content-type": "text/plain" } });
+  expect(await reply.json()).toEqual({ error: false, message: "no body needed" });
 });
 
 test.each([

@@ -1,0 +1,135 @@
+/**
+ * What the operators' routes have in common: who may, what is handed on to the owner, and that he is answered for in his
+ * own words. What is asked is checked here, too, by the same schemas; the owner has the last word.
+ */
+import { type TObject, type TSchema, Type } from "@sinclair/typebox";
+import type { Envelope } from "#contracts/envelope";
+import { ACTOR_HEADER, IDEMPOTENCY_KEY_HEADER } from "#contracts/headers";
+import { type FailureCode, ok, type Result } from "#shared/errors";
+import { contextOf, envelope } from "#shared/http";
+import { Deadline } from "#shared/resilience";
+import { makeQueryValidator, makeValidator } from "#shared/validation";
+import { orThrow } from "../calls.ts";
+import { ask, type Neighbour, type Question } from "../forward.ts";
+import { type FirstAnswers, keyOf } from "../idempotency.ts";
+import { given, type Settable } from "../marks.ts";
+import { bearerOf, orChallenge } from "../sessions/bearer.ts";
+import type { Operator } from "./operator.ts";
+
+/** Of a route without a query. */
+export const NO_QUERY = Type.Object({});
+const noQuery = makeQueryValidator(NO_QUERY);
+
+/** What the owner refuses because of the request. */
+const OF_THE_CALLER: readonly FailureCode[] = ["malformed", "invalid", "too_large", "conflict", "exhausted"];
+
+export interface DeskOptions {
+  readonly operator: Operator;
+  /** Of commands with an Idempotency-Key. */
+  readonly answers: FirstAnswers;
+  /** Ends what is under way: it may take longer than the drain of a broker that stops. */
+  readonly stopping: AbortSignal;
+}
+
+interface Call {
+  readonly params: Readonly<Record<string, string>>;
+  readonly body: unknown;
+  readonly request: Request;
+  readonly set: Settable;
+  readonly server: { requestIP(request: Request): { address: string } | null } | null;
+}
+
+/** The owner's path; one with a parameter is made by `at`. */
+export type OwnersPath = string | ((params: Readonly<Record<string, string>>) => string);
+
+/** A path with the parameter `name` in it, and what follows. */
+export function at(before: string, name: string, after = ""): OwnersPath {
+  return (params) => `${before}/${encodeURIComponent(params[name] ?? "")}${after}`;
+}
+
+/** Handlers of routes: each lets operators in, and nobody else. */
+export interface Desk {
+  /** A GET, with its query. @param data schema of what the owner answers. */
+  reading(owner: Neighbour, path: OwnersPath, query: TObject, data: TSchema): (call: Call) => Promise<Envelope>;
+  /** A DELETE, with its query. It may be sent twice as it is. */
+  removing(owner: Neighbour, path: OwnersPath, query: TObject, data: TSchema): (call: Call) => Promise<Envelope>;
+  /** A POST, with its body; once for its Idempotency-Key. */
+  doing(owner: Neighbour, path: OwnersPath, body: TSchema, data: TSchema): (call: Call) => Promise<Envelope>;
+}
+
+export function makeDesk({ operator, answers, stopping }: DeskOptions): Desk {
+  /** On whose behalf, of those who may. */
+  async function actorOf({ request, set, server }: Call): Promise<string> {
+    const address = server?.requestIP(request)?.address ?? "unknown";
+    const admitted = await operator.admit(bearerOf(request), address, contextOf(request).deadline);
+    return orChallenge(admitted, request, set);
+  }
+
+  /** What the owner says to somebody who may ask, in its own words. */
+  async function tell<T>(
+    owner: Neighbour,
+    question: Pick<Question<T>, "method" | "path" | "body" | "check" | "ofTheCaller">,
+    { actor, request }: { readonly actor: string; readonly request: Request },
+  ): Promise<Result<Envelope>> {
+    const context = contextOf(request);
+    const signal = AbortSignal.any([context.deadline.signal, stopping]);
+    const told = await ask(
+      owner,
+      { ...question, headers: { [ACTOR_HEADER]: actor }, status: 200 },
+      { ...context, deadline: Deadline.after(context.deadline.remainingMs(), signal) },
+    );
+    return told.ok ? ok(envelope(told.value.message, told.value.data)) : told;
+  }
+
+  function queried(method: "GET" | "DELETE") {
+    return (owner: Neighbour, path: OwnersPath, query: TObject, data: TSchema) => {
+      const queryValues = makeQueryValidator(query);
+      const check = makeValidator(data, { name: "the answer" });
+      return async (call: Call) => {
+        const { request } = call;
+        const actor = await actorOf(call);
+        const values = orThrow(queryValues(request.url));
+        const to = `${pathOf(path, call)}${queryOf(values)}`;
+        return orThrow(await tell(owner, { method, path: to, check, ...refusalsOf(path) }, { actor, request }));
+      };
+    };
+  }
+
+  return {
+    reading: queried("GET"),
+    removing: queried("DELETE"),
+
+    doing(owner, path, schema, data) {
+      const bodyOf = makeValidator(schema, { unknown: "refuse" });
+      const check = makeValidator(data, { name: "the answer" });
+      return async (call) => {
+        const { request, set } = call;
+        const actor = await actorOf(call);
+        orThrow(noQuery(request.url));
+        const body = orThrow(bodyOf(call.body));
+        const key = orThrow(keyOf(request.headers.get(IDEMPOTENCY_KEY_HEADER)));
+        const to = pathOf(path, call);
+        const work = () =>
+          tell(owner, { method: "POST", path: to, body, check, ...refusalsOf(path) }, { actor, request });
+        if (key === undefined) return given({ result: await work(), replayed: false }, set);
+        return given(await answers.run({ caller: actor, route: `/v1${to}`, key }, body, work), set);
+      };
+    },
+  };
+}
+
+function pathOf(path: OwnersPath, { params }: Call): string {
+  return typeof path === "string" ? path : path(params);
+}
+
+/** That something is not there is the caller's to know where he has named it. */
+function refusalsOf(path: OwnersPath): { readonly ofTheCaller: readonly FailureCode[] } {
+  return { ofTheCaller: typeof path === "string" ? OF_THE_CALLER : [...OF_THE_CALLER, "not_found"] };
+}
+
+/** As checked, so that what is handed on is read there as it was read here. */
+function queryOf(values: object): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) query.set(name, String(value));
+  return query.size === 0 ? "" : `?${query.toString()}`;
+}
