@@ -123,7 +123,6 @@ describe.skipIf(RABBITMQ === undefined)("retry tiers (needs TEST_RABBITMQ_URL)",
     await until(() => kit.mail.refusedAt.length === 1);
     sendMail(kit, "other");
     await until(() => kit.mail.got.some(({ key }) => key === "other"));
-    expect(kit.mail.refusedAt).toHaveLength(1);
     await until(() => kit.mail.refusedAt.length === 2);
     kit.mail.isQuotaUsedUp = false;
     // Not after the first tier, which is shorter than that.
