@@ -1,4 +1,5 @@
 /** The versioned API: sessions, receipts, health. */
+import { MAIL_LISTS } from "./mail-lists.ts";
 import { MAILS } from "./mails.ts";
 import { OPERATORS } from "./operators.ts";
 import {
@@ -172,4 +173,4 @@ const HEALTH = {
   },
 };
 
-export const V1 = { ...SESSIONS, ...RECEIPTS, ...MAILS, ...OPERATORS, ...HEALTH };
+export const V1 = { ...SESSIONS, ...RECEIPTS, ...MAILS, ...MAIL_LISTS, ...OPERATORS, ...HEALTH };
