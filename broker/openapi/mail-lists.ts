@@ -101,8 +101,9 @@ export const MAIL_LISTS = {
         list: { address: "ann@example.org", list: "news" },
       }),
       responses: {
-        "200": answer(
-          "It is on the list",
+        "200": answer("It was on the list", { schema: ref("Suppression") }, ["Idempotent-Replayed"]),
+        "201": answer(
+          "It is on the list now",
           {
             schema: ref("Suppression"),
             example: { message: "suppressed", data: SUPPRESSION },

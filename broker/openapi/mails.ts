@@ -44,7 +44,12 @@ export const CONTENT = {
 };
 
 const ID = path("id", "`data.id` of the mail: also its receipt's id", { type: "string", format: "uuid" }, RECEIPT_ID);
-const TOKEN = path("token", "From `List-Unsubscribe` of the mail", { type: "string", maxLength: 512 }, "eyJhIjox");
+const TOKEN = path(
+  "token",
+  "From `List-Unsubscribe` of the mail",
+  { type: "string", maxLength: 1_024 },
+  "v1.eyJhIjox.c2lnbmF0dXJl",
+);
 const NOT_FOUND = refusal("No such mail");
 export const QUERY_REFUSED = refusal("A query parameter that is not known or not valid");
 export const READ = { tags: ["Operators"], security: OPERATOR };

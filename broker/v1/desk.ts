@@ -33,10 +33,15 @@ export interface DeskOptions {
 
 interface Call {
   readonly params: Readonly<Record<string, string>>;
-  readonly body: unknown;
   readonly request: Request;
   readonly set: Settable;
   readonly server: { requestIP(request: Request): { address: string } | null } | null;
+}
+
+/** The owner's answer: 201 where something is there that was not before. */
+interface Told {
+  readonly status: number;
+  readonly envelope: Envelope;
 }
 
 /** The owner's path; one with a parameter is made by `at`. */
@@ -54,12 +59,17 @@ export interface Desk {
   /** A DELETE, with its query. It may be sent twice as it is. */
   removing(owner: Neighbour, path: OwnersPath, query: TObject, data: TSchema): (call: Call) => Promise<Envelope>;
   /** A POST, with its body; once for its Idempotency-Key. */
-  doing(owner: Neighbour, path: OwnersPath, body: TSchema, data: TSchema): (call: Call) => Promise<Envelope>;
+  doing(
+    owner: Neighbour,
+    path: OwnersPath,
+    body: TSchema,
+    data: TSchema,
+  ): (call: Call & { readonly body: unknown }) => Promise<Envelope>;
 }
 
 export function makeDesk({ operator, answers, stopping }: DeskOptions): Desk {
   /** On whose behalf, of those who may. */
-  async function actorOf({ request, set, server }: Call): Promise<string> {
+  async function actorOf({ request, set, server }: Omit<Call, "params">): Promise<string> {
     const address = server?.requestIP(request)?.address ?? "unknown";
     const admitted = await operator.admit(bearerOf(request), address, contextOf(request).deadline);
     return orChallenge(admitted, request, set);
@@ -70,27 +80,29 @@ export function makeDesk({ operator, answers, stopping }: DeskOptions): Desk {
     owner: Neighbour,
     question: Pick<Question<T>, "method" | "path" | "body" | "check" | "ofTheCaller">,
     { actor, request }: { readonly actor: string; readonly request: Request },
-  ): Promise<Result<Envelope>> {
+  ): Promise<Result<Told>> {
     const context = contextOf(request);
     const signal = AbortSignal.any([context.deadline.signal, stopping]);
     const told = await ask(
       owner,
-      { ...question, headers: { [ACTOR_HEADER]: actor }, status: 200 },
+      { ...question, headers: { [ACTOR_HEADER]: actor }, status: [200, 201] },
       { ...context, deadline: Deadline.after(context.deadline.remainingMs(), signal) },
     );
-    return told.ok ? ok(envelope(told.value.message, told.value.data)) : told;
+    if (!told.ok) return told;
+    const { status, message, data } = told.value;
+    return ok({ status, envelope: envelope(message, data) });
   }
 
   function queried(method: "GET" | "DELETE") {
     return (owner: Neighbour, path: OwnersPath, query: TObject, data: TSchema) => {
       const queryValues = makeQueryValidator(query);
       const check = makeValidator(data, { name: "the answer" });
-      return async (call: Call) => {
-        const { request } = call;
-        const actor = await actorOf(call);
+      return async ({ params, request, set, server }: Call) => {
+        const actor = await actorOf({ request, set, server });
         const values = orThrow(queryValues(request.url));
-        const to = `${pathOf(path, call)}${queryOf(values)}`;
-        return orThrow(await tell(owner, { method, path: to, check, ...refusalsOf(path) }, { actor, request }));
+        const to = `${pathOf(path, params)}${queryOf(values)}`;
+        const question = { method, path: to, check, ...refusalsOf(path) };
+        return orThrow(await tell(owner, question, { actor, request })).envelope;
       };
     };
   }
@@ -102,23 +114,26 @@ export function makeDesk({ operator, answers, stopping }: DeskOptions): Desk {
     doing(owner, path, schema, data) {
       const bodyOf = makeValidator(schema, { unknown: "refuse" });
       const check = makeValidator(data, { name: "the answer" });
-      return async (call) => {
-        const { request, set } = call;
-        const actor = await actorOf(call);
+      return async ({ params, body: asked, request, set, server }) => {
+        const actor = await actorOf({ request, set, server });
         orThrow(noQuery(request.url));
-        const body = orThrow(bodyOf(call.body));
+        const body = orThrow(bodyOf(asked));
         const key = orThrow(keyOf(request.headers.get(IDEMPOTENCY_KEY_HEADER)));
-        const to = pathOf(path, call);
+        const to = pathOf(path, params);
         const work = () =>
           tell(owner, { method: "POST", path: to, body, check, ...refusalsOf(path) }, { actor, request });
-        if (key === undefined) return given({ result: await work(), replayed: false }, set);
-        return given(await answers.run({ caller: actor, route: `/v1${to}`, key }, body, work), set);
+        const scope = key === undefined ? undefined : { caller: actor, route: `/v1${to}`, key };
+        const answered =
+          scope === undefined ? { result: await work(), replayed: false } : await answers.run(scope, body, work);
+        const told = given(answered, set);
+        set.status = told.status;
+        return told.envelope;
       };
     },
   };
 }
 
-function pathOf(path: OwnersPath, { params }: Call): string {
+function pathOf(path: OwnersPath, params: Call["params"]): string {
   return typeof path === "string" ? path : path(params);
 }
 

@@ -1,8 +1,8 @@
 /**
  * The links in bulk mails (RFC 8058): open to whoever has one, answered as the mail service answers. Translates only.
  *
- * The address is the recipient's browser's or his mail program's: of his request nothing goes on but method and token, and
- * of the answer nothing comes back but status, page and that page's policy. Every other header is ours.
+ * Who asks is a recipient's browser or his mail program: of the request nothing goes on but method, token and whether a page
+ * is wanted; of the answer nothing comes back but status, page and that page's policy. Every other header is ours.
  */
 import { Elysia } from "elysia";
 import { REQUEST_ID_HEADER, TIMEOUT_HEADER } from "#contracts/headers";
@@ -14,7 +14,7 @@ import { isAway } from "../handle.ts";
 import type { Settable } from "../marks.ts";
 
 /** What the mail service puts into its links; longer ones are not its own. */
-const TOKEN = /^[\w.~-]{1,512}$/;
+const TOKEN = /^[\w.~-]{1,1024}$/;
 /** Answers that say something of the token. */
 const HANDED_ON: ReadonlySet<number> = new Set([200, 404, 410, 422]);
 const TYPES = /^(text\/html|text\/plain|application\/json)\s*(;|$)/i;
@@ -52,13 +52,14 @@ export function unsubscribeRoutes({ url, edge }: UnsubscribeOptions) {
       const { params, request, set } = call;
       if (!TOKEN.test(params.token)) throw new Failure("not_found", "no such link");
       const context = contextOf(request);
+      const accept = (request.headers.get("accept") ?? "").includes("text/html") ? "text/html" : "application/json";
       const page = await edge.run(context.deadline, (deadline) =>
-        pageOf(method, `${url}/unsubscribe/${params.token}`, { ...context, deadline }),
+        pageOf(method, `${url}/unsubscribe/${params.token}`, accept, { ...context, deadline }),
       );
       if (page.ok) return shown(page.value, set);
       const retryAfterS = page.error.retryAfterS ?? RETRY_AFTER_S;
       // A person reads this one.
-      if (isAway(page.error) && (request.headers.get("accept") ?? "").includes("text/html")) {
+      if (isAway(page.error) && accept === "text/html") {
         set.headers["retry-after"] = String(Math.ceil(retryAfterS));
         return shown({ status: page.error.status, type: HTML, policy: null, body: AWAY_PAGE }, set);
       }
@@ -79,12 +80,18 @@ function shown({ status, type, policy, body }: Page, set: Settable): string {
 }
 
 /** @returns failure `unavailable`, `deadline`, `bad_gateway` for what is no answer to a link, a redirect among it. */
-async function pageOf(method: "GET" | "POST", url: string, context: CallContext): Promise<Result<Page>> {
+async function pageOf(
+  method: "GET" | "POST",
+  url: string,
+  accept: string,
+  context: CallContext,
+): Promise<Result<Page>> {
   const { deadline, requestId, trace } = context;
   try {
     const response = await fetch(url, {
       method,
       headers: {
+        accept,
         traceparent: traceparentOf(trace),
         [REQUEST_ID_HEADER]: requestId,
         [TIMEOUT_HEADER]: String(Math.max(1, deadline.remainingMs())),

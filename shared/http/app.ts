@@ -124,6 +124,8 @@ export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodi
     // `null`, since undefined would hand the body on to Elysia's own parsers, which know no limits.
     .onParse(({ request, path, set }) => {
       if (isBodiless(path)) return null;
+      // What a DELETE has for a body means nothing (RFC 9110 §9.3.5).
+      if (request.method === "DELETE") return null;
       return readJson(request, contextOf(request).deadline.within(BODY_MS), () => {
         set.headers["connection"] = "close";
       });
