@@ -239,7 +239,7 @@ test.each<[string, Partial<MailMessage>, Partial<MailReply>, string, boolean]>([
   expect(await send(letter)).toEqual(
     ok({
       message,
-      data: { ...told, id: "id-1" } as Record<string, unknown>,
+      data: { ...told, id: "id-1" },
       receiptId: "id-1",
       ...(isDegraded ? { degraded: { mail: "queued" } } : {}),
     }),

@@ -52,19 +52,22 @@ export function at(before: string, name: string, after = ""): OwnersPath {
   return (params) => `${before}/${encodeURIComponent(params[name] ?? "")}${after}`;
 }
 
+/** A GET or DELETE. @param data schema of what the owner answers. */
+type Queried = (owner: Neighbour, path: OwnersPath, query: TObject, data: TSchema) => (call: Call) => Promise<Envelope>;
+
 /** Handlers of routes: each lets operators in, and nobody else. */
 export interface Desk {
-  /** A GET, with its query. @param data schema of what the owner answers. */
-  reading(owner: Neighbour, path: OwnersPath, query: TObject, data: TSchema): (call: Call) => Promise<Envelope>;
+  /** A GET, with its query. */
+  readonly reading: Queried;
   /** A DELETE, with its query. It may be sent twice as it is. */
-  removing(owner: Neighbour, path: OwnersPath, query: TObject, data: TSchema): (call: Call) => Promise<Envelope>;
+  readonly removing: Queried;
   /** A POST, with its body; once for its Idempotency-Key. */
-  doing(
+  readonly doing: (
     owner: Neighbour,
     path: OwnersPath,
     body: TSchema,
     data: TSchema,
-  ): (call: Call & { readonly body: unknown }) => Promise<Envelope>;
+  ) => (call: Call & { readonly body: unknown }) => Promise<Envelope>;
 }
 
 export function makeDesk({ operator, answers, stopping }: DeskOptions): Desk {
@@ -93,11 +96,11 @@ export function makeDesk({ operator, answers, stopping }: DeskOptions): Desk {
     return ok({ status, envelope: envelope(message, data) });
   }
 
-  function queried(method: "GET" | "DELETE") {
-    return (owner: Neighbour, path: OwnersPath, query: TObject, data: TSchema) => {
+  function queried(method: "GET" | "DELETE"): Queried {
+    return (owner, path, query, data) => {
       const queryValues = makeQueryValidator(query);
       const check = makeValidator(data, { name: "the answer" });
-      return async ({ params, request, set, server }: Call) => {
+      return async ({ params, request, set, server }) => {
         const actor = await actorOf({ request, set, server });
         const values = orThrow(queryValues(request.url));
         const to = `${pathOf(path, params)}${queryOf(values)}`;
@@ -111,7 +114,7 @@ export function makeDesk({ operator, answers, stopping }: DeskOptions): Desk {
     reading: queried("GET"),
     removing: queried("DELETE"),
 
-    doing(owner, path, schema, data) {
+    doing: (owner, path, schema, data) => {
       const bodyOf = makeValidator(schema, { unknown: "refuse" });
       const check = makeValidator(data, { name: "the answer" });
       return async ({ params, body: asked, request, set, server }) => {

@@ -187,7 +187,7 @@ test("operators' questions and commands reach the mail service as they are, and 
     expect([path, answer.status, answer.body]).toEqual([
       path,
       200,
-      { error: false, message: "in its own words", ...(data === undefined ? {} : { data }) } as typeof answer.body,
+      { error: false, message: "in its own words", ...(data === undefined ? {} : { data }) },
     ]);
     const last = mail.asked.at(-1);
     expect([last?.method, last?.path, last?.search, last?.body]).toEqual([method, asked, "", body]);
