@@ -25,6 +25,7 @@ const VIEW = {
   recipients: [],
   priority: "normal",
 };
+const MANY = Array.from({ length: 25 }, (_, index) => `r${index}@example.com`);
 const CONTENT = { subject: "s", text: "canary-text", html: "<p>canary-text</p>" };
 const SUPPRESSION = { address: "canary-to@example.com", reason: "asked", created_at: AT };
 const REPORT = { recipients: [{ address: "b@example.com", action: "failed", status: "5.1.1", suppressed: true }] };
@@ -110,6 +111,14 @@ test("what is not known, not valid or no JSON is refused without asking the mail
     [{ ...LETTER, to: ["a@x.io", "b@x.io\r\nBcc: c@x.io"] }, "to must be one plain e-mail address, or a list of them"],
     [{ ...LETTER, priority: "urgent" }, "priority must be one of high, normal, low"],
     [{ to: "a@x.io" }, "from is needed"],
+    [{ from: "a@x.io", to: "a@x.io", message: "m" }, "subject is needed, or a template"],
+    [{ from: "a@x.io", to: "a@x.io", subject: "s" }, "message is needed, or a template"],
+    [{ ...LETTER, template: { name: "welcome" } }, "subject must not be given with a template, which has its own"],
+    [
+      { from: "a@x.io", to: "a@x.io", message: "m", template: { name: "welcome" } },
+      "message must not be given with a template, which has its own",
+    ],
+    [{ ...LETTER, cc: MANY, bcc: MANY }, "to, cc and bcc must be at most 50 addresses together"],
   ] as const) {
     const answer = await send(body);
     expect([answer.status, answer.body.message]).toEqual([422, message]);

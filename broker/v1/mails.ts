@@ -5,6 +5,7 @@ import {
   BounceReport,
   BounceRequest,
   CancelRequest,
+  faultOf,
   MailContent,
   MailMessage,
   MailPage,
@@ -18,6 +19,7 @@ import {
   SuppressRequest,
   TemplateList,
 } from "#contracts/mail";
+import { Failure } from "#shared/errors";
 import { envelope } from "#shared/http";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
 import { accepted, callOf, orThrow } from "../calls.ts";
@@ -49,6 +51,9 @@ export function mailRoutes({ operations, sessions, desk, mail, mailCommands }: M
       .post("/mails", async ({ body, request, set }) => {
         orThrow(noQuery(request.url));
         const letter = orThrow(messageOf(body));
+        // While the mail service is away, nobody else would say so before it is accepted.
+        const fault = faultOf(letter);
+        if (fault !== undefined) throw new Failure("invalid", fault);
         const call = await callOf(request, "/v1/mails", sessions, set);
         const { message, data } = replyOf(accepted(await operations.send(letter, call), set));
         set.status = 202;
