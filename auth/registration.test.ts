@@ -14,7 +14,7 @@ const mails: { key: string | null; to: string; from: string; template?: unknown 
 function viewOf(id: string, state: string, more: object = {}) {
   const at = new Date().toISOString();
   const view = { id, state, from: "a@b", to: "a@b", subject: "", attempts: 1, created_at: at, updated_at: at };
-  return [200, { ...view, expires_at: at, ...more }] as const;
+  return [200, { ...view, expires_at: at, recipients: [], priority: "normal", ...more }] as const;
 }
 /** By the address of who registers; the mails of others wait. */
 const scripts = new Map<string, Script>();
@@ -205,6 +205,8 @@ withServer(
 
 withServer.each([
   ["failed", "refused", "mail_refused"],
+  ["bounced", "refused", "mail_refused"],
+  ["cancelled", "refused", "mail_refused"],
   ["expired", "expired", "mail_refused"],
   ["ambiguous", "ambiguous", "pending"],
 ])(
@@ -221,7 +223,8 @@ withServer.each([
       return at.step === "event" && at;
     });
     expect(saga.data["mail"]).toBe(end);
-    if (end !== "ambiguous") expect(saga.data["reason"]).toBe("no body of that name");
+    const reason = state === "cancelled" ? "the mail was cancelled" : "no body of that name";
+    if (end !== "ambiguous") expect(saga.data["reason"]).toBe(reason);
     const seen = await running().get(`/users/${String(json.data["id"])}/registration`);
     expect(seen.json.data["registration"]).toBe(registration);
   },

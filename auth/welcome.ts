@@ -40,6 +40,11 @@ export interface RegistrationData {
 /** Longest reason that is kept (characters). */
 const REASON_MAX = 500;
 
+/** Whether it will not reach him. There is one recipient, so that `partial` is no more than that. */
+function isRefused(state: MailView["state"]): boolean {
+  return state === "failed" || state === "bounced" || state === "partial";
+}
+
 /** What a server said, without what neither JSON nor a log line should carry. */
 function plain(text: string): string {
   return text.replaceAll(/\p{Cc}+/gu, " ").slice(0, REASON_MAX);
@@ -106,7 +111,9 @@ export function makeRegistrationSaga(ports: WelcomePorts): Saga<RegistrationData
           if (found.value !== undefined) {
             const { state, reply } = found.value;
             if (state === "sent" || state === "ambiguous") return ended(state);
-            if (state === "failed") return ended("refused", reply?.text ?? refusal);
+            // What the server said of an earlier try is not why it was taken back.
+            if (state === "cancelled") return ended("refused", "the mail was cancelled");
+            if (isRefused(state)) return ended("refused", reply?.text ?? refusal);
             return state === "expired" ? ended("expired", reply?.text) : onItsWay(context.ageMs);
           }
           if (refusal !== undefined) return ended("refused", refusal);

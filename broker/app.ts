@@ -22,7 +22,10 @@ import { makeReceipts } from "./receipts.ts";
 import { routes } from "./routes.ts";
 import { makeSessions } from "./sessions/sessions.ts";
 import { askMe, v1 } from "./v1/routes.ts";
+import { makeDesk } from "./v1/desk.ts";
+import { mailRoutes } from "./v1/mails.ts";
 import { operatorRoutes } from "./v1/operators.ts";
+import { unsubscribeRoutes } from "./v1/unsubscribe.ts";
 
 /** How long a broker that stops waits for operators' questions and commands (ms): less than its drain has. */
 const PATIENCE_MS = 5_000;
@@ -138,7 +141,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
     }),
   );
 
-  const app = httpApp(runtime, corsOriginsOf(config), { bodiless: ["/"] }).use(
+  const app = httpApp(runtime, corsOriginsOf(config), { bodiless: ["/", "/v1/unsubscribe/*"] }).use(
     routes({ operations, receipts, sessions }, { inboxUrl: config.INBOX_URL, version: runtime.version }),
   );
   app.use(
@@ -146,16 +149,25 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   );
   const stopping = new AbortController();
   let patience: ReturnType<typeof setTimeout> | undefined;
+  const desk = makeDesk({ operator, answers, stopping: stopping.signal });
   app.use(
     operatorRoutes({
-      operator,
+      desk,
       listener: { client: listener, edge: edge("listener") },
       listenerCommands: { client: listener, edge: edge("listener_commands") },
       logger: { client: logger, edge: edge("logger_reports") },
-      answers,
-      stopping: stopping.signal,
     }),
   );
+  app.use(
+    mailRoutes({
+      operations,
+      sessions,
+      desk,
+      mail: { client: mail, edge: edge("mail_reports") },
+      mailCommands: { client: mail, edge: edge("mail_commands") },
+    }),
+  );
+  app.use(unsubscribeRoutes({ url: config.MAIL_URL, edge: edge("mail_unsubscribe") }));
   stack.defer(() => clearTimeout(patience));
   const listening = stack.use(listen(app, config));
   // First of all, since the door waits for what is under way.

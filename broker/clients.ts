@@ -196,6 +196,8 @@ export function makeWaysOut(clients: Clients): WaysOut & { loggerBack(): void } 
         headers,
         status: 202,
         check: mailReplyOf,
+        // Who may send mails as whom is the mail service's to say.
+        ofTheCaller: [...OF_THE_CALLER, "forbidden"],
       } as const;
       const taken = await ask(mail, question, context);
       return taken.ok ? ok(taken.value.data) : taken;

@@ -143,4 +143,32 @@ describe.skipIf(RABBITMQ === undefined)("with RabbitMQ (needs TEST_RABBITMQ_URL)
     const job = await messageOf(jobQueueOf(MAIL_JOB), (message) => message.properties.messageId === id);
     expect(JSON.parse(job.content.toString())).toEqual(MAIL.mail);
   });
+
+  test("the same of a mail with all that it may have, which goes on as it came", async () => {
+    const { post, mail, receipt, listener } = await withGate();
+    mail.answer = () => refusal(503);
+    const letter = {
+      from: "a@example.com",
+      to: ["canary-to@example.com", "canary-two@example.com"],
+      template: { name: "alert", variables: { rows: [{ text: "canary-variable" }] } },
+      attachments: [{ filename: "a.txt", content_type: "text/plain", content: "MTcK" }],
+      send_at: "2099-01-01T00:00:00Z",
+    };
+    const { status, body, headers } = await post("/v1/mails", letter);
+    const id = String(body.data?.["id"]);
+    expect([status, body]).toEqual([
+      202,
+      {
+        error: false,
+        message: "Message queued for 2 recipients",
+        data: { id, state: "queued", receipt_id: id, degraded: { mail: "queued" } },
+      },
+    ]);
+    expect([headers.get("x-degraded"), headers.get("location")]).toEqual(["mail=queued", `/v1/receipts/${id}`]);
+    const job = await messageOf(jobQueueOf(MAIL_JOB), (message) => message.properties.messageId === id);
+    expect(JSON.parse(job.content.toString())).toEqual(letter);
+    listener.answer = () =>
+      Response.json({ error: false, message: "", data: { found: null, queued: true, complete: true } });
+    expect((await receipt(id)).receipt).toMatchObject({ kind: "mail", state: "queued", where: "rabbitmq" });
+  });
 });

@@ -16,6 +16,8 @@ const EDGES = {
   logger: { to: "logger", attemptMs: 1_000, totalMs: 2_000, retries: 1, concurrent: 2_048 },
   // A mail waits up to 2 s for its first attempt; twice is safe, since the key makes it once.
   mail: { to: "mail", attemptMs: 3_000, totalMs: 5_000, retries: 1, concurrent: 64, queue: 64 },
+  // Anybody with a link from a mail may come, and comes again: a rush of them is nobody else's trouble.
+  mail_unsubscribe: { to: "mail", attemptMs: 3_000, totalMs: 5_000, retries: 1, concurrent: 32, queue: 32 },
   // A receipt asks three times, within 2.5 s in all; who asks for it may ask again.
   logger_receipts: { to: "logger", attemptMs: 700, totalMs: 700, concurrent: 256 },
   mail_receipts: { to: "mail", attemptMs: 700, totalMs: 700, concurrent: 64 },
@@ -23,6 +25,9 @@ const EDGES = {
   // Looking through queues and through all entries takes its time; it is for a few people.
   listener: { to: "listener", attemptMs: 10_000, totalMs: 15_000, retries: 1, concurrent: 16 },
   logger_reports: { to: "logger", attemptMs: 10_000, totalMs: 15_000, retries: 1, concurrent: 16 },
+  mail_reports: { to: "mail", attemptMs: 5_000, totalMs: 8_000, retries: 1, concurrent: 16 },
+  // No retry, as below.
+  mail_commands: { to: "mail", attemptMs: 10_000, totalMs: 10_000, concurrent: 8 },
   // The listener stops in time and tells how far it came. No retry: that is the operator's to decide.
   listener_commands: { to: "listener", attemptMs: 25_000, totalMs: 25_000, concurrent: 4 },
 } as const satisfies Record<string, Partial<EdgeOptions> & { to: NeighbourName }>;

@@ -12,18 +12,19 @@ export interface Neighbour {
 }
 
 export interface Question<T> {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "DELETE";
   readonly path: string;
   readonly body?: unknown;
   readonly headers?: Record<string, string>;
-  /** The one status that is a success. */
-  readonly status: number;
+  /** The status that is a success, or each of them. */
+  readonly status: number | readonly number[];
   readonly check: Validator<T>;
   /** Refusals that the caller is told as they are; others are a misunderstanding between us and the service. */
   readonly ofTheCaller?: readonly FailureCode[];
 }
 
 export interface Told<T> {
+  readonly status: number;
   readonly message: string;
   readonly data: T;
   /** The owner has answered the same request before. */
@@ -55,13 +56,13 @@ export async function ask<T>(
   const told = await neighbour.edge.run<Told<T>>(context.deadline, async (deadline) => {
     const answer = await neighbour.client.request(method, path, body, { ...context, deadline }, headers);
     if (!answer.ok) return answer;
-    const { envelope } = answer.value;
-    if (answer.value.status !== status) {
+    const { envelope, status: given, replayed } = answer.value;
+    if (![status].flat().includes(given)) {
       return { ok: false, error: refusalOf(failureOfAnswer(answer.value), ofTheCaller) };
     }
     const checked = check(envelope.data);
     return checked.ok
-      ? ok({ message: envelope.message, data: checked.value, replayed: answer.value.replayed })
+      ? ok({ status: given, message: envelope.message, data: checked.value, replayed })
       : fail("bad_gateway", undefined, { cause: checked.error });
   });
   if (told.ok || told.error.retryAfterS !== undefined || !isAway(told.error)) return told;

@@ -1,5 +1,6 @@
 /** What is done for each action, with each part well, refusing or away. */
 import { expect, test } from "bun:test";
+import type { MailMessage, MailReply, MailState } from "#contracts/mail";
 import { type FailureCode, fail, ok } from "#shared/errors";
 import { makeMetrics, newContext } from "#shared/telemetry";
 import { type AcceptedEntry, type Call, makeOperations, type Ports } from "./handle.ts";
@@ -46,8 +47,9 @@ function platform(broken: Partial<Ports> = {}) {
   const handle = async (body: unknown, key?: string) =>
     (await operations.handle(body, key === undefined ? call : keyed(key))).result;
   const batch = async (bodies: unknown[]) => (await operations.handleBatch(bodies, call)).result;
+  const send = async (letter: MailMessage) => (await operations.send(letter, call)).result;
   const hit = async () => (await operations.hit(call)).result;
-  return { operations, handle, batch, hit, asked: () => asked.filter((name) => name !== "now") };
+  return { operations, handle, send, batch, hit, asked: () => asked.filter((name) => name !== "now") };
 }
 
 const keyed = (key: string): Call => ({ context: newContext(), scope: { caller: "anonymous", route: "/handle", key } });
@@ -189,6 +191,109 @@ test("a mail is sent, or queued by the mail service, or queued for it, under one
     ok: false,
     error: { status: 503, message: "Error calling mail service" },
   });
+});
+
+const LETTER: MailMessage = MAIL.mail;
+const recipients = (...states: MailState[]) => states.map((state, at) => ({ address: `r${at}@example.com`, state }));
+
+test.each<[string, Partial<MailMessage>, Partial<MailReply>, string, boolean]>([
+  ["sent", {}, { state: "sent" }, "Message sent to b@example.com", false],
+  ["sent to a list of one", { to: ["c@example.com"] }, { state: "sent" }, "Message sent to c@example.com", false],
+  [
+    "sent to several",
+    { to: ["c@example.com"], cc: ["d@example.com"], bcc: ["e@example.com"] },
+    { state: "sent", recipients: recipients("sent", "sent", "sent") },
+    "Message sent to 3 recipients",
+    false,
+  ],
+  [
+    "refused for some",
+    { to: ["c@example.com", "d@example.com", "e@example.com"] },
+    { state: "partial", recipients: recipients("sent", "failed", "sent") },
+    "Message sent to 2 of 3 recipients",
+    false,
+  ],
+  ["queued", { cc: ["d@example.com"] }, { state: "queued" }, "Message queued for 2 recipients", true],
+  ["of unknown end", {}, { state: "ambiguous" }, "Message queued for b@example.com", true],
+  [
+    "to be sent later",
+    { send_at: "1970-01-01T01:00:00Z" },
+    { state: "queued" },
+    "Message queued for b@example.com",
+    false,
+  ],
+  // It is the outbox that keeps it from going, and not its sender.
+  [
+    "that should be gone",
+    { send_at: "1970-01-01T00:00:00Z" },
+    { state: "queued" },
+    "Message queued for b@example.com",
+    true,
+  ],
+])("a mail %s: said so, with what the mail service tells", async (_what, of, told, message, isDegraded) => {
+  let seen: unknown;
+  const { send } = platform({
+    sendMail: async (letter, id) => ((seen = letter), ok({ state: "sent", ...told, id: `theirs of ${id}` })),
+  });
+  const letter = { ...LETTER, ...of };
+  expect(await send(letter)).toEqual(
+    ok({
+      message,
+      data: { ...told, id: "id-1" },
+      receiptId: "id-1",
+      ...(isDegraded ? { degraded: { mail: "queued" } } : {}),
+    }),
+  );
+  expect(seen).toEqual(letter);
+});
+
+test("a mail whose service is away is a job under its id, whole; its time to be sent makes that no less another way", async () => {
+  const jobs: unknown[] = [];
+  const letter = { ...LETTER, send_at: "1970-01-01T01:00:00Z", cc: ["c@example.com"], headers: { "X-A": "b" } };
+  const { send, asked } = platform({
+    sendMail: failing("unavailable"),
+    queueMail: async (queued, id) => (jobs.push([queued, id]), ok()),
+  });
+  expect(await send(letter)).toEqual(
+    ok({
+      message: "Message queued for 2 recipients",
+      data: { id: "id-1", state: "queued" },
+      receiptId: "id-1",
+      degraded: { mail: "queued" },
+    }),
+  );
+  expect(jobs).toEqual([[letter, "id-1"]]);
+  expect(asked()).toEqual(["sendMail", "queueMail"]);
+  expect(
+    await platform({ sendMail: failing("deadline"), queueMail: failing("unavailable") }).send(letter),
+  ).toMatchObject({
+    ok: false,
+    error: { status: 504, message: "Error calling mail service", retryAfterS: 3 },
+  });
+});
+
+test.each(["invalid", "forbidden", "too_large", "exhausted"] as const)(
+  "what the mail service says of the mail (%s) is the caller's to know, and no job",
+  async (code) => {
+    const { send, handle, asked } = platform({ sendMail: failing(code, "in its own words") });
+    const refused = { ok: false, error: { code, message: "in its own words", retryAfterS: 3 } };
+    expect([await send(LETTER), await handle(MAIL)]).toMatchObject([refused, refused]);
+    expect(asked()).toEqual(["sendMail", "sendMail"]);
+  },
+);
+
+test("a mail under a key is done once; its id is made from the key and the route", async () => {
+  const ids: string[] = [];
+  const { operations } = platform({ sendMail: async (_letter, id) => (ids.push(id), ok({ id, state: "sent" })) });
+  const call: Call = { context: newContext(), scope: { caller: "anonymous", route: "/v1/mails", key: "k" } };
+  expect([await operations.send(LETTER, call), await operations.send({ ...LETTER }, call)]).toMatchObject([
+    { replayed: false, result: { value: { receiptId: "mail anonymous /v1/mails k 0" } } },
+    { replayed: true, result: { value: { receiptId: "mail anonymous /v1/mails k 0" } } },
+  ]);
+  expect(await operations.send({ ...LETTER, subject: "other" }, call)).toMatchObject({
+    result: { error: { status: 422 } },
+  });
+  expect(ids).toHaveLength(1);
 });
 
 test("of a mail only the known fields go on", async () => {

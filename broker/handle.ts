@@ -8,7 +8,7 @@
 import type { Credentials } from "#contracts/auth";
 import { AuthAction, type BatchItem, BATCH_MAX, type Degraded, LogAction, MailAction } from "#contracts/broker";
 import { LOG_SUCCEEDED, type LogEntry, type LogOnceResult, type LogRequest, type Producer } from "#contracts/logs";
-import type { MailReply, MailRequest } from "#contracts/mail";
+import type { MailMessage, MailReply } from "#contracts/mail";
 import type { ReceiptKind } from "#contracts/receipts";
 import { FAILURES, Failure, fail, ok, type Result } from "#shared/errors";
 import type { CallContext } from "#shared/telemetry";
@@ -47,9 +47,9 @@ export interface Ports {
   /** On this machine's disk, for this broker to forward. */
   spoolEntry(entry: AcceptedEntry, context: CallContext): Promise<Result<void>>;
   /** Taken by the mail service. The same id again is the same mail. */
-  sendMail(mail: MailRequest, id: string, context: CallContext): Promise<Result<MailReply>>;
+  sendMail(mail: MailMessage, id: string, context: CallContext): Promise<Result<MailReply>>;
   /** On disk in a queue, for the listener to hand to the mail service. */
-  queueMail(mail: MailRequest, id: string, context: CallContext): Promise<Result<void>>;
+  queueMail(mail: MailMessage, id: string, context: CallContext): Promise<Result<void>>;
   /** An event of the platform's own, on disk in a queue or in the spool. */
   announce(event: AcceptedEvent, context: CallContext): Promise<Result<void>>;
   readonly ids: Pick<Ids, "mint" | "derive">;
@@ -83,6 +83,8 @@ export interface BatchOutcome {
 export interface Operations {
   /** `POST /`: told to everybody who listens. */
   hit(call: Call): Promise<Answered<Accepted>>;
+  /** `POST /v1/mails`: `data` is what the mail service says of it. */
+  send(mail: MailMessage, call: Call): Promise<Answered<Accepted>>;
   /** One action of `POST /handle`. */
   handle(body: unknown, call: Call): Promise<Answered<Accepted>>;
   /** Several, side by side: each has its own outcome. Failure only for the batch as such. */
@@ -181,19 +183,24 @@ export function makeOperations(ports: Ports): Operations {
     return spooled.ok ? ok("spooled") : spooled;
   }
 
-  async function mail(request: MailRequest, { newId, context }: Action): Promise<Result<Accepted>> {
-    const { from, to, subject, message } = request;
-    const letter = { from, to, subject, message };
+  async function mail(letter: MailMessage, { newId, context }: Action): Promise<Result<Accepted>> {
     const id = newId("mail");
     const taken = await ports.sendMail(letter, id, context);
-    const accepted = { data: { id }, receiptId: id };
-    if (taken.ok && taken.value.state === "sent") return ok({ message: `Message sent to ${to}`, ...accepted });
     if (!taken.ok) {
       if (!isAway(taken.error) || taken.error.code === "exhausted") return taken;
       const queued = await ports.queueMail(letter, id, context);
       if (!queued.ok) return renamed(taken.error, "Error calling mail service");
     }
-    return ok({ message: `Message queued for ${to}`, ...accepted, degraded: { mail: "queued" } });
+    const reply: MailReply = taken.ok ? { ...taken.value, id } : { id, state: "queued" };
+    // Where it shall wait, waiting is no other way than usual.
+    const isThere = reply.state === "sent" || reply.state === "partial";
+    const isToWait = taken.ok && letter.send_at !== undefined && Date.parse(letter.send_at) > ports.now().getTime();
+    return ok({
+      message: saidOf(letter, reply),
+      data: reply,
+      receiptId: id,
+      ...(isThere || isToWait ? {} : { degraded: { mail: "queued" } }),
+    });
   }
 
   async function handle(body: unknown, action: Action): Promise<Result<Accepted>> {
@@ -212,7 +219,11 @@ export function makeOperations(ports: Ports): Operations {
       }
       case "mail": {
         const valid = mailOf(body);
-        return valid.ok ? mail(valid.value.mail, action) : valid;
+        if (!valid.ok) return valid;
+        const { from, to, subject, message } = valid.value.mail;
+        const sent = await mail({ from, to, subject, message }, action);
+        // This action tells of a mail no more than it ever did.
+        return sent.ok ? ok({ ...sent.value, data: { id: sent.value.receiptId } }) : sent;
       }
       default:
         return fail("malformed", "Unknown action!!!");
@@ -253,6 +264,8 @@ export function makeOperations(ports: Ports): Operations {
   }
 
   return {
+    send: (letter, call) => once(call, letter, () => mail(letter, actionOf(call))),
+
     async handle(body, call) {
       const { result, replayed } = await once(call, body, () => handle(body, actionOf(call)));
       return { result, replayed: replayed || (result.ok && result.value.stoodBefore === true) };
@@ -277,6 +290,16 @@ export function makeOperations(ports: Ports): Operations {
       );
     },
   };
+}
+
+/** How a mail stands, in words. */
+function saidOf({ to, cc = [], bcc = [] }: MailMessage, { state, recipients }: MailReply): string {
+  const all = [to, cc, bcc].flat();
+  const [first = ""] = all;
+  const whom = all.length === 1 ? first : `${recipients?.length ?? all.length} recipients`;
+  if (state !== "partial") return state === "sent" ? `Message sent to ${whom}` : `Message queued for ${whom}`;
+  const sent = recipients?.filter((recipient) => recipient.state === "sent").length;
+  return `Message sent to ${sent ?? "some"} of ${whom}`;
 }
 
 /** Message and data of an accepted action, with its receipt and what was degraded among the data. */

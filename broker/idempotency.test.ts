@@ -87,7 +87,8 @@ test("while a request is under way the same is 409 with a time to try again, and
 
 test.each<[FailureCode, boolean]>([
   ["unauthenticated", true],
-  ["forbidden", true],
+  // Of the sender of a mail: a corrected body is no other use of the key.
+  ["forbidden", false],
   ["malformed", false],
   ["invalid", false],
   ["conflict", false],

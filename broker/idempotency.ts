@@ -18,10 +18,10 @@ const KEPT_BYTES = 32 * 1_048_576;
 const BYTES_AN_ANSWER = 300;
 
 /**
- * The refusals that are an answer to keep. All others say "not now", or are said of the body before anything was done:
+ * The refusal that is an answer to keep. All others say "not now", or are said of the body before anything was done:
  * they come again by themselves, and a corrected body is no other use of the key.
  */
-const KEPT_FAILURES: readonly FailureCode[] = ["unauthenticated", "forbidden"];
+const KEPT_FAILURES: readonly FailureCode[] = ["unauthenticated"];
 
 /** How the refusals of a key begin that another request has; the mail service says it so, too. */
 export const KEY_REUSED = "Idempotency-Key was used before for another";

@@ -1,5 +1,5 @@
 /** What the broker's tests share: neighbours that answer by the contract or off it, and a broker among them. */
-import { afterAll, afterEach, beforeAll, expect } from "bun:test";
+import { afterAll, afterEach, beforeAll } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -57,7 +57,7 @@ export function makeService() {
   const service = {
     /** Its key set (RFC 7517). */
     keys: { keys: [] as object[] },
-    asked: [] as { path: string; search: string; headers: Headers; body: unknown }[],
+    asked: [] as { method: string; path: string; search: string; headers: Headers; body: unknown }[],
     ready: (): Response | Promise<Response> =>
       Response.json({ error: false, message: "ready", data: { dependencies: [] } }),
     answer: (_path: string): Response | Promise<Response> =>
@@ -72,8 +72,9 @@ export function makeService() {
       const { pathname: path, search } = new URL(request.url);
       if (path === "/ready") return service.ready();
       if (path === "/.well-known/jwks.json") return Response.json(service.keys);
-      const body: unknown = request.method === "POST" ? await request.json() : undefined;
-      service.asked.push({ path, search, headers: request.headers, body });
+      const { method, headers } = request;
+      const text = await request.text();
+      service.asked.push({ method, path, search, headers, body: text === "" ? undefined : JSON.parse(text) });
       return service.answer(path);
     },
   });
@@ -188,9 +189,10 @@ export function brokers() {
   afterEach(async () => {
     for (const close of closing.splice(0).toReversed()) await close();
   });
-  afterAll(() => {
+  afterAll(async () => {
+    // It is logged after its answer is given.
+    await until("a request in the log", () => logged.some((line) => line.includes('"message":"request"')));
     const text = logged.join("");
-    expect(text).toContain('"message":"request"');
     for (const canary of text.matchAll(/canary-[a-z]+/g)) throw new Error(`in the broker's log: ${canary[0]}`);
   });
 

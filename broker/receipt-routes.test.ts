@@ -96,7 +96,18 @@ test("a mail is where the mail service says", async () => {
   mail.answer = (path) => {
     if (path !== `/mails/${id}`) return refusal(404);
     const { from, to, subject } = MAIL.mail;
-    const view = { id, state: "sent", from, to, subject, attempts: 1, ...times, expires_at: times.updated_at };
+    const view = {
+      id,
+      state: "sent",
+      from,
+      to,
+      subject,
+      attempts: 1,
+      ...times,
+      expires_at: times.updated_at,
+      recipients: [],
+      priority: "normal",
+    };
     return Response.json({ error: false, message: "sent", data: view });
   };
   const told = await receipt(id);

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import type { DeadLetter } from "#contracts/dead-letters";
 import type { FoundEntry } from "#contracts/logs";
-import type { MailView } from "#contracts/mail";
+import type { MailRecipient, MailView } from "#contracts/mail";
 import { Receipt, type ReceiptKind } from "#contracts/receipts";
 import { Value } from "@sinclair/typebox/value";
 import { fail, ok, type Result } from "#shared/errors";
@@ -39,6 +39,15 @@ const mailView = (state: MailView["state"], reply?: string): MailView => ({
   priority: "normal",
   ...(reply === undefined ? {} : { reply: { text: reply } }),
 });
+const recipientsOf = (...states: MailRecipient["state"][]): MailRecipient[] =>
+  states.map((state) => ({
+    address: "c@example.com",
+    kind: "to",
+    state,
+    attempts: 1,
+    updated_at: at(4),
+    expires_at: at(9),
+  }));
 const silent = async (): Promise<Result<never>> => fail("unavailable");
 
 /** Receipts over parts that know nothing, but for those given; and who was asked. */
@@ -115,6 +124,15 @@ test.each([
   [mailView("failed", "550 no such user"), "refused", true, "550 no such user"],
   [mailView("expired", "421 later"), "expired", true, "421 later"],
   [mailView("ambiguous"), "ambiguous", true, undefined],
+  [mailView("bounced", "550 5.1.1 no such user"), "bounced", true, "550 5.1.1 no such user"],
+  // What the server said of an earlier try is not why.
+  [mailView("cancelled", "451 later"), "cancelled", true, undefined],
+  [
+    { ...mailView("partial"), recipients: recipientsOf("sent", "failed", "sent") },
+    "partial",
+    true,
+    "sent to 2 of 3 recipients",
+  ],
 ] as const)("the mail service says %j", async (view, state, final, reason) => {
   const { of, asked } = parts({ inMail: async () => ok(view) });
   const receipt = await of("mail");

@@ -49,6 +49,9 @@ const ENDS: readonly ReceiptState[] = [
   "stored",
   "sent",
   "refused",
+  "bounced",
+  "cancelled",
+  "partial",
   "expired",
   "ambiguous",
   "dead-lettered",
@@ -62,9 +65,9 @@ const MAIL_STATES = {
   failed: "refused",
   expired: "expired",
   ambiguous: "ambiguous",
-  cancelled: "refused",
-  bounced: "refused",
-  partial: "refused",
+  cancelled: "cancelled",
+  bounced: "bounced",
+  partial: "partial",
 } as const satisfies Record<MailView["state"], ReceiptState>;
 
 const idOf = makeValidator(EventId, { name: "the id" });
@@ -184,12 +187,21 @@ function logArrival({ created_at, stored_at }: FoundEntry): Arrival {
   return { steps: [step("stored", "logger", stored_at)], acceptedAt: created_at };
 }
 
-function mailArrival({ state, created_at, updated_at, reply }: MailView): Arrival {
+function mailArrival(view: MailView): Arrival {
+  const { state, created_at, updated_at, reply } = view;
   const steps = [step("queued", "mail", created_at)];
   const reached = MAIL_STATES[state];
-  if (reached !== "queued") steps.push(step(reached, "mail", updated_at, reached === "sent" ? undefined : reply?.text));
+  if (reached !== "queued") steps.push(step(reached, "mail", updated_at, reasonOf(view)));
   else if (reply !== undefined) steps.push(step("queued", "mail", updated_at, reply.text));
   return { steps, acceptedAt: created_at };
+}
+
+/** Why it ended as it did. What the server said last says nothing of a mail that was sent, or taken back. */
+function reasonOf({ state, reply, recipients }: MailView): string | undefined {
+  if (state === "sent" || state === "cancelled") return undefined;
+  if (state !== "partial") return reply?.text;
+  const sent = recipients.filter((recipient) => recipient.state === "sent").length;
+  return `sent to ${sent} of ${recipients.length} recipients`;
 }
 
 function receiptOf(id: string, kind: ReceiptKind, steps: readonly ReceiptStep[], unasked: readonly string[]): Receipt {

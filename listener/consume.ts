@@ -38,7 +38,10 @@ export type StoreEntries = (entries: readonly LogEntry[], trace: Trace) => Promi
 export interface Moving<M> {
   /** Into the dead-letter queue. */
   bury(message: M, id: string, reason: Failure): Promise<Result<void>>;
-  /** Into the next delay queue, from which it comes back; after the last one, into the dead-letter queue. */
+  /**
+   * Into the next delay queue, or a longer one where the reason says when to try again, from which it comes back; after as
+   * many times as there are delay queues, into the dead-letter queue.
+   */
   putOff(message: M, id: string, reason: Failure): Promise<Result<"retried" | "dead">>;
 }
 

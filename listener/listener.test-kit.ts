@@ -84,6 +84,9 @@ function makeMail() {
   const mail = {
     status: 202,
     got: [] as { key: string | null; body: unknown }[],
+    /** When each mail of a sender who sent too many was refused (ms), and whether he still has to wait. */
+    refusedAt: [] as number[],
+    isQuotaUsedUp: true,
     server: Bun.serve({
       port: 0,
       hostname: "127.0.0.1",
@@ -91,7 +94,15 @@ function makeMail() {
         const answer = (status: number, message: string): Response =>
           Response.json({ error: status > 299, message }, { status });
         if (new URL(request.url).pathname === "/ready") return answer(200, "ready");
-        const body = (await request.json()) as { to: string };
+        const body = (await request.json()) as { from: string; to: string };
+        if (body.from.startsWith("stranger")) return answer(403, "stranger@example.com may not send");
+        if (body.from.startsWith("greedy") && mail.isQuotaUsedUp) {
+          mail.refusedAt.push(performance.now());
+          return Response.json(
+            { error: true, message: "too many" },
+            { status: 429, headers: { "retry-after": "0.3" } },
+          );
+        }
         if (body.to.startsWith("refused")) return answer(422, "to is not wanted");
         if (body.to.startsWith("unlucky")) return answer(503, "not now");
         mail.got.push({ key: request.headers.get("idempotency-key"), body });

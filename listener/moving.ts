@@ -73,7 +73,9 @@ export function makeMoving(
   return {
     bury,
     async putOff(message, id, reason) {
-      const tier = retry.tiers[attemptsOf(message)];
+      const tiers = retry.tiers.slice(attemptsOf(message));
+      // As long as was asked for, or as can be: tried before, it would only fail again.
+      const tier = tiers.find(({ ms }) => ms >= (reason.retryAfterS ?? 0) * 1_000) ?? tiers.at(-1);
       const moved = await (tier === undefined
         ? bury(message, id, reason)
         : move(retry.exchange, retry.keyOf(tier, queue), message, id, reason));

@@ -25,8 +25,8 @@ function trickle(kit: Kit): Disposable {
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-function sendMail(kit: Kit, messageId: string, to = "b@example.com"): void {
-  const body = Buffer.from(JSON.stringify({ from: "a@example.com", to, subject: "s", message: "m" }));
+function sendMail(kit: Kit, messageId: string, to = "b@example.com", from = "a@example.com"): void {
+  const body = Buffer.from(JSON.stringify({ from, to, subject: "s", message: "m" }));
   kit.channel.publish(kit.topology.jobs.exchange, MAIL_JOB, body, { messageId, persistent: true });
 }
 
@@ -115,6 +115,41 @@ describe.skipIf(RABBITMQ === undefined)("retry tiers (needs TEST_RABBITMQ_URL)",
       clearInterval(timer);
     }
   }, 60_000);
+
+  test("a mail of a sender who sent too many waits as long as was said, keeps no other waiting, and goes out", async () => {
+    await using kit = await setUp({ LISTENER_WORKERS: "1" }, { retryTiers });
+    await using app = await kit.listening();
+    sendMail(kit, "greedy", "b@example.com", "greedy@example.com");
+    await until(() => kit.mail.refusedAt.length === 1);
+    sendMail(kit, "other");
+    await until(() => kit.mail.got.some(({ key }) => key === "other"));
+    await until(() => kit.mail.refusedAt.length === 2);
+    kit.mail.isQuotaUsedUp = false;
+    // Not after the first tier, which is shorter than that.
+    const [first = 0, second = 0] = kit.mail.refusedAt;
+    expect(second - first).toBeGreaterThan(350);
+    await until(() => kit.mail.got.some(({ key }) => key === "greedy"));
+    const text = await (await fetch(`${app.url}/metrics`)).text();
+    expect(text).toContain(`listener_held{queue="${mailQueueOf(kit)}",service="listener"} 0`);
+  }, 30_000);
+
+  test("a sender who goes on sending too many, and one who may not send at all: dead letters, with the reason", async () => {
+    await using kit = await setUp({ LISTENER_WORKERS: "1" }, { retryTiers });
+    await using _app = await kit.listening();
+    sendMail(kit, "greedy", "b@example.com", "greedy@example.com");
+    sendMail(kit, "stranger", "b@example.com", "stranger@example.com");
+    const { deadLetterQueue } = kit.topology.jobs;
+    await until(async () => (await kit.count(deadLetterQueue)) === 2);
+    const letters = new Map(
+      (await kit.deadLetters(deadLetterQueue)).map(({ properties }) => [
+        properties.messageId as string,
+        properties.headers,
+      ]),
+    );
+    expect(letters.get("stranger")).toMatchObject({ "x-error": "stranger@example.com may not send", "x-attempt": 1 });
+    expect(letters.get("greedy")).toMatchObject({ "x-error": "too many", "x-attempt": 3 });
+    expect(kit.mail.refusedAt).toHaveLength(3);
+  }, 30_000);
 
   test("such a job keeps no other waiting in a worker that follows a crashed one, either", async () => {
     await using kit = await setUp({ LISTENER_WORKERS: "1" });

@@ -1,13 +1,14 @@
 /** The routes that stay as they are for ever, and those that every service has. */
 import { BATCH_MAX } from "#contracts/broker";
 import {
+  ACCEPTED_HEADERS,
   answer,
   BEHIND,
   body,
   BODY_REFUSALS,
-  type HeaderName,
   IDEMPOTENCY_KEY,
   RECEIPT_ID,
+  RECEIVED,
   ref,
   refusal,
   text,
@@ -21,8 +22,6 @@ const EXAMPLES = {
     mail: { from: "me@example.com", to: "you@there.com", subject: "Test email", message: "Hello world!" },
   },
 };
-const ACCEPTED: readonly HeaderName[] = ["Location", "X-Degraded", "Idempotent-Replayed"];
-const RECEIVED = { type: "object", properties: { receipt_id: { type: "string" }, degraded: ref("Degraded") } };
 const ANY = { oneOf: [ref("AuthAction"), ref("LogAction"), ref("MailAction")] };
 
 export const ACTIONS = {
@@ -60,7 +59,7 @@ export const ACTIONS = {
               data: { receipt_id: RECEIPT_ID, degraded: { logger: "queued" } },
             },
           },
-          ACCEPTED,
+          ACCEPTED_HEADERS,
         ),
         "207": answer(
           "A batch: data has one outcome an action, in order",
@@ -68,6 +67,7 @@ export const ACTIONS = {
           ["X-Degraded", "Idempotent-Replayed"],
         ),
         "401": refusal("`Invalid credentials!!!`"),
+        "403": refusal("A mail: this sender may not send"),
         "409": refusal("The same Idempotency-Key is under way", "Retry-After"),
         ...BODY_REFUSALS,
         "400": refusal("Not JSON, or `Unknown action!!!`"),

@@ -15,8 +15,9 @@ export function openApi(version: string) {
     tags: [
       { name: "Actions", description: "What clients ask for: log in, log an entry, send a mail" },
       { name: "Sessions", description: "Users, by the access token of a login" },
+      { name: "Mails", description: "Sending mails with all that they may have; leaving a mailing list" },
       { name: "Receipts", description: "What became of what was accepted" },
-      { name: "Operators", description: "Queues, dead letters, completeness" },
+      { name: "Operators", description: "Queues, dead letters, completeness; mails, templates, suppressions" },
       { name: "Health", description: "How the platform is" },
     ],
     components: COMPONENTS,

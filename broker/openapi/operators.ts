@@ -12,13 +12,10 @@ import {
   query,
   RECEIPT_ID,
   ref,
+  REFUSED_OPERATOR,
   refusal,
 } from "./parts.ts";
 
-const REFUSED_OPERATOR = {
-  "401": refusal("The operators' token is needed", "WWW-Authenticate"),
-  "403": refusal("Not an operator; in production also where no OPERATOR_TOKEN is set"),
-};
 const OUTCOME = { matched: 3, done: 3, left: 0, scanned: 120, complete: true, audit_id: RECEIPT_ID };
 
 export const OPERATORS = {

@@ -14,6 +14,24 @@ import {
 import { Envelope } from "#contracts/envelope";
 import { BackingHealth, DependencyView, HealthReport, ServiceHealth } from "#contracts/health";
 import { GapsReport, ProducerGaps } from "#contracts/logs";
+import {
+  BounceReport,
+  BounceRequest,
+  CancelRequest,
+  MailContent,
+  MailMessage,
+  MailPage,
+  MailRecipient,
+  MailReply,
+  MailView,
+  PreviewRequest,
+  ResolveRequest,
+  Suppression,
+  SuppressionPage,
+  SuppressRequest,
+  TemplateList,
+  TemplateView,
+} from "#contracts/mail";
 import { Receipt, ReceiptStep } from "#contracts/receipts";
 
 /** The schemas that requests and answers are checked with, by the names that they have in the description. */
@@ -21,6 +39,9 @@ export const SCHEMAS = {
   AuthAction,
   BackingHealth,
   BatchItem,
+  BounceReport,
+  BounceRequest,
+  CancelRequest,
   DeadLetter,
   DeadLetterOutcome,
   DeadLetterPage,
@@ -33,7 +54,14 @@ export const SCHEMAS = {
   LogAction,
   LoginReply,
   MailAction,
+  MailContent,
+  MailMessage,
+  MailPage,
+  MailRecipient,
+  MailReply,
+  MailView,
   MeView,
+  PreviewRequest,
   ProducerGaps,
   QueueList,
   QueueView,
@@ -42,7 +70,13 @@ export const SCHEMAS = {
   Registration,
   RegistrationView,
   ReplayRequest,
+  ResolveRequest,
   ServiceHealth,
+  Suppression,
+  SuppressionPage,
+  SuppressRequest,
+  TemplateList,
+  TemplateView,
   UserView,
 } as const satisfies Record<string, TSchema>;
 export type SchemaName = keyof typeof SCHEMAS;
@@ -155,6 +189,10 @@ export function answer(
   return { description, ...headersOf(headers), content: { [JSON_TYPE]: { schema, ...example } } };
 }
 
+/** Data of every accepted action. */
+export const RECEIVED = { type: "object", properties: { receipt_id: { type: "string" }, degraded: ref("Degraded") } };
+export const ACCEPTED_HEADERS: readonly HeaderName[] = ["Location", "X-Degraded", "Idempotent-Replayed"];
+
 export const text = (description: string) => ({ description, content: { "text/plain": { schema: TEXT } } });
 
 /** A refusal; its envelope says why. */
@@ -174,6 +212,21 @@ export function query(schema: TObject) {
     schema: property,
   }));
 }
+
+export const path = (name: string, description: string, schema: object, example: string) => ({
+  name,
+  in: "path",
+  required: true,
+  description,
+  schema,
+  example,
+});
+
+/** Of every route for operators. */
+export const REFUSED_OPERATOR = {
+  "401": refusal("The operators' token is needed", "WWW-Authenticate"),
+  "403": refusal("Not an operator; in production also where no OPERATOR_TOKEN is set"),
+};
 
 /** Of every route that reads a body. */
 export const BODY_REFUSALS = {

@@ -1,4 +1,6 @@
 /** The versioned API: sessions, receipts, health. */
+import { MAIL_LISTS } from "./mail-lists.ts";
+import { MAILS } from "./mails.ts";
 import { OPERATORS } from "./operators.ts";
 import {
   answer,
@@ -9,6 +11,7 @@ import {
   IDEMPOTENCY_KEY,
   NO_QUERY,
   OPERATOR,
+  path,
   RECEIPT_ID,
   ref,
   refusal,
@@ -101,14 +104,12 @@ const RECEIPTS = {
       description:
         "By asking its owners. `unasked` names those that did not answer: what they know may be further. `accepted`: it was, and nobody has seen it yet.",
       parameters: [
-        {
-          name: "id",
-          in: "path",
-          required: true,
-          description: "`data.receipt_id` of the answer; also the id of an event or mail of another producer",
-          schema: { type: "string", minLength: 1, maxLength: 128 },
-          example: RECEIPT_ID,
-        },
+        path(
+          "id",
+          "`data.receipt_id` of the answer; also the id of an event or mail of another producer",
+          { type: "string", minLength: 1, maxLength: 128 },
+          RECEIPT_ID,
+        ),
       ],
       responses: {
         "200": answer("Its state, and what is known of its way", {
@@ -172,4 +173,4 @@ const HEALTH = {
   },
 };
 
-export const V1 = { ...SESSIONS, ...RECEIPTS, ...OPERATORS, ...HEALTH };
+export const V1 = { ...SESSIONS, ...RECEIPTS, ...MAILS, ...MAIL_LISTS, ...OPERATORS, ...HEALTH };

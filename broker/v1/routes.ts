@@ -1,4 +1,4 @@
-/** The versioned API: sessions, registration, health. Translates only. Operators' routes are in operators.ts. */
+/** The versioned API: sessions, registration, health. Translates only. Mails are in mails.ts, operators' routes in operators.ts. */
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { MeView, Registration, RegistrationView } from "#contracts/auth";
@@ -7,6 +7,7 @@ import { Failure } from "#shared/errors";
 import { contextOf, envelope } from "#shared/http";
 import type { CallContext } from "#shared/telemetry";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
+import { orThrow } from "../calls.ts";
 import { bearerOf, orChallenge } from "../sessions/bearer.ts";
 import { ask, type Neighbour } from "../forward.ts";
 import { isAway } from "../handle.ts";
@@ -86,11 +87,6 @@ export function v1({ sessions, operator, auth, health }: V1Options) {
       set.status = ready ? 200 : 503;
       return { ...envelope(message, admitted.ok ? report : withoutErrors(report)), error: !ready };
     });
-}
-
-function orThrow<T>(result: { ok: true; value: T } | { ok: false; error: Failure }): T {
-  if (!result.ok) throw result.error;
-  return result.value;
 }
 
 /** What auth did before its answer was lost is not known: the same registration again tells. */

@@ -26,7 +26,7 @@ export interface JsonClient {
    * @returns failure `unavailable` (no connection, or lost: a POST may have been done), `deadline`, `bad_gateway` (an answer off the contract).
    */
   request(
-    method: "GET" | "POST",
+    method: "GET" | "POST" | "DELETE",
     path: string,
     body: unknown,
     context: CallContext,

@@ -72,7 +72,7 @@ const Several = (what: string) =>
 
 /**
  * A mail with all that it may have: `POST /send`, `POST /mails`. Either `subject` and `message`, or `template`;
- * what the schema cannot say is checked in mail/request.ts.
+ * what the schema cannot say is checked by `faultOf` and in mail/request.ts.
  */
 export const MailMessage = Type.Object({
   from: Address,
@@ -102,6 +102,19 @@ export const MailMessage = Type.Object({
   ),
 });
 export type MailMessage = Static<typeof MailMessage>;
+
+/** What the schema cannot say, and needs nobody who knows more. @returns what is wrong, in words; undefined where nothing is. */
+export function faultOf({ to, cc = [], bcc = [], subject, message, template }: MailMessage): string | undefined {
+  if ([to, cc, bcc].flat().length > RECIPIENTS_MAX) {
+    return `to, cc and bcc must be at most ${RECIPIENTS_MAX} addresses together`;
+  }
+  if (template === undefined) {
+    if (subject === undefined) return "subject is needed, or a template";
+    return message === undefined ? "message is needed, or a template" : undefined;
+  }
+  if (subject !== undefined) return "subject must not be given with a template, which has its own";
+  return message === undefined ? undefined : "message must not be given with a template, which has its own";
+}
 
 /** Of one recipient; the order of them is in mail/outbox/states.ts. */
 export const MAIL_STATES = [

@@ -9,8 +9,11 @@ export type ReceiptKind = (typeof RECEIPT_KINDS)[number];
  *     spooled        on this broker's disk, until RabbitMQ or the logger is back
  *     queued         in RabbitMQ, or in the mail service's outbox
  *     stored         by the logger: its end
- *     sent           the mail server took it: its end
+ *     sent           the mail server took it: its end, unless it comes back
  *     refused        the mail server refused it for good: its end
+ *     bounced        the mail server took it, and it came back: its end
+ *     cancelled      an operator took it back before it was sent: its end
+ *     partial        a mail of several recipients: sent to some of them, and never to the others: its end
  *     expired        the mail server put it off for too long: its end
  *     ambiguous      the mail server took the content and never answered; not sent again by itself
  *     dead-lettered  nobody can use it, `reason` says why; it can be replayed
@@ -23,6 +26,9 @@ export const RECEIPT_STATES = [
   "stored",
   "sent",
   "refused",
+  "bounced",
+  "cancelled",
+  "partial",
   "expired",
   "ambiguous",
   "dead-lettered",

@@ -16,6 +16,7 @@ beforeAll(() => {
   const app = httpApp(runtime, ["https://app.example.com"], { bodiless: ["/ignores"] })
     .post("/echo", ({ body, request }) => envelope(contextOf(request).requestId, body))
     .post("/ignores", () => envelope("no body needed"))
+    .delete("/things/:id", () => envelope("gone"))
     .get("/things/:id", ({ params }) => envelope("thing", params))
     .get("/fails", () => {
       throw new Failure("unavailable", "auth is away", { retryAfterS: 1.2, cause: new Error("secret host name") });
@@ -215,6 +216,13 @@ test("a short Host does not move where the path begins", async () => {
   expect(await raw("GET /things/7 HTTP/1.1\r\nHost: a\r\n\r\n", /\}$/)).toStartWith("HTTP/1.1 200 ");
 });
 
+test("a DELETE needs no body, and what it has for one is ignored", async () => {
+  for (const body of [undefined, "{bad"]) {
+    const reply = await call("/things/7", { method: "DELETE", ...(body === undefined ? {} : { body }) });
+    expect(await reply.json()).toEqual({ error: false, message: "gone" });
+  }
+});
+
 test("a body that is compressed is refused, not unpacked", async () => {
   expect((await post("{}", "application/json", { "content-encoding": "gzip" })).status).toBe(415);
   expect((await post("{}", "application/json", { "content-encoding": "identity" })).status).toBe(200);
@@ -230,9 +238,9 @@ test("a body that does not arrive in the request's time is answered, and its con
 });
 
 test("405 names what is allowed, and a method nobody knows is refused everywhere", async () => {
-  const reply = await call("/things/7", { method: "DELETE" });
+  const reply = await call("/things/7", { method: "PUT" });
   expect(reply.status).toBe(405);
-  expect(reply.headers.get("allow")).toBe("GET, HEAD");
+  expect(reply.headers.get("allow")).toBe("DELETE, GET, HEAD");
   // A parameter is not empty: no route is there at all.
   expect((await call("/things/")).status).toBe(404);
   expect(await raw("TRACE /ping HTTP/1.1\r\nHost: a\r\n\r\n", /\}$/)).toStartWith("HTTP/1.1 405 ");
