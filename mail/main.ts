@@ -1,6 +1,6 @@
 /** mail: takes a mail, keeps it, and says the truth about it. Start here, then app.ts. */
 import { run } from "#shared/lifecycle";
 import { start } from "./app.ts";
-import { fields } from "./config.ts";
+import { fields, problemsOf } from "./config.ts";
 
-await run({ name: "mail", summary: "sends mail by way of an outbox that survives", fields, start });
+await run({ name: "mail", summary: "sends mail by way of an outbox that survives", fields, problemsOf, start });
