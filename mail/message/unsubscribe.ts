@@ -75,6 +75,6 @@ export function unsubscribeLinks(publicUrl: string | undefined, secret: Secret |
   return {
     ready: ok(),
     urlFor: (address, list) => unsubscribe.urlFor(publicUrl, address, list),
-    verify: unsubscribe.verify,
+    verify: (token) => unsubscribe.verify(token),
   };
 }
