@@ -3,6 +3,8 @@ import { expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
 import { Secret } from "#shared/config";
 import * as fc from "fast-check";
+import { makeSmtp } from "../smtp/smtp.ts";
+import { startSmtpDouble } from "../smtp/smtp-double.test-kit.ts";
 import { isDkimKey, makeDkim } from "./dkim.ts";
 import { verifyDkim } from "./dkim-verifier.test-kit.ts";
 import { compose, type Draft } from "./message.ts";
@@ -120,6 +122,27 @@ test("it holds for any text and subject", async () => {
     { numRuns: 100 },
   );
 }, 30_000);
+
+test("it holds for what the mail server gets", async () => {
+  await using double = startSmtpDouble();
+  await using smtp = makeSmtp({
+    url: new Secret(double.url),
+    tls: "auto",
+    name: "here.example",
+    connectTimeoutMs: 2_000,
+    idleTimeoutMs: 2_000,
+    onLost: () => undefined,
+  });
+  const text = ".\n..\n.dots\n\n" + "long ".repeat(300) + "\r\rlone\rreturns é\n.";
+  const file = { filename: "a.txt", content_type: "text/plain", content: Buffer.from("x\n.\ny").toString("base64") };
+  for (const html of [undefined, "<p>\n.\n</p>\r\n"]) {
+    const content = { ...bulk.content, text, attachments: [file], ...(html === undefined ? {} : { html }) };
+    const bytes = await dkim.sign(await compose({ ...bulk, content }));
+    const letter = { from: bulk.from, to: "bob@example.org", bytes };
+    expect((await smtp.send(letter, async () => true, AbortSignal.timeout(5_000))).ok).toBe(true);
+    expect(verdictOf(double.taken.at(-1)?.content ?? "")).toMatchObject({ bodyHolds: true, headersHold: true });
+  }
+});
 
 test("a mail of a megabyte is signed too", async () => {
   const content = { ...draft.content, text: "0123456789\n".repeat(100_000) };
