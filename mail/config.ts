@@ -1,7 +1,19 @@
 /** Everything the mail service reads from its environment. */
 import { LOCALE_PATTERN } from "#contracts/mail";
-import { choice, commonFields, type Field, integer, optional, secretUrl, text, type Values } from "#shared/config";
+import {
+  choice,
+  commonFields,
+  type Field,
+  integer,
+  optional,
+  Secret,
+  secretUrl,
+  text,
+  url,
+  type Values,
+} from "#shared/config";
 import { webhookFields, webhookProblems } from "./events/targets.ts";
+import { type DkimOptions, isDkimKey } from "./message/dkim.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -20,6 +32,22 @@ function durations(about: string, fallback: string): Field<number[]> {
     },
   };
 }
+
+/** Secret text that may be absent, and is checked where it is not. */
+function checkedSecret(about: string, allowed: string, isRight: (text: string) => boolean): Field<Secret | undefined> {
+  return {
+    about,
+    allowed,
+    default: undefined,
+    required: false,
+    secret: true,
+    parse: (value) => (isRight(value) ? new Secret(value) : undefined),
+  };
+}
+
+const DOMAIN =
+  /^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/;
+const MIN_SECRET = 32;
 
 export const fields = {
   ...commonFields(8083),
@@ -49,8 +77,30 @@ export const fields = {
   MAIL_DOMAIN: text(
     "Own domain: in Message-ID and in the greeting to the mail server",
     "localhost",
-    /^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/,
+    DOMAIN,
     "a domain name",
+  ),
+  DKIM_PRIVATE_KEY: checkedSecret(
+    "Key that mails are signed with (DKIM); goes with DKIM_SELECTOR. Without both mails are not signed here",
+    "an RSA private key of 2048 to 4096 bits as PEM, without a passphrase",
+    isDkimKey,
+  ),
+  DKIM_SELECTOR: optional(
+    text(
+      "Name under which the public key is published: <selector>._domainkey.<domain>",
+      "",
+      DOMAIN,
+      "letters, digits, hyphens and dots",
+    ),
+  ),
+  DKIM_DOMAIN: optional(
+    text("Domain that signs, that of the senders for DMARC. Default: MAIL_DOMAIN", "", DOMAIN, "a domain name"),
+  ),
+  PUBLIC_URL: optional(url("The broker as the world reaches it: in links to unsubscribe with", "", ["http", "https"])),
+  UNSUBSCRIBE_SECRET: checkedSecret(
+    "Signs links to unsubscribe with; goes with PUBLIC_URL, and mails to a list need both. The same for all replicas, kept for as long as such mails may be read",
+    `text of at least ${MIN_SECRET} characters (openssl rand -base64 32)`,
+    (value) => value.length >= MIN_SECRET,
   ),
   SEND_WAIT_MS: integer(
     "How long POST /send waits for the first attempt before it answers that the mail is queued (ms)",
@@ -89,5 +139,29 @@ export type Config = Values<typeof fields>;
 
 /** What is wrong with the values together. */
 export function problemsOf(config: Config): string[] {
-  return webhookProblems(config);
+  const { DKIM_PRIVATE_KEY, DKIM_SELECTOR, DKIM_DOMAIN, PUBLIC_URL, UNSUBSCRIBE_SECRET } = config;
+  const problems = [...webhookProblems(config)];
+  const isAsked = DKIM_PRIVATE_KEY !== undefined || DKIM_SELECTOR !== undefined || DKIM_DOMAIN !== undefined;
+  if (isAsked && DKIM_PRIVATE_KEY === undefined) {
+    problems.push(
+      "DKIM_PRIVATE_KEY is missing, and DKIM_PRIVATE_KEY_FILE: DKIM needs key and selector; without DKIM none of its variables is set",
+    );
+  } else if (isAsked && DKIM_SELECTOR === undefined) {
+    problems.push("DKIM_SELECTOR is missing: DKIM_PRIVATE_KEY signs under the name that its public key has in the DNS");
+  }
+  if (UNSUBSCRIBE_SECRET !== undefined && PUBLIC_URL === undefined) {
+    problems.push("PUBLIC_URL is missing: UNSUBSCRIBE_SECRET signs links that begin with it");
+  }
+  return problems;
+}
+
+/** What mails are signed with; undefined where they are not. */
+export function dkimOptionsOf({
+  DKIM_PRIVATE_KEY: privateKey,
+  DKIM_SELECTOR: selector,
+  DKIM_DOMAIN,
+  MAIL_DOMAIN,
+}: Config): DkimOptions | undefined {
+  if (privateKey === undefined || selector === undefined) return undefined;
+  return { privateKey, selector, domain: DKIM_DOMAIN ?? MAIL_DOMAIN };
 }

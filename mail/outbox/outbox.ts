@@ -101,7 +101,8 @@ export function startOutbox(options: OutboxOptions): Outbox {
 
   async function attempt(mail: ClaimedMail): Promise<void> {
     const startedAt = performance.now();
-    const bytes = await compose({ ...mail, from: mail.sender, to: mail.recipient, date: mail.createdAt });
+    const content = { text: mail.message, to: [mail.recipient] };
+    const bytes = await compose({ ...mail, from: mail.sender, content, date: mail.createdAt, priority: 1 });
     const beginContent = async (): Promise<boolean> => {
       const begun = await store.beginContent(mail.id, mail.claim, soon());
       return begun.ok && begun.value;
