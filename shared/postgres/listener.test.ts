@@ -5,6 +5,7 @@ import { Secret } from "#shared/config";
 import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
 import { makeDatabase } from "#shared/postgres";
+import { Deadline } from "#shared/resilience";
 
 setDefaultTimeout(30_000);
 
@@ -26,9 +27,9 @@ describe.skipIf(SERVER === undefined)("what the database tells (needs TEST_POSTG
     await admin.end();
   });
 
-  function start(name: string) {
+  async function start(name: string) {
     const runtime = makeRuntime(name, silentLog, () => undefined);
-    return makeDatabase({
+    const database = makeDatabase({
       url: new Secret(within),
       name,
       log: silentLog,
@@ -36,6 +37,8 @@ describe.skipIf(SERVER === undefined)("what the database tells (needs TEST_POSTG
       dependency: runtime.health.dependency("postgres"),
       migrations: [],
     });
+    expect((await database.ready(Deadline.after(10_000))).ok).toBe(true);
+    return database;
   }
   async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
     const end = performance.now() + 10_000;
@@ -48,7 +51,7 @@ describe.skipIf(SERVER === undefined)("what the database tells (needs TEST_POSTG
     SELECT pid FROM pg_stat_activity WHERE application_name = ${name} AND query LIKE 'LISTEN%'`;
 
   test("is heard on the channel that was asked for, on one connection for all of them", async () => {
-    await using database = start("one");
+    await using database = await start("one");
     const heard = { a: 0, "it's": 0 };
     database.listen("a", () => {
       heard.a += 1;
@@ -68,7 +71,7 @@ describe.skipIf(SERVER === undefined)("what the database tells (needs TEST_POSTG
   });
 
   test("is heard again after the connection was killed, and the return is told as well", async () => {
-    await using database = start("killed");
+    await using database = await start("killed");
     let heard = 0;
     database.listen("a", () => {
       heard += 1;
@@ -84,7 +87,7 @@ describe.skipIf(SERVER === undefined)("what the database tells (needs TEST_POSTG
   });
 
   test("ends with the database, and its connection with it; nothing is told any more", async () => {
-    const database = start("closed");
+    const database = await start("closed");
     let heard = 0;
     database.listen("a", () => {
       heard += 1;
