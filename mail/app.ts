@@ -1,17 +1,23 @@
 /** Composition root of the mail service: opens what it needs, wires it, and closes it in reverse. */
 import { corsOriginsOf } from "#shared/config";
+import { fail } from "#shared/errors";
 import { httpApp, listen } from "#shared/http";
 import type { App, Runtime } from "#shared/lifecycle";
 import { makeDatabase } from "#shared/postgres";
 import type { Config } from "./config.ts";
 import outboxTable from "./migrations/0001_outbox.sql" with { type: "text" };
+import messageTables from "./migrations/0002_messages.sql" with { type: "text" };
 import { startOutbox } from "./outbox/outbox.ts";
+import { keepRetention } from "./outbox/retention.ts";
+import { makePrepare, type Render } from "./request.ts";
 import { routes } from "./routes.ts";
 import { makeSend } from "./send.ts";
 import { watchServer } from "./smtp/server-watch.ts";
 import { makeSmtp } from "./smtp/smtp.ts";
-import { makeStore } from "./outbox/store.ts";
+import { CHANNEL, makeStore } from "./outbox/store.ts";
 import { makeView } from "./outbox/view.ts";
+
+const noTemplates: Render = async ({ name }) => fail("invalid", `template.name: there is no template ${name}`);
 
 export async function start(config: Config, runtime: Runtime): Promise<App> {
   const { log, metrics, health } = runtime;
@@ -25,7 +31,10 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       log,
       metrics,
       dependency: health.dependency("postgres"),
-      migrations: [{ version: 1, name: "outbox", sql: outboxTable }],
+      migrations: [
+        { version: 1, name: "outbox", sql: outboxTable },
+        { version: 2, name: "messages", sql: messageTables },
+      ],
     }),
   );
   const store = makeStore(database);
@@ -59,9 +68,20 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       scheduleMs: config.RETRY_SCHEDULE_MS,
       expireAfterMs: config.EXPIRE_AFTER_MS,
       pollMs: config.OUTBOX_POLL_MS,
+      ambiguousPolicy: config.AMBIGUOUS_POLICY,
+      quotaPerHour: config.SENDER_QUOTA_PER_HOUR,
+      unsubscribeUrlOf: () => undefined,
     }),
   );
-  const send = makeSend({ outbox, store, watch, waitMs: config.SEND_WAIT_MS, domain: config.MAIL_DOMAIN });
+  database.listen(CHANNEL, () => outbox.wake());
+  stack.use(keepRetention({ store, log, retentionMs: config.RETENTION_MS }));
+  const prepare = makePrepare({
+    allowedSenders: config.ALLOWED_SENDERS,
+    allowedRecipients: config.ALLOWED_RECIPIENTS,
+    quotaPerHour: config.SENDER_QUOTA_PER_HOUR,
+    render: noTemplates,
+  });
+  const send = makeSend({ prepare, outbox, store, watch, waitMs: config.SEND_WAIT_MS, domain: config.MAIL_DOMAIN });
   const listening = stack.use(
     listen(httpApp(runtime, corsOriginsOf(config)).use(routes({ send, view: makeView(store) })), config),
   );

@@ -1,7 +1,9 @@
 /** Everything the mail service reads from its environment. */
-import { choice, commonFields, type Field, integer, secretUrl, text, type Values } from "#shared/config";
+import { choice, commonFields, type Field, integer, list, secretUrl, text, type Values } from "#shared/config";
+import { ALLOWED_PATTERN } from "./address.ts";
 
 const DAY_MS = 86_400_000;
+const ALLOWED = "* for all, or a comma-separated list of addresses and @domains";
 
 /** Comma-separated whole numbers of milliseconds, at least one. */
 function durations(about: string, fallback: string): Field<number[]> {
@@ -69,6 +71,22 @@ export const fields = {
   OUTBOX_POLL_MS: integer("How often the outbox is looked through for what is due (ms)", 1_000, {
     min: 10,
     max: 60_000,
+  }),
+  AMBIGUOUS_POLICY: choice(
+    "What is done about a mail that may have been sent: hold until somebody decides, or resend with the same Message-ID after the first wait, so that it may arrive twice",
+    "hold",
+    ["hold", "resend"],
+  ),
+  RETENTION_MS: integer(
+    "Age from which a mail that is done with is deleted, and its Idempotency-Key forgotten (ms); 0 keeps all for ever",
+    30 * DAY_MS,
+    { min: 0, max: 3_650 * DAY_MS },
+  ),
+  ALLOWED_SENDERS: list("Whom mails may be from", "*", ALLOWED_PATTERN, ALLOWED),
+  ALLOWED_RECIPIENTS: list("Whom mails may be to", "*", ALLOWED_PATTERN, ALLOWED),
+  SENDER_QUOTA_PER_HOUR: integer("Recipients that one sender may write to within an hour (UTC); 0 for any number", 0, {
+    min: 0,
+    max: 1_000_000,
   }),
 };
 

@@ -7,19 +7,19 @@ import { compose, type Draft, escapeHtml, htmlOf, messageIdOf } from "./message.
 const draft: Draft = {
   messageId: messageIdOf("0192a000-0000-7000-8000-000000000001", "example.com"),
   from: "ann@example.com",
-  to: "bob@example.org",
   subject: "Grüße — 你好",
-  message: "Hello,\r\n\r\nsee https://example.com/a?b=c&d=e.\r\nBye",
+  content: { text: "Hello,\r\n\r\nsee https://example.com/a?b=c&d=e.\r\nBye", to: ["bob@example.org"] },
   date: new Date("2026-11-23T10:00:00Z"),
   requestId: "request-1",
   traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+  priority: 1,
 };
 
 test("a mail has its text, an HTML part made from it, and the headers of a machine's mail", async () => {
   const mail = await PostalMime.parse(await compose(draft));
   expect(mail).toMatchObject({
     from: { address: draft.from },
-    to: [{ address: draft.to }],
+    to: [{ address: "bob@example.org" }],
     subject: draft.subject,
     messageId: "<0192a000-0000-7000-8000-000000000001@example.com>",
     date: "2026-11-23T10:00:00.000Z",
@@ -46,10 +46,12 @@ test("whatever the text and the subject are, they come out as they were and add 
   const subjects = fc.string({ unit: "grapheme", maxLength: 300 }).map((text) => text.replaceAll(/\p{Cc}/gu, ""));
   await fc.assert(
     fc.asyncProperty(texts, subjects, async (message, subject) => {
-      const mail = await PostalMime.parse(await compose({ ...draft, message, subject }));
+      const mail = await PostalMime.parse(
+        await compose({ ...draft, content: { ...draft.content, text: message }, subject }),
+      );
       const expected = message.replaceAll(/\r\n?/g, "\n").trimEnd();
       expect(mail.text?.replaceAll("\r\n", "\n").trimEnd() ?? "").toBe(expected);
-      expect(mail.to).toMatchObject([{ address: draft.to }]);
+      expect(mail.to).toMatchObject([{ address: "bob@example.org" }]);
       expect(mail.bcc).toBeUndefined();
       expect(mail.cc).toBeUndefined();
       expect(mail.attachments).toHaveLength(0);
@@ -63,7 +65,7 @@ test("a text cannot end its own part: it does not know the boundary", async () =
   const boundary = /boundary="([^"]+)"/.exec(new TextDecoder().decode(await compose(draft)))?.[1] ?? "";
   expect(boundary).not.toBe("");
   const message = `a\r\n--${boundary}\r\nContent-Type: text/html\r\n\r\n<script>evil()</script>\r\n--${boundary}--\r\n`;
-  const mail = await PostalMime.parse(await compose({ ...draft, message }));
+  const mail = await PostalMime.parse(await compose({ ...draft, content: { ...draft.content, text: message } }));
   expect(mail.html).not.toContain("<script>");
   expect(mail.text).toContain(boundary);
 });

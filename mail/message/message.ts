@@ -1,17 +1,20 @@
 /** A mail as bytes (RFC 5322, MIME): the text as it was given, and an HTML part made from it. */
 import MailComposer from "nodemailer/lib/mail-composer";
+import type { Content } from "./content.ts";
 
 export interface Draft {
   /** Message-ID without its angle brackets. */
   readonly messageId: string;
   readonly from: string;
-  readonly to: string;
   readonly subject: string;
-  readonly message: string;
+  readonly content: Content;
   readonly date: Date;
   /** Request and trace that it belongs to, so that a mail in an inbox leads back to its logs. */
   readonly requestId: string;
   readonly traceparent: string;
+  readonly priority: 0 | 1 | 2;
+  readonly list?: string | undefined;
+  readonly unsubscribeUrl?: string | undefined;
 }
 
 /** Characters from which on a text is encoded as base64: quoted-printable takes half a second for a megabyte. */
@@ -24,11 +27,11 @@ export function messageIdOf(id: string, domain: string): string {
 
 /** The bytes of a mail. The same draft gives the same bytes: attempts do not differ. */
 export function compose(draft: Draft): Promise<Uint8Array> {
-  const text = draft.message.replaceAll(/\r\n?/g, "\n");
+  const text = draft.content.text.replaceAll(/\r\n?/g, "\n");
   const composer = new MailComposer({
     // Addresses as objects: texts would be parsed again, and what was validated is not what would come out.
     from: { name: "", address: draft.from },
-    to: { name: "", address: draft.to },
+    to: draft.content.to.map((address) => ({ name: "", address })),
     subject: draft.subject,
     messageId: `<${draft.messageId}>`,
     date: draft.date,

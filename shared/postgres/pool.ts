@@ -72,7 +72,7 @@ export function makePool({ url, name, maxConnections, statementTimeoutMs, kept }
     socket: dial,
     ...(kept === undefined
       ? { max_lifetime: () => MAX_LIFETIME_S * (0.8 + 0.2 * Math.random()), idle_timeout: IDLE_S }
-      : { max_lifetime: null, idle_timeout: 0, onnotify: kept.onNotify, onclose: kept.onClose }),
+      : { max_lifetime: null, idle_timeout: 0, fetch_types: false, onnotify: kept.onNotify, onclose: kept.onClose }),
   };
   const sql = postgres(url.reveal(), {
     max: maxConnections,
