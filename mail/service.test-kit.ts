@@ -56,7 +56,12 @@ const FAST = {
 
 let worlds = 0;
 
-export async function makeWorld(env: Record<string, string> = {}, behaviour: Partial<Behaviour> = {}): Promise<World> {
+/** @param before what is done with the database before the service comes. */
+export async function makeWorld(
+  env: Record<string, string> = {},
+  behaviour: Partial<Behaviour> = {},
+  before: (databaseUrl: string) => Promise<void> = async () => undefined,
+): Promise<World> {
   if (POSTGRES_URL === undefined) throw new Error("TEST_POSTGRES_URL is needed");
   worlds += 1;
   const name = `mail_test_${process.pid}_${worlds}_${Date.now()}`;
@@ -64,6 +69,7 @@ export async function makeWorld(env: Record<string, string> = {}, behaviour: Par
   await admin.unsafe(`CREATE DATABASE ${name}`);
   const databaseUrl = Object.assign(new URL(POSTGRES_URL), { pathname: `/${name}` }).href;
   const sql = postgres(databaseUrl, { max: 2, onnotice: () => undefined });
+  await before(databaseUrl);
   const double = startSmtpDouble(behaviour);
   const apps: App[] = [];
 
