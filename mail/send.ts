@@ -96,7 +96,7 @@ function sentOf(id: string, rows: readonly Standing[]): Result<Sent> {
   const sum = sumOf(rows.map((row) => row.state));
   const state = sum === "sending" || sum === "deferred" ? "queued" : sum;
   const isSingle = rows.length === 1;
-  if (state !== "partial" && isRefused(state as MailState)) {
+  if (state !== "partial" && isRefused(state)) {
     if (isSingle) return fail("invalid", reasonOf(first, "to"));
     const reasons = rows.slice(0, NAMED).map((row) => reasonOf(row, row.recipient));
     const more = rows.length > NAMED ? `; and ${rows.length - NAMED} more` : "";
@@ -158,7 +158,7 @@ export function makeSend({ prepare, outbox, store, watch, waitMs, domain }: Send
       const open = standings.filter(isUnderWay);
       const nobodyTries = watch.state === "away" && open.every(({ state }) => state === "queued");
       if (nobodyTries || prepared.sendAt !== undefined) return sentOf(id, standings);
-      const news = await Promise.all(open.map((row) => settled.get(row.id)));
+      const news = await Promise.all(open.map(async (row) => settled.get(row.id)));
       const known = new Map(news.flatMap((row) => (row === undefined ? [] : [[row.id, row] as const])));
       if (news.every((row) => row !== undefined))
         return sentOf(

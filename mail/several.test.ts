@@ -61,11 +61,9 @@ describe.skipIf(POSTGRES_URL === undefined)("mails (needs TEST_POSTGRES_URL)", (
       "bcc c@x.example",
     ]);
     expect(rows.map(({ id }) => id)).toEqual([0, 1, 2].map((ordinal) => rowIdOf(idOf(answer), ordinal)));
-    expect(world.double.taken.map(({ to }) => to).toSorted()).toEqual([
-      ["a@x.example"],
-      ["b@x.example"],
-      ["c@x.example"],
-    ]);
+    expect(new Set(world.double.taken.map(({ to }) => to.join()))).toEqual(
+      new Set(["a@x.example", "b@x.example", "c@x.example"]),
+    );
     for (const { content } of world.double.taken) {
       expect(content).toContain(`Message-ID: <${idOf(answer)}@localhost>`);
       expect(content).not.toContain("c@x.example");
@@ -293,7 +291,7 @@ describe.skipIf(POSTGRES_URL === undefined)("mails (needs TEST_POSTGRES_URL)", (
 
   test("another replica is told of what waits here, and does not have to look", async () => {
     const world = await worldWith(
-      { SMTP_CONNECTIONS: "1", OUTBOX_POLL_MS: "60000", SEND_WAIT_MS: "20000" },
+      { SMTP_CONNECTIONS: "1", OUTBOX_POLL_MS: "60000", SEND_WAIT_MS: "20000", SMTP_ATTEMPT_TIMEOUT_MS: "25000" },
       { end: "silent" },
     );
     await world.replica();

@@ -300,7 +300,7 @@ export function startOutbox(options: OutboxOptions): Outbox {
       return stored;
     },
 
-    settled: waiting.settled,
+    settled: (id, signal) => waiting.settled(id, signal),
 
     [Symbol.asyncDispose]() {
       disposed ??= dispose();

@@ -226,7 +226,7 @@ export function makeDatabase(options: DatabaseOptions): Database {
         });
         return done.value;
       }, workOptions),
-    listen: listener.listen,
+    listen: (channel, heard) => listener.listen(channel, heard),
     [Symbol.asyncDispose]() {
       closed ??= close();
       return closed;

@@ -22,7 +22,7 @@ export interface PoolOptions {
   maxConnections: number;
   statementTimeoutMs: number;
   /** For a connection that is kept however old and idle it is, to hear on it: what it hears, and that it was closed. */
-  kept?: { onNotify(channel: string): void; onClose(): void };
+  kept?: { readonly onNotify: (channel: string) => void; readonly onClose: () => void };
 }
 
 export interface Pool {
