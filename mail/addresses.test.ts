@@ -2,16 +2,25 @@
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
 import PostalMime from "postal-mime";
-import { MailRequest } from "#contracts/mail";
+import { MailMessage } from "#contracts/mail";
 import { Secret } from "#shared/config";
+import { ok } from "#shared/errors";
 import { makeValidator } from "#shared/validation";
-import { withPlainAddresses } from "./address.ts";
+import { mailboxOf } from "./address.ts";
 import { addresses, TRICKS } from "./addresses.test-kit.ts";
 import { compose } from "./message/message.ts";
+import { makePrepare, type Prepared } from "./request.ts";
 import { makeSmtp } from "./smtp/smtp.ts";
 import { startSmtpDouble } from "./smtp/smtp-double.test-kit.ts";
 
-const mailOf = makeValidator(MailRequest);
+const mailOf = makeValidator(MailMessage);
+const prepare = makePrepare({
+  allowedSenders: ["*"],
+  allowedRecipients: ["*"],
+  quotaPerHour: 0,
+  listsReady: ok(),
+  render: () => Promise.reject(new Error("no template here")),
+});
 /** An address with something put into it that may turn it into another one. */
 const special = fc.constantFrom(
   ...'@,;:<>()[]"\\ \t\r\n\0.-=+%!'.split(""),
@@ -26,13 +35,27 @@ const mutated = fc.tuple(addresses, special, fc.nat()).map(([address, insert, at
   return address.slice(0, cut) + insert + address.slice(cut);
 });
 
-function isAllowed(to: string): boolean {
-  const mail = mailOf({ from: "a@b.example", to, subject: "", message: "" });
-  return mail.ok && withPlainAddresses(mail.value).ok;
-}
+const plain = { from: "me@b.example", to: "you@b.example", subject: "", message: "" };
+/** Wherever an address may stand in a mail. */
+const fields: Readonly<Record<string, (address: string) => object>> = {
+  from: (from) => ({ from }),
+  to: (to) => ({ to }),
+  "to in a list": (to) => ({ to: ["you@b.example", to] }),
+  cc: (cc) => ({ cc: [cc] }),
+  bcc: (bcc) => ({ bcc: [bcc] }),
+  reply_to: (reply_to) => ({ reply_to }),
+};
 
-test.each(TRICKS.map((trick) => [trick]))("%j is not one plain address", (trick) => {
-  expect(isAllowed(trick)).toBe(false);
+async function preparedOf(more: object): Promise<Prepared | undefined> {
+  const mail = mailOf({ ...plain, ...more });
+  const prepared = mail.ok ? await prepare(mail.value) : mail;
+  return prepared.ok ? prepared.value : undefined;
+}
+const isAllowed = async (to: string): Promise<boolean> => (await preparedOf({ to })) !== undefined;
+
+test.each(TRICKS.map((trick) => [trick]))("%j is not one plain address", async (trick) => {
+  for (const [field, of] of Object.entries(fields))
+    expect({ field, mail: await preparedOf(of(trick)) }).toEqual({ field, mail: undefined });
 });
 
 test.each([
@@ -40,19 +63,36 @@ test.each([
   ["a@localhost"],
   ["o'brien+tag@Example.COM"],
   ["!#$%&'*+/=?^_`{|}~-@b.example"],
-])("%s is one plain address", (address) => {
-  expect(isAllowed(address)).toBe(true);
+])("%s is one plain address", async (address) => {
+  expect(await isAllowed(address)).toBe(true);
 });
 
-test("plain addresses are allowed up to their limits", () => {
-  fc.assert(
-    fc.property(addresses, (address) => {
+test("plain addresses are allowed up to their limits", async () => {
+  await fc.assert(
+    fc.asyncProperty(addresses, async (address) => {
       const [local = "", domain = ""] = address.split("@");
-      expect(isAllowed(address)).toBe(address.length <= 254 && local.length <= 64 && domain.length <= 253);
+      expect(await isAllowed(address)).toBe(address.length <= 254 && local.length <= 64 && domain.length <= 253);
     }),
     { numRuns: 1_000 },
   );
 });
+
+test("20,000 addresses are allowed in every field alike, and whom a mail is kept for is who was named", async () => {
+  const candidates = fc.oneof(addresses, mutated, fc.constantFrom(...TRICKS), fc.string({ maxLength: 40 }));
+  for (const address of fc.sample(candidates, 20_000)) {
+    const mails = await Promise.all(Object.values(fields).map((of) => preparedOf(of(address))));
+    const isPlain = mails[0] !== undefined;
+    if (mails.some((mail) => (mail !== undefined) !== isPlain))
+      throw new Error(`not alike: ${JSON.stringify(address)}`);
+    if (!isPlain) continue;
+    const same = mailboxOf(address) === plain.to;
+    const kept = mails.map((mail) => mail?.recipients.map((one) => `${one.kind} ${one.address}`));
+    const you = `to ${plain.to}`;
+    const also = (kind: string): string[] => (same ? [you] : [you, `${kind} ${address}`]);
+    expect(kept).toEqual([[you], [`to ${address}`], also("to"), also("cc"), also("bcc"), [you]]);
+    expect(mails[4]?.content).toEqual({ to: [plain.to], text: "" });
+  }
+}, 60_000);
 
 test("what is allowed stands in the headers of the mail as it was validated", async () => {
   const draft = {
@@ -65,7 +105,7 @@ test("what is allowed stands in the headers of the mail as it was validated", as
   };
   const candidates = fc.oneof(addresses, mutated);
   for (const address of fc.sample(candidates, 400)) {
-    if (!isAllowed(address)) continue;
+    if (!(await isAllowed(address))) continue;
     const mail = await PostalMime.parse(
       await compose({ ...draft, from: address, content: { text: "", to: [address] } }),
     );
@@ -90,7 +130,7 @@ test("the recipients that the mail server saw are exactly those that were valida
   const candidates = fc.oneof(addresses, mutated, fc.constantFrom(...TRICKS), fc.string({ maxLength: 40 }));
   const validated: string[] = [];
   for (const to of fc.sample(candidates, 1_500)) {
-    if (!isAllowed(to)) continue;
+    if (!(await isAllowed(to))) continue;
     expect(to).toMatch(/^[\x21-\x7e]+$/);
     expect(to).not.toMatch(/[\s,;:<>()[\]"\\]/);
     expect(to.split("@")).toHaveLength(2);

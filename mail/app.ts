@@ -3,16 +3,20 @@ import { corsOriginsOf } from "#shared/config";
 import { httpApp, listen } from "#shared/http";
 import type { App, Runtime } from "#shared/lifecycle";
 import { makeDatabase } from "#shared/postgres";
-import type { Config } from "./config.ts";
+import { type Config, dkimOptionsOf } from "./config.ts";
+import { makeDkim } from "./message/dkim.ts";
+import { unsubscribeLinks } from "./message/unsubscribe.ts";
 import { startEvents } from "./events/events.ts";
 import outboxTable from "./migrations/0001_outbox.sql" with { type: "text" };
 import messageTables from "./migrations/0002_messages.sql" with { type: "text" };
 import { startOutbox } from "./outbox/outbox.ts";
+import { keepRetention } from "./outbox/retention.ts";
+import { makePrepare } from "./request.ts";
 import { routes } from "./routes.ts";
 import { makeSend } from "./send.ts";
 import { watchServer } from "./smtp/server-watch.ts";
 import { makeSmtp } from "./smtp/smtp.ts";
-import { makeStore } from "./outbox/store.ts";
+import { CHANNEL, makeStore } from "./outbox/store.ts";
 import { makeView } from "./outbox/view.ts";
 import { templateRoutes } from "./template/routes.ts";
 import { openTemplates } from "./template/templates.ts";
@@ -50,6 +54,9 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     }),
   );
   const store = makeStore(database);
+  const links = unsubscribeLinks(config.PUBLIC_URL, config.UNSUBSCRIBE_SECRET);
+  const dkimOptions = dkimOptionsOf(config);
+  const dkim = dkimOptions === undefined ? undefined : makeDkim(dkimOptions);
   const smtp = stack.use(
     makeSmtp({
       url: config.SMTP_URL,
@@ -80,9 +87,22 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       scheduleMs: config.RETRY_SCHEDULE_MS,
       expireAfterMs: config.EXPIRE_AFTER_MS,
       pollMs: config.OUTBOX_POLL_MS,
+      ambiguousPolicy: config.AMBIGUOUS_POLICY,
+      quotaPerHour: config.SENDER_QUOTA_PER_HOUR,
+      unsubscribeUrlOf: (recipient, list) => links.urlFor(recipient, list),
+      ...(dkim === undefined ? {} : { sign: (bytes: Uint8Array) => dkim.sign(bytes) }),
     }),
   );
-  const send = makeSend({ outbox, store, watch, waitMs: config.SEND_WAIT_MS, domain: config.MAIL_DOMAIN });
+  database.listen(CHANNEL, () => outbox.wake());
+  stack.use(keepRetention({ store, log, retentionMs: config.RETENTION_MS }));
+  const prepare = makePrepare({
+    allowedSenders: config.ALLOWED_SENDERS,
+    allowedRecipients: config.ALLOWED_RECIPIENTS,
+    quotaPerHour: config.SENDER_QUOTA_PER_HOUR,
+    render: (choice) => templates.render(choice),
+    listsReady: links.ready,
+  });
+  const send = makeSend({ prepare, outbox, store, watch, waitMs: config.SEND_WAIT_MS, domain: config.MAIL_DOMAIN });
   const listening = stack.use(
     listen(
       httpApp(runtime, corsOriginsOf(config))

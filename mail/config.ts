@@ -5,6 +5,7 @@ import {
   commonFields,
   type Field,
   integer,
+  list,
   optional,
   Secret,
   secretUrl,
@@ -12,10 +13,12 @@ import {
   url,
   type Values,
 } from "#shared/config";
+import { ALLOWED_PATTERN } from "./address.ts";
 import { webhookFields, webhookProblems } from "./events/targets.ts";
 import { type DkimOptions, isDkimKey } from "./message/dkim.ts";
 
 const DAY_MS = 86_400_000;
+const ALLOWED = "* for all, or a comma-separated list of addresses and @domains";
 
 /** Comma-separated whole numbers of milliseconds, at least one. */
 function durations(about: string, fallback: string): Field<number[]> {
@@ -133,6 +136,22 @@ export const fields = {
   }),
   RABBITMQ_URL: secretUrl("RabbitMQ: what becomes of mails", "amqp://guest:guest@localhost:5672", ["amqp", "amqps"]),
   ...webhookFields,
+  AMBIGUOUS_POLICY: choice(
+    "What is done about a mail that may have been sent: hold until somebody decides, or resend with the same Message-ID after the first wait, so that it may arrive twice",
+    "hold",
+    ["hold", "resend"],
+  ),
+  RETENTION_MS: integer(
+    "Age from which a mail that is done with is deleted, and its Idempotency-Key forgotten (ms); 0 keeps all for ever",
+    30 * DAY_MS,
+    { min: 0, max: 3_650 * DAY_MS },
+  ),
+  ALLOWED_SENDERS: list("Whom mails may be from", "*", ALLOWED_PATTERN, ALLOWED),
+  ALLOWED_RECIPIENTS: list("Whom mails may be to", "*", ALLOWED_PATTERN, ALLOWED),
+  SENDER_QUOTA_PER_HOUR: integer("Recipients that one sender may write to within an hour (UTC); 0 for any number", 0, {
+    min: 0,
+    max: 1_000_000,
+  }),
 };
 
 export type Config = Values<typeof fields>;

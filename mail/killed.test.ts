@@ -44,27 +44,97 @@ describe.skipIf(POSTGRES_URL === undefined)("a mail service that is killed (need
   const asked = (): number => world.double.commands.filter((line) => line === "DATA").length;
 
   test.each([
-    ["before the content", "sent", { data: "silent" }],
-    ["after it", "ambiguous", { data: "354 go on", end: "silent" }],
-  ] as const)("%s: %s in the end, and handed over once", async (_when, end, behaviour) => {
+    ["after the mail was claimed", "sent", { mail: "silent" }, "MAIL"],
+    ["after the recipient was named", "sent", { rcpt: "silent" }, "RCPT"],
+    ["before the content", "sent", { data: "silent" }, "DATA"],
+    ["after the content", "ambiguous", { end: "silent" }, "content"],
+    ["after the server took it, before that is written down", "ambiguous", { end: "silent" }, "settle"],
+  ] as const)("%s: %s in the end, and handed over once", async (_when, end, behaviour, step) => {
     world = await makeWorld({ SEND_WAIT_MS: "50" });
     await world.app[Symbol.asyncDispose]();
     await using victim = await startVictim(world);
     Object.assign(world.double.behaviour, behaviour);
+    const { double } = world;
     const id = (await world.send(mail, {}, victim.url)).data?.id ?? "";
-    await world.double.until(() => asked() === 1 && (end === "sent" || world.double.arrived.length === 1));
+    const isAtContent = step === "content" || step === "settle";
+    const isThere = (): boolean =>
+      isAtContent ? double.arrived.length === 1 : double.commands.some((line) => line.startsWith(step));
+    await double.until(isThere);
+    if (step === "settle") {
+      await world.sql.begin(async (sql) => {
+        await sql`SELECT FROM mail_outbox WHERE id = ${id} FOR UPDATE`;
+        double.say("250 taken");
+        await world.eventually("an outcome that waits to be written", async () => {
+          const waits =
+            await sql`SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+          return waits.length > 0;
+        });
+        await victim.kill();
+        // PostgreSQL would not notice, and write it down for the dead.
+        await sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'mail'`;
+      });
+    }
     await victim.kill();
+    await world.eventually("its connections closed", async () => {
+      const left =
+        await world.sql`SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'mail'`;
+      return left.length === 0;
+    });
     expect((await world.row(id)).state).toBe("sending");
-    Object.assign(world.double.behaviour, { data: "354 go on", end: "250 ok" });
+    Object.assign(world.double.behaviour, { mail: "250 ok", rcpt: "250 ok", data: "354 go on", end: "250 ok" });
     // The lease runs out sooner than it would.
     await world.sql`UPDATE mail_outbox SET lease_until = now() WHERE id = ${id}`;
     const heir = await world.replica();
     await world.until(id, end);
     expect(world.double.arrived).toHaveLength(1);
+    const history = await world.sql<{ outcome: string }[]>`
+      SELECT outcome FROM mail_attempts WHERE outbox_id = ${id} ORDER BY id`;
+    expect(history.map(({ outcome }) => outcome)).toEqual(end === "sent" ? ["interrupted", "sent"] : ["ambiguous"]);
     // Whoever asks again under its id, as a job does whose HTTP call was cut, is told how it stands.
     const again = await world.send(mail, { "idempotency-key": id }, heir.url);
     expect(again.data).toEqual({ id, state: end });
     expect(world.double.arrived).toHaveLength(1);
+  });
+
+  test("after a mail was accepted that nobody has begun: sent once", async () => {
+    world = await makeWorld({ SEND_WAIT_MS: "50" });
+    await world.app[Symbol.asyncDispose]();
+    world.double.stop();
+    await using victim = await startVictim(world);
+    const id = (await world.send(mail, {}, victim.url)).data?.id ?? "";
+    await victim.kill();
+    expect((await world.row(id)).state).toBe("queued");
+    world.double.start();
+    await world.replica();
+    await world.until(id, "sent");
+    expect(world.double.arrived).toHaveLength(1);
+  });
+
+  test("with several recipients at different steps: each ends as its step has it, none is lost or gets it twice", async () => {
+    world = await makeWorld({ SEND_WAIT_MS: "50" });
+    await world.app[Symbol.asyncDispose]();
+    await using victim = await startVictim(world, { SMTP_CONNECTIONS: "3" });
+    const names = ["early", "late", "taken", "one", "two", "three"];
+    const of = (recipient: string): string => recipient.split("@")[0] ?? "";
+    world.double.behaviour.rcpt = (to) => (["early", "one", "two", "three"].includes(of(to)) ? "silent" : "250 ok");
+    world.double.behaviour.end = (to) => (of(to) === "late" ? "silent" : "250 ok");
+    const id =
+      (await world.send({ ...mail, to: names.map((name) => `${name}@x.example`) }, {}, victim.url)).data?.id ?? "";
+    // Three places: who was taken has made room for one, which is silent like the others before their content.
+    await world.double.until(() => world.double.arrived.length === 2 && world.double.rcptLines.length === 4);
+    const states = async (): Promise<string[]> =>
+      (await world.sql<{ state: string }[]>`SELECT state FROM mail_outbox WHERE mail_id = ${id} ORDER BY ordinal`).map(
+        (row) => row.state,
+      );
+    const inHand = ["sending", "sending", "sent", "sending", "queued", "queued"];
+    await world.eventually("all steps", async () => (await states()).join() === inHand.join());
+    await victim.kill();
+    Object.assign(world.double.behaviour, { rcpt: "250 ok", end: "250 ok" });
+    await world.sql`UPDATE mail_outbox SET lease_until = now() WHERE lease_until IS NOT NULL`;
+    await world.replica();
+    const end = ["sent", "ambiguous", "sent", "sent", "sent", "sent"];
+    await world.eventually("all ends", async () => (await states()).join() === end.join());
+    expect(world.double.arrived.map(({ to }) => of(to[0] ?? "")).toSorted()).toEqual(names.toSorted());
   });
 
   test("goes on by itself within seconds; a mail that another replica takes long to send stays with it meanwhile", async () => {

@@ -1,5 +1,6 @@
 /** A mail service on a database and a mail server of its own. */
 import postgres from "postgres";
+import type { MailReply } from "#contracts/mail";
 import { loadConfig } from "#shared/config";
 import { type App, makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
@@ -15,7 +16,7 @@ export interface Answer {
   headers: Headers;
   error: boolean;
   message: string;
-  data?: { id: string; state: string };
+  data?: MailReply;
 }
 
 export interface Row {
@@ -35,7 +36,7 @@ export interface World extends AsyncDisposable {
   /** Another replica on the same database and mail server; the first one is there already. */
   replica(env?: Record<string, string>): Promise<App>;
   readonly app: App;
-  send(body: unknown, headers?: Record<string, string>, url?: string): Promise<Answer>;
+  send(body: unknown, headers?: Record<string, string>, url?: string, path?: string): Promise<Answer>;
   row(id: string): Promise<Row>;
   /** Waits until a mail is in a state (default at most 10 s). */
   until(id: string, state: MailState, ms?: number): Promise<Row>;
@@ -57,7 +58,12 @@ const FAST = {
 
 let worlds = 0;
 
-export async function makeWorld(env: Record<string, string> = {}, behaviour: Partial<Behaviour> = {}): Promise<World> {
+/** @param before what is done with the database before the service comes. */
+export async function makeWorld(
+  env: Record<string, string> = {},
+  behaviour: Partial<Behaviour> = {},
+  before: (databaseUrl: string) => Promise<void> = async () => undefined,
+): Promise<World> {
   if (POSTGRES_URL === undefined) throw new Error("TEST_POSTGRES_URL is needed");
   worlds += 1;
   const name = `mail_test_${process.pid}_${worlds}_${Date.now()}`;
@@ -65,6 +71,7 @@ export async function makeWorld(env: Record<string, string> = {}, behaviour: Par
   await admin.unsafe(`CREATE DATABASE ${name}`);
   const databaseUrl = Object.assign(new URL(POSTGRES_URL), { pathname: `/${name}` }).href;
   const sql = postgres(databaseUrl, { max: 2, onnotice: () => undefined });
+  await before(databaseUrl);
   const double = startSmtpDouble(behaviour);
   const apps: App[] = [];
 
@@ -104,8 +111,8 @@ export async function makeWorld(env: Record<string, string> = {}, behaviour: Par
     replica,
     app: await replica(),
     eventually,
-    async send(body, headers = {}, url = world.app.url) {
-      const response = await fetch(`${url}/send`, {
+    async send(body, headers = {}, url = world.app.url, path = "/send") {
+      const response = await fetch(`${url}${path}`, {
         method: "POST",
         headers: { "content-type": "application/json", ...headers },
         body: typeof body === "string" ? body : JSON.stringify(body),

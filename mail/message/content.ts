@@ -56,11 +56,3 @@ export function attachmentViews({ attachments = [] }: Pick<Content, "attachments
 export function attachmentBytes({ attachments = [] }: Pick<Content, "attachments">): number {
   return attachments.reduce((sum, { content }) => sum + bytesOf(content), 0);
 }
-
-/** As PostgreSQL's jsonb takes it, which refuses NUL and half of a surrogate pair: those become U+FFFD. */
-export function storable<T>(value: T): T {
-  if (typeof value === "string") return value.toWellFormed().replaceAll("\0", "\uFFFD") as T;
-  if (Array.isArray(value)) return value.map((item) => storable<unknown>(item)) as T;
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [storable(key), storable<unknown>(item)])) as T;
-}

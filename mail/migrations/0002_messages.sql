@@ -13,6 +13,8 @@ CREATE TABLE mail_messages (
   list         text,
   -- 0 high, 1 normal, 2 low.
   priority     smallint    NOT NULL DEFAULT 1,
+  -- Not before; its Date then. NULL: at once.
+  send_at      timestamptz,
   created_at   timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX mail_messages_newest ON mail_messages (created_at DESC, id DESC);
@@ -92,14 +94,9 @@ CREATE TRIGGER mail_outbox_told AFTER UPDATE OF state ON mail_outbox FOR EACH RO
     AND OLD.state <> NEW.state AND (NEW.state <> 'deferred' OR NEW.attempt > OLD.attempt))
   EXECUTE FUNCTION mail_outbox_tell();
 
--- Mails that wait are told of: a process that sends them at once itself stores them as `sending`.
-CREATE FUNCTION mail_outbox_wake() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  PERFORM pg_notify('mail_outbox', '');
-  RETURN NULL;
-END $$;
-CREATE TRIGGER mail_outbox_waits AFTER INSERT ON mail_outbox FOR EACH ROW WHEN (NEW.state = 'queued')
-  EXECUTE FUNCTION mail_outbox_wake();
+-- Refused as it is accepted, since its recipient is suppressed: told like any other end.
+CREATE TRIGGER mail_outbox_refused AFTER INSERT ON mail_outbox FOR EACH ROW WHEN (NEW.state = 'failed')
+  EXECUTE FUNCTION mail_outbox_tell();
 
 CREATE TABLE mail_webhooks (
   event_id     uuid        NOT NULL REFERENCES mail_events (id) ON DELETE CASCADE,

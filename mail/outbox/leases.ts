@@ -6,7 +6,8 @@
  * is heard of.
  */
 import { Deadline, pause } from "#shared/resilience";
-import type { ClaimedMail, Store } from "./store.ts";
+import type { ClaimedMail } from "./rows.ts";
+import type { Store } from "./store.ts";
 
 /** Of one claim, from its last renewal (ms). */
 export const LEASE_MS = 10_000;

@@ -7,7 +7,7 @@ export interface MailMetrics {
   attempt(outcome: Outcome, tookMs: number): void;
   /** A mail left the state `sending`. */
   ended(state: MailState): void;
-  swept(swept: { readonly ambiguous: number; readonly expired: number }): void;
+  swept(swept: { readonly ambiguous: number; readonly deferred: number; readonly expired: number }): void;
   counted(counts: Counts): void;
 }
 
@@ -24,9 +24,8 @@ export function makeMailMetrics(metrics: Metrics): MailMetrics {
   return {
     attempt: (outcome, tookMs) => seconds.observe({ result: outcome }, tookMs / 1_000),
     ended: (state) => results.inc({ result: state }),
-    swept: ({ ambiguous, expired }) => {
-      if (ambiguous > 0) results.inc({ result: "ambiguous" }, ambiguous);
-      if (expired > 0) results.inc({ result: "expired" }, expired);
+    swept: (swept) => {
+      for (const [result, mails] of Object.entries(swept)) if (mails > 0) results.inc({ result }, mails);
     },
     counted: (counts) => {
       for (const state of OPEN) rows.set({ state }, counts.rows.get(state) ?? 0);

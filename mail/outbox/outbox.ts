@@ -2,20 +2,25 @@
  * Carries mails from the outbox to the mail server. Several replicas work on one outbox side by side: a mail belongs
  * to whoever claimed it, for the length of a lease. The states and their order are in states.ts.
  *
- * Woken by this process when it accepts a mail or has a place free, and by a poll for everything else (mails of
- * other replicas, what is due later). No LISTEN/NOTIFY: a commit with NOTIFY takes a lock on the whole server.
+ * Woken by this process when it accepts a mail or has a place free, by a NOTIFY of any replica that has stored mails
+ * which wait (teller.ts: not in the transaction that stores them), and by a poll for everything else (what is due
+ * later, what was not heard).
  */
 import type { Log } from "#shared/log";
 import { Deadline, exponential, keepTrying } from "#shared/resilience";
 import type { Metrics } from "#shared/telemetry";
-import type { Result } from "#shared/errors";
+import type { FailureCode, Result } from "#shared/errors";
 import { compose } from "../message/message.ts";
 import { keepLeases, LEASE_MS } from "./leases.ts";
 import { makeMailMetrics } from "./metrics.ts";
 import type { ServerWatch } from "../smtp/server-watch.ts";
 import type { Smtp, SmtpResult } from "../smtp/smtp.ts";
-import { outcomeOf, transitionOf } from "./states.ts";
-import type { ClaimedMail, LastReply, NewMail, Standing, Store, Stored } from "./store.ts";
+import type { Stored } from "./intake.ts";
+import type { ClaimedMail, NewMail, Standing } from "./rows.ts";
+import { type AmbiguousPolicy, type Outcome, outcomeOf, transitionOf } from "./states.ts";
+import type { Attempt, Store } from "./store.ts";
+import { makeTeller } from "./teller.ts";
+import { makeWaiting } from "./waiting.ts";
 
 export interface OutboxOptions {
   readonly store: Store;
@@ -30,15 +35,22 @@ export interface OutboxOptions {
   readonly scheduleMs: readonly number[];
   readonly expireAfterMs: number;
   readonly pollMs: number;
+  readonly ambiguousPolicy: AmbiguousPolicy;
+  /** Recipients that a sender may write to within an hour; 0: any number. */
+  readonly quotaPerHour: number;
+  /** Where a recipient takes himself off a mailing list; undefined: nowhere. */
+  readonly unsubscribeUrlOf: (recipient: string, list: string) => string | undefined;
+  /** Signs a message (DKIM); default: it goes as it is. */
+  readonly sign?: (message: Uint8Array) => Promise<Uint8Array>;
 }
 
 export interface Outbox extends AsyncDisposable {
   /**
-   * Stores a mail; where a place is free and the server is there, its first attempt begins at once.
+   * Stores a mail; where places are free and the server is there, the first attempts begin at once.
    * @returns as `store.insert`.
    */
   accept(mail: NewMail, deadline: Deadline): Promise<Result<Stored>>;
-  /** Where a mail stands after the attempt that this process makes next; undefined when the signal fires first. */
+  /** Where a mail stands with a recipient after the next attempt, whoever makes it; undefined when the signal fires first. */
   settled(id: string, signal: AbortSignal): Promise<Standing | undefined>;
   /** There may be something to do now. */
   wake(): void;
@@ -56,6 +68,8 @@ const LAST_WRITES_MS = 1_000;
 const COUNT_EVERY_MS = 5_000;
 const SETTLE_BACKOFF = exponential({ firstMs: 200, maxMs: 2_000 });
 const MAX_TEXT = 500;
+/** Failures of an insert after which it is known that nothing of it is there. */
+const NOTHING_STORED: ReadonlySet<FailureCode> = new Set(["exhausted", "conflict", "invalid"]);
 
 /** What a server says, fit for a log, a column and an answer: one line of printable ASCII. */
 function printable(text: string): string {
@@ -65,18 +79,21 @@ function printable(text: string): string {
     .slice(0, MAX_TEXT);
 }
 
-function lastReplyOf(result: SmtpResult): LastReply {
-  return { code: result.code, text: printable(result.text), command: result.ok ? undefined : result.command };
+function attemptOf(outcome: Outcome, result: SmtpResult, tookMs: number): Attempt {
+  const { code, text } = result;
+  return { outcome, code, text: printable(text), command: result.ok ? undefined : result.command, tookMs };
 }
 
 export function startOutbox(options: OutboxOptions): Outbox {
   const { store, smtp, watch, log, metrics, connections, attemptMs, scheduleMs, expireAfterMs, pollMs } = options;
+  const { ambiguousPolicy, quotaPerHour, unsubscribeUrlOf, sign = async (message) => message } = options;
   const measured = makeMailMetrics(metrics);
   const stopping = new AbortController();
   const cutting = new AbortController();
   const giveUp = new AbortController();
   const attempts = new Map<Promise<void>, ClaimedMail>();
-  const waiting = new Map<string, Set<(standing: Standing) => void>>();
+  const waiting = makeWaiting({ store, inHand: () => new Set([...attempts.values()].map(({ id }) => id)) });
+  const teller = makeTeller(store);
   /** Claims of which it is not known whether they hold anything: the answer of the database was lost. */
   const doubtful = new Set<string>();
   /** There may be more that is due than there were places. */
@@ -91,7 +108,7 @@ export function startOutbox(options: OutboxOptions): Outbox {
 
   function begin(mail: ClaimedMail): void {
     const work = attempt(mail)
-      .catch((error: unknown) => log.error("an attempt failed: this is a bug", { mail_id: mail.id, error }))
+      .catch((error: unknown) => log.error("an attempt failed: this is a bug", { mail_id: mail.mailId, error }))
       .finally(() => {
         attempts.delete(work);
         if (backlog) wake();
@@ -101,30 +118,38 @@ export function startOutbox(options: OutboxOptions): Outbox {
 
   async function attempt(mail: ClaimedMail): Promise<void> {
     const startedAt = performance.now();
-    const content = { text: mail.message, to: [mail.recipient] };
-    const bytes = await compose({ ...mail, from: mail.sender, content, date: mail.createdAt, priority: 1 });
+    const { sender, subject, content, messageId, date, requestId, traceparent, priority, list } = mail;
+    const unsubscribeUrl = list === undefined ? undefined : unsubscribeUrlOf(mail.recipient, list);
+    const draft = { messageId, from: sender, subject, date, content, requestId, traceparent, priority };
+    const composed = await compose({
+      ...draft,
+      ...(list === undefined ? {} : { list }),
+      ...(unsubscribeUrl === undefined ? {} : { unsubscribeUrl }),
+    });
+    const bytes = await sign(composed);
     const beginContent = async (): Promise<boolean> => {
       const begun = await store.beginContent(mail.id, mail.claim, soon());
       return begun.ok && begun.value;
     };
     const signal = AbortSignal.any([cutting.signal, AbortSignal.timeout(attemptMs)]);
-    const result = await smtp.send({ from: mail.sender, to: mail.recipient, bytes }, beginContent, signal);
+    const result = await smtp.send({ from: sender, to: mail.recipient, bytes }, beginContent, signal);
     const tookMs = performance.now() - startedAt;
     // What we cut ourselves says nothing about the server.
     const seen = outcomeOf(result);
     const outcome = cutting.signal.aborted && (seen === "away" || seen === "interrupted") ? "withheld" : seen;
     if (outcome === "away" || outcome === "interrupted") watch.away(new Error(result.text));
-    const transition = transitionOf({ ...mail, expiresInMs: mail.expiresInMs - tookMs }, outcome, scheduleMs);
+    const left = { ...mail, expiresInMs: mail.expiresInMs - tookMs };
+    const transition = transitionOf(left, outcome, scheduleMs, ambiguousPolicy);
     measured.attempt(outcome, tookMs);
     if (transition.attempt > mail.attempt) measured.ended(transition.state);
-    const fields = { mail_id: mail.id, request_id: mail.requestId, outcome, state: transition.state };
+    const fields = { mail_id: mail.mailId, request_id: requestId, outcome, state: transition.state };
     if (outcome === "sent") log.debug("mail sent", fields);
     else log.warn("mail not sent", { ...fields, attempt: transition.attempt, reply: printable(result.text) });
 
-    const reply = lastReplyOf(result);
-    if (await written(mail, () => store.settle(mail, transition, reply, soon()))) {
-      const { text: smtpText, command: smtpCommand } = reply;
-      announce({ id: mail.id, recipient: mail.recipient, state: transition.state, smtpText, smtpCommand });
+    const over = attemptOf(outcome, result, tookMs);
+    if (await written(mail, () => store.settle(mail, transition, over, soon()))) {
+      const { text: smtpText, command: smtpCommand } = over;
+      waiting.announce({ id: mail.id, recipient: mail.recipient, state: transition.state, smtpText, smtpCommand });
     }
     if (transition.state === "queued") backlog = true;
   }
@@ -142,17 +167,19 @@ export function startOutbox(options: OutboxOptions): Outbox {
         signal: giveUp.signal,
         onFailure: () => undefined,
       });
-      if (!held) log.warn("lease lost before the outcome was written", { mail_id: mail.id });
+      if (!held) log.warn("lease lost before the outcome was written", { mail_id: mail.mailId });
       return held;
     } catch (error) {
       // Its lease will run out, and the next look through the outbox decides by data_at.
-      log.error("outcome of a mail not written", { mail_id: mail.id, error });
+      log.error("outcome of a mail not written", { mail_id: mail.mailId, error });
       return false;
     }
   }
 
-  function announce(standing: Standing): void {
-    for (const resolve of waiting.get(standing.id) ?? []) resolve(standing);
+  /** Not to be sent any more, as was seen when its turn came. */
+  function refused(standing: Standing): void {
+    measured.ended(standing.state);
+    waiting.announce(standing);
   }
 
   async function takeDue(): Promise<void> {
@@ -166,8 +193,10 @@ export function startOutbox(options: OutboxOptions): Outbox {
         doubtful.add(claim);
         return;
       }
-      for (const mail of claimed.value) begin(mail);
-      backlog = claimed.value.length === limit;
+      const { mails, suppressed } = claimed.value;
+      for (const mail of mails) begin(mail);
+      for (const standing of suppressed) refused(standing);
+      backlog = mails.length + suppressed.length === limit;
       if (!backlog) return;
     }
   }
@@ -182,13 +211,14 @@ export function startOutbox(options: OutboxOptions): Outbox {
       doubtful.delete(claim);
     }
     if (performance.now() - sweptAt >= pollMs / 2) {
-      const swept = await store.sweep(leases.conclusive, soon());
+      const resendAfterMs = ambiguousPolicy === "resend" ? (scheduleMs[0] ?? 0) : undefined;
+      const swept = await store.sweep({ conclusive: leases.conclusive, resendAfterMs }, soon());
       leases.answered(swept.ok);
       if (!swept.ok) return;
       sweptAt = performance.now();
-      const { requeued, ambiguous, expired } = swept.value;
-      measured.swept({ ambiguous, expired });
-      if (requeued + ambiguous > 0) log.warn("leases ran out", { requeued, ambiguous });
+      const { requeued, ambiguous, resent, expired } = swept.value;
+      measured.swept({ ambiguous: ambiguous - resent, deferred: resent, expired });
+      if (requeued + ambiguous > 0) log.warn("leases ran out", { requeued, ambiguous, resent });
       if (expired > 0) log.warn("mails expired", { expired });
     }
     if (performance.now() - countedAt >= COUNT_EVERY_MS) {
@@ -238,6 +268,8 @@ export function startOutbox(options: OutboxOptions): Outbox {
     }
     giveUp.abort();
     await leases[Symbol.asyncDispose]();
+    await teller[Symbol.asyncDispose]();
+    await waiting[Symbol.asyncDispose]();
     await Promise.all([...doubtful].map((claim) => store.release(claim, Deadline.after(LAST_WRITES_MS))));
   }
 
@@ -245,34 +277,33 @@ export function startOutbox(options: OutboxOptions): Outbox {
     wake,
 
     async accept(mail, deadline) {
-      const now = canSend() && free() > 0 && !backlog;
-      const claim = now ? Bun.randomUUIDv7() : undefined;
-      if (now) reserved += 1;
-      const stored = await store.insert(mail, claim, expireAfterMs, LEASE_MS, deadline);
-      if (now) reserved -= 1;
-      if (stored.ok && stored.value.claimed !== undefined) {
-        begin(stored.value.claimed);
-      } else {
-        if (!stored.ok && claim !== undefined) doubtful.add(claim);
+      const isForLater = mail.sendAt !== undefined && mail.sendAt.getTime() > Date.now();
+      const places = canSend() && !backlog && !isForLater ? Math.min(free(), mail.recipients.length) : 0;
+      const claim = places > 0 ? Bun.randomUUIDv7() : undefined;
+      reserved += places;
+      const stored = await store.insert(
+        mail,
+        { claim, places, leaseMs: LEASE_MS, expireAfterMs, quotaPerHour },
+        deadline,
+      );
+      reserved -= places;
+      if (!stored.ok) {
+        if (claim !== undefined && !NOTHING_STORED.has(stored.error.code)) doubtful.add(claim);
+        wake();
+        return stored;
+      }
+      const { fresh, claimed, standings } = stored.value;
+      for (const one of claimed) begin(one);
+      if (fresh) for (const standing of standings) if (standing.state === "failed") measured.ended("failed");
+      if (fresh && !isForLater && standings.some(({ state }) => state === "queued")) {
         backlog = true;
         wake();
+        teller.tell();
       }
       return stored;
     },
 
-    settled(id, signal) {
-      const { promise, resolve } = Promise.withResolvers<Standing | undefined>();
-      const listeners = waiting.get(id) ?? new Set();
-      waiting.set(id, listeners.add(resolve));
-      const stop = (): void => resolve(undefined);
-      signal.addEventListener("abort", stop, { once: true });
-      if (signal.aborted) stop();
-      return promise.finally(() => {
-        signal.removeEventListener("abort", stop);
-        listeners.delete(resolve);
-        if (listeners.size === 0) waiting.delete(id);
-      });
-    },
+    settled: (id, signal) => waiting.settled(id, signal),
 
     [Symbol.asyncDispose]() {
       disposed ??= dispose();

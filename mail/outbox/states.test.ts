@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
 import type { SmtpResult } from "../smtp/smtp.ts";
-import { type Outcome, outcomeOf, type Progress, transitionOf } from "./states.ts";
+import { type Outcome, outcomeOf, type Progress, sumOf, transitionOf } from "./states.ts";
 
 const MINUTE = 60_000;
 const SCHEDULE = [MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE];
@@ -68,4 +68,31 @@ test("a mail that the server leaves in the middle of waits 3 s at most, and afte
 
 test.each(["sent", "failed", "ambiguous"] satisfies Outcome[])("%s ends the mail's way", (outcome) => {
   expect(transitionOf(fresh, outcome, SCHEDULE)).toMatchObject({ state: outcome, attempt: 1 });
+});
+
+test("an ambiguous mail is held, or sent again after the first wait where that is not too late", () => {
+  const held = { state: "ambiguous", attempt: 1, interruptions: 0, waitMs: 0 } as const;
+  expect(transitionOf(fresh, "ambiguous", SCHEDULE, "hold")).toEqual(held);
+  expect(transitionOf({ ...fresh, expiresInMs: MINUTE - 1 }, "ambiguous", SCHEDULE, "resend")).toEqual(held);
+  const second = { ...fresh, attempt: 2, interruptions: 3 };
+  expect(transitionOf(second, "ambiguous", SCHEDULE, "resend")).toEqual({
+    state: "deferred",
+    attempt: 3,
+    interruptions: 0,
+    waitMs: MINUTE,
+  });
+});
+
+test.each([
+  [["sent"], "sent"],
+  [["cancelled", "cancelled"], "cancelled"],
+  [["sent", "failed"], "partial"],
+  [["sent", "bounced", "expired"], "partial"],
+  [["bounced", "failed"], "failed"],
+  [["sent", "failed", "ambiguous"], "ambiguous"],
+  [["sent", "ambiguous", "deferred"], "deferred"],
+  [["sent", "deferred", "queued"], "queued"],
+  [["queued", "sending", "failed"], "sending"],
+] as const)("recipients who are %p make a mail that is %s", (states, sum) => {
+  expect(sumOf(states)).toBe(sum);
 });

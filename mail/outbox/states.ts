@@ -11,16 +11,25 @@
  *                       ▲   due by the schedule     │
  *                       └───────────────────────────┴── 4xx
  *
- *     queued, deferred ──► expired   older than EXPIRE_AFTER_MS, or the next attempt would be
- *     ambiguous ──► sent, failed     only by the very attempt that went missing, should its answer come after all
+ *     accepted ──► failed              its recipient is suppressed; queued, deferred ──► failed the same at the claim
+ *     queued, deferred ──► expired     older than EXPIRE_AFTER_MS, or the next attempt would be
+ *     queued, deferred ──► cancelled   by hand
+ *     ambiguous ──► sent, failed       by the very attempt that went missing, should its answer come after all, or by hand
+ *     ambiguous ──► deferred           by AMBIGUOUS_POLICY=resend in place of entering it: it may arrive twice
+ *     sent, ambiguous ──► bounced      by a delivery status notification (RFC 3464)
+ *     ambiguous, failed, expired, bounced, cancelled ──► queued   by hand
  *
  * - `sending` is entered by a claim only and belongs to its claim: every later write names it, so that whoever lost
  *   the lease changes nothing.
  * - `data_at` is written before the first byte of content leaves. Without it the server cannot have taken the mail,
  *   so sending again is safe; with it only an answer tells.
- * - `sent`, `failed` and `expired` are final. `ambiguous` is not sent again by itself.
+ * - `sent`, `failed`, `expired`, `cancelled` and `bounced` are final. `ambiguous` is not sent again by itself, unless
+ *   the policy says so.
+ * - By hand only what is in nobody's hands is changed, never `sending`; an attempt that still ends afterwards finds
+ *   neither its claim nor its state, and changes nothing.
+ * - A mail to several recipients lives as many lives; their sum is `sumOf`.
  */
-import type { MAIL_STATES } from "#contracts/mail";
+import type { MAIL_STATES, MailSum } from "#contracts/mail";
 import type { SmtpResult } from "../smtp/smtp.ts";
 
 export type MailState = (typeof MAIL_STATES)[number];
@@ -72,6 +81,9 @@ export interface Transition {
   readonly waitMs: number;
 }
 
+/** What is done about a mail that may have been sent: nothing until somebody decides, or it is sent again. */
+export type AmbiguousPolicy = "hold" | "resend";
+
 export interface Progress {
   readonly attempt: number;
   readonly interruptions: number;
@@ -79,16 +91,31 @@ export interface Progress {
   readonly expiresInMs: number;
 }
 
-/** Where a mail goes from `sending`. @param scheduleMs waits after the 1st, 2nd, … attempt; the last one repeats. */
-export function transitionOf(mail: Progress, outcome: Outcome, scheduleMs: readonly number[]): Transition {
+/**
+ * Where a mail goes from `sending`.
+ * @param scheduleMs waits after the 1st, 2nd, … attempt; the last one repeats.
+ * @param policy `resend`: after the first of these waits, where that is not too late.
+ */
+export function transitionOf(
+  mail: Progress,
+  outcome: Outcome,
+  scheduleMs: readonly number[],
+  policy: AmbiguousPolicy = "hold",
+): Transition {
   const { attempt, interruptions } = mail;
   const waiting = attempt > 0 ? "deferred" : "queued";
   switch (outcome) {
     case "sent":
     case "failed":
       return { state: outcome, attempt: attempt + 1, interruptions: 0, waitMs: 0 };
-    case "ambiguous":
-      return { state: "ambiguous", attempt: attempt + 1, interruptions: 0, waitMs: 0 };
+    case "ambiguous": {
+      const waitMs = scheduleMs[0] ?? 0;
+      // Not `expired`, which would say that it was not delivered.
+      if (policy === "hold" || waitMs > mail.expiresInMs) {
+        return { state: "ambiguous", attempt: attempt + 1, interruptions: 0, waitMs: 0 };
+      }
+      return { state: "deferred", attempt: attempt + 1, interruptions: 0, waitMs };
+    }
     case "away":
     case "withheld":
       return { state: waiting, attempt, interruptions, waitMs: 0 };
@@ -106,4 +133,17 @@ export function transitionOf(mail: Progress, outcome: Outcome, scheduleMs: reado
   const waitMs = scheduleMs[Math.min(attempt, scheduleMs.length - 1)] ?? 0;
   const state = waitMs > mail.expiresInMs ? "expired" : "deferred";
   return { state, attempt: attempt + 1, interruptions: 0, waitMs };
+}
+
+/** From the one that is least done with to those that are. */
+const LEAST_DONE: readonly MailState[] = ["sending", "queued", "deferred", "ambiguous"];
+const UNDELIVERED: readonly MailState[] = ["failed", "expired", "bounced", "cancelled"];
+
+/** The state of a mail from those of its recipients (at least one), as `MailSum` has it. */
+export function sumOf(states: readonly MailState[]): MailSum {
+  const open = LEAST_DONE.find((state) => states.includes(state));
+  if (open !== undefined) return open;
+  const missed = UNDELIVERED.find((state) => states.includes(state));
+  if (missed === undefined) return "sent";
+  return states.includes("sent") ? "partial" : missed;
 }

@@ -2,97 +2,92 @@
 import type { Result } from "#shared/errors";
 import type { Database } from "#shared/postgres";
 import type { Deadline } from "#shared/resilience";
-import type { MailState, Transition } from "./states.ts";
+import { type Intake, makeIntake } from "./intake.ts";
+import {
+  type ClaimedMail,
+  claimedOf,
+  type MessageRow,
+  type Priority,
+  type RecipientKind,
+  type RecipientRow,
+  type Standing,
+  standingOf,
+  SUPPRESSED,
+} from "./rows.ts";
+import type { MailState, Outcome, Transition } from "./states.ts";
 
-/** A mail as it is accepted. */
-export interface NewMail {
-  /** UUID. */
-  readonly id: string;
-  /** SHA-256 of what the caller sent: the same id with another one is another mail. */
-  readonly contentHash: Uint8Array;
-  readonly sender: string;
-  readonly recipient: string;
-  readonly subject: string;
-  readonly message: string;
-  readonly messageId: string;
-  readonly requestId: string;
-  readonly traceparent: string;
-}
+/** Told by `tell`. */
+export const CHANNEL = "mail_outbox";
+/** Not done with: never deleted. */
+const OPEN: readonly MailState[] = ["queued", "sending", "deferred", "ambiguous"];
+const WENT_MISSING = "no answer: the attempt ended without a word after its content began";
 
-/** A mail on its way out, in the hands of whoever holds `claim`. */
-export interface ClaimedMail extends Omit<NewMail, "contentHash"> {
-  readonly claim: string;
-  readonly attempt: number;
-  readonly interruptions: number;
-  readonly createdAt: Date;
-  /** Until it is given up (ms), counted from when it was claimed. */
-  readonly expiresInMs: number;
-}
-
-/** Where a mail stands. */
-export interface Standing {
-  readonly id: string;
-  readonly recipient: string;
-  readonly state: MailState;
-  readonly smtpText: string | undefined;
-  readonly smtpCommand: string | undefined;
-}
-
-/** All that is told of a mail: not its body. */
+/** All that is told of a mail to one recipient: not its body. */
 export interface Progressing extends Standing {
-  readonly sender: string;
-  readonly subject: string;
+  readonly kind: RecipientKind;
   /** Attempts that the server answered. */
   readonly attempt: number;
   readonly smtpCode: number | undefined;
-  readonly createdAt: Date;
   readonly updatedAt: Date;
   /** When it may be claimed next, where it waits. */
   readonly nextAt: Date;
   readonly expiresAt: Date;
 }
 
-export interface Stored {
-  readonly standing: Standing;
-  /** The hash under which the id was stored first. */
-  readonly contentHash: Uint8Array;
-  /** Set where it was stored now, and for us to send at once. */
-  readonly claimed: ClaimedMail | undefined;
+/** A mail as it is told of. */
+export interface Looked {
+  readonly id: string;
+  readonly sender: string;
+  readonly subject: string;
+  readonly priority: Priority;
+  readonly createdAt: Date;
+  /** At least one, in their order. */
+  readonly recipients: readonly Progressing[];
 }
 
-/** What the server said last about a mail. */
-export interface LastReply {
+/** An attempt that is over, with what the server said last. */
+export interface Attempt {
+  readonly outcome: Outcome;
   readonly code: number | undefined;
   readonly text: string;
   readonly command: string | undefined;
+  readonly tookMs: number;
+}
+
+export interface Claimed {
+  readonly mails: readonly ClaimedMail[];
+  /** Those that were due, too, but must not be sent any more: failed now. */
+  readonly suppressed: readonly Standing[];
 }
 
 export interface Counts {
   readonly rows: ReadonlyMap<MailState, number>;
-  /** Age of the oldest that waits (s), 0 without any. */
+  /** Age of the oldest that waits (s), 0 without any. One that is to be sent later does not count yet. */
   readonly oldestQueuedS: number;
 }
 
 export interface Swept {
+  /** Leases that ran out before the content began. */
   readonly requeued: number;
+  /** Those that ran out after that, and how many of them are to be sent again. */
   readonly ambiguous: number;
+  readonly resent: number;
   readonly expired: number;
 }
 
-export interface Store {
-  /** Stores a mail under its id, once. @param claim sends it at once under this claim; undefined: it waits in the queue. */
-  insert(
-    mail: NewMail,
-    claim: string | undefined,
-    expireAfterMs: number,
-    leaseMs: number,
-    deadline: Deadline,
-  ): Promise<Result<Stored>>;
-  find(id: string, deadline: Deadline): Promise<Result<Standing | undefined>>;
-  /** The same with all that is told of it. */
-  look(id: string, deadline: Deadline): Promise<Result<Progressing | undefined>>;
-  /** Takes up to `limit` mails that are due, oldest first, under one claim. */
-  claim(claim: string, limit: number, leaseMs: number, deadline: Deadline): Promise<Result<ClaimedMail[]>>;
+/** What to do about leases that ran out. */
+export interface Lapse {
+  /** Whether those that ran out tell anything. */
+  readonly conclusive: boolean;
+  /** What may have been sent is sent again after this wait (ms); undefined: never by itself. */
+  readonly resendAfterMs: number | undefined;
+}
+
+export interface Store extends Intake {
+  /** A mail with all that is told of it. */
+  look(id: string, deadline: Deadline): Promise<Result<Looked | undefined>>;
+  /** Takes up to `limit` mails that are due under one claim: by priority, then those that wait longest. */
+  claim(claim: string, limit: number, leaseMs: number, deadline: Deadline): Promise<Result<Claimed>>;
   /** Keeps mails with those who hold them, also where the lease ran out and nobody noticed. */
   renew(
     mails: readonly Pick<ClaimedMail, "id" | "claim">[],
@@ -103,132 +98,60 @@ export interface Store {
   release(claim: string, deadline: Deadline): Promise<Result<void>>;
   /** Notes that content begins. @returns whether the claim still holds: only then may it. */
   beginContent(id: string, claim: string, deadline: Deadline): Promise<Result<boolean>>;
-  /** Ends an attempt. @returns whether it was still the claim's to end. */
+  /** Ends an attempt and adds it to the history. @returns whether it was still the claim's to end. */
   settle(
     mail: Pick<ClaimedMail, "id" | "claim">,
     to: Transition,
-    reply: LastReply,
+    attempt: Attempt,
     deadline: Deadline,
   ): Promise<Result<boolean>>;
-  /** Deals with mails that are too old and, where wanted, with leases that ran out. */
-  sweep(leases: boolean, deadline: Deadline): Promise<Result<Swept>>;
+  /** Deals with mails that are too old, and with leases that ran out. */
+  sweep(lapse: Lapse, deadline: Deadline): Promise<Result<Swept>>;
+  /** Wakes all replicas: there may be something that is due. */
+  tell(deadline: Deadline): Promise<Result<void>>;
+  /**
+   * Deletes up to `limit` mails that are done with and of which nothing has changed for this long (undefined: none),
+   * and what was counted for quotas of hours that are over. @returns how many mails.
+   */
+  forget(olderThanMs: number | undefined, limit: number, deadline: Deadline): Promise<Result<number>>;
   counts(deadline: Deadline): Promise<Result<Counts>>;
 }
 
-interface MailRow {
-  id: string;
-  claim: string;
+interface LookedRow extends RecipientRow {
   sender: string;
-  recipient: string;
   subject: string;
-  message: string;
-  message_id: string;
-  request_id: string;
-  traceparent: string;
-  attempt: number;
-  interruptions: number;
-  created_at: Date;
+  priority: Priority;
+  accepted_at: Date;
+  kind: RecipientKind;
+  smtp_code: number | null;
   updated_at: Date;
   next_at: Date;
   expires_at: Date;
-  expires_in_ms: number;
-  state: MailState;
-  content_hash: Uint8Array;
-  smtp_code: number | null;
-  smtp_text: string | null;
-  smtp_command: string | null;
-}
-
-function claimedOf(row: MailRow): ClaimedMail {
-  return {
-    id: row.id,
-    claim: row.claim,
-    sender: row.sender,
-    recipient: row.recipient,
-    subject: row.subject,
-    message: row.message,
-    messageId: row.message_id,
-    requestId: row.request_id,
-    traceparent: row.traceparent,
-    attempt: row.attempt,
-    interruptions: row.interruptions,
-    createdAt: row.created_at,
-    expiresInMs: row.expires_in_ms,
-  };
-}
-
-function standingOf(row: Pick<MailRow, "id" | "recipient" | "state" | "smtp_text" | "smtp_command">): Standing {
-  return {
-    id: row.id,
-    recipient: row.recipient,
-    state: row.state,
-    smtpText: row.smtp_text ?? undefined,
-    smtpCommand: row.smtp_command ?? undefined,
-  };
 }
 
 export function makeStore(database: Database): Store {
   return {
-    insert: (mail, claim, expireAfterMs, leaseMs, deadline) =>
-      // Twice is once: the second insert finds the first by its id, and knows it by its claim.
-      database.query(
-        async (sql) => {
-          const state: MailState = claim === undefined ? "queued" : "sending";
-          const inserted = await sql<MailRow[]>`
-            INSERT INTO mail_outbox (id, content_hash, sender, recipient, subject, message, message_id, request_id,
-              traceparent, state, claim, lease_until, expires_at)
-            VALUES (${mail.id}, ${mail.contentHash}, ${mail.sender}, ${mail.recipient}, ${mail.subject},
-              ${mail.message}, ${mail.messageId}, ${mail.requestId}, ${mail.traceparent}, ${state}, ${claim ?? null},
-              CASE WHEN ${claim !== undefined} THEN now() + ${leaseMs} * interval '1 ms' END,
-              now() + ${expireAfterMs} * interval '1 ms')
-            ON CONFLICT (id) DO NOTHING
-            RETURNING *, (extract(epoch FROM expires_at - now()) * 1000)::float8 AS expires_in_ms`;
-          const [row] =
-            inserted.length > 0
-              ? inserted
-              : await sql<MailRow[]>`
-                  SELECT *, (extract(epoch FROM expires_at - now()) * 1000)::float8 AS expires_in_ms
-                  FROM mail_outbox WHERE id = ${mail.id}`;
-          if (row === undefined) throw new Error("a mail that conflicted is gone");
-          const isOurs = claim !== undefined && row.state === "sending" && row.claim === claim;
-          return {
-            standing: standingOf(row),
-            contentHash: row.content_hash,
-            claimed: isOurs ? claimedOf(row) : undefined,
-          };
-        },
-        { deadline, retry: true },
-      ),
-
-    find: (id, deadline) =>
-      database.query(
-        async (sql) => {
-          const [row] = await sql<MailRow[]>`
-            SELECT id, recipient, state, smtp_text, smtp_command FROM mail_outbox WHERE id = ${id}`;
-          return row === undefined ? undefined : standingOf(row);
-        },
-        { deadline, retry: true },
-      ),
+    ...makeIntake(database),
 
     look: (id, deadline) =>
       database.query(
         async (sql) => {
-          const [row] = await sql<MailRow[]>`
-            SELECT id, sender, recipient, subject, state, attempt, next_at, smtp_code, smtp_text, smtp_command,
-              created_at, updated_at, expires_at
-            FROM mail_outbox WHERE id = ${id}`;
-          if (row === undefined) return undefined;
-          return {
+          const rows = await sql<LookedRow[]>`
+            SELECT o.*, m.sender, m.subject, m.created_at AS accepted_at
+            FROM mail_outbox o JOIN mail_messages m ON m.id = o.mail_id WHERE o.mail_id = ${id} ORDER BY o.ordinal`;
+          const [first] = rows;
+          if (first === undefined) return undefined;
+          const { sender, subject, priority, accepted_at: createdAt } = first;
+          const recipients = rows.map((row) => ({
             ...standingOf(row),
-            sender: row.sender,
-            subject: row.subject,
+            kind: row.kind,
             attempt: row.attempt,
             smtpCode: row.smtp_code ?? undefined,
-            createdAt: row.created_at,
             updatedAt: row.updated_at,
             nextAt: row.next_at,
             expiresAt: row.expires_at,
-          };
+          }));
+          return { id, sender, subject, priority, createdAt, recipients };
         },
         { deadline, retry: true },
       ),
@@ -236,15 +159,38 @@ export function makeStore(database: Database): Store {
     claim: (claim, limit, leaseMs, deadline) =>
       database.query(
         async (sql) => {
-          const rows = await sql<MailRow[]>`
-            UPDATE mail_outbox SET state = 'sending', claim = ${claim}, data_at = NULL, updated_at = now(),
-              lease_until = now() + ${leaseMs} * interval '1 ms'
-            WHERE id IN (
+          // An array, since the planner takes its length for short: a join with `due` may read the whole outbox.
+          const rows = await sql<(RecipientRow & MessageRow)[]>`
+            WITH due AS (
               SELECT id FROM mail_outbox
               WHERE state IN ('queued', 'deferred') AND next_at <= now() AND expires_at > now()
-              ORDER BY next_at LIMIT ${limit} FOR UPDATE SKIP LOCKED)
-            RETURNING *, (extract(epoch FROM expires_at - now()) * 1000)::float8 AS expires_in_ms`;
-          return rows.map(claimedOf);
+              ORDER BY priority, next_at LIMIT ${limit} FOR UPDATE SKIP LOCKED),
+            known AS (
+              SELECT o.id AS row_id, m.*, s.reason FROM mail_outbox o JOIN mail_messages m ON m.id = o.mail_id
+              LEFT JOIN LATERAL (
+                SELECT reason FROM mail_suppressions
+                WHERE address = lower(o.recipient) AND list IN ('', coalesce(m.list, '')) ORDER BY list LIMIT 1) s ON true
+              WHERE o.id = ANY(ARRAY(SELECT id FROM due))),
+            stopped AS (
+              UPDATE mail_outbox o SET state = 'failed', smtp_code = NULL, smtp_text = 'suppressed: ' || k.reason,
+                smtp_command = ${SUPPRESSED}, updated_at = now()
+              FROM known k WHERE o.id = k.row_id AND k.reason IS NOT NULL RETURNING o.*),
+            noted AS (
+              INSERT INTO mail_attempts (outbox_id, outcome, text, command)
+              SELECT id, 'suppressed', smtp_text, smtp_command FROM stopped),
+            taken AS (
+              UPDATE mail_outbox o SET state = 'sending', claim = ${claim}, data_at = NULL, updated_at = now(),
+                lease_until = now() + ${leaseMs} * interval '1 ms'
+              FROM known k WHERE o.id = k.row_id AND k.reason IS NULL RETURNING o.*)
+            SELECT o.id, o.mail_id, o.recipient, o.state, o.claim, o.attempt, o.interruptions, o.smtp_text, o.smtp_command,
+              (extract(epoch FROM o.expires_at - now()) * 1000)::float8 AS expires_in_ms, k.sender, k.subject, k.content,
+              k.message_id, k.request_id, k.traceparent, k.list, k.priority, k.send_at, k.created_at
+            FROM (SELECT * FROM taken UNION ALL SELECT * FROM stopped) o JOIN known k ON k.row_id = o.id
+            ORDER BY o.priority, o.next_at, o.ordinal`;
+          return {
+            mails: rows.filter((row) => row.state === "sending").map((row) => claimedOf(row, row, claim)),
+            suppressed: rows.filter((row) => row.state === "failed").map(standingOf),
+          };
         },
         { deadline, retry: false },
       ),
@@ -282,38 +228,92 @@ export function makeStore(database: Database): Store {
         { deadline, retry: true },
       ),
 
-    settle: ({ id, claim }, to, reply, deadline) =>
+    settle: ({ id, claim }, to, attempt, deadline) =>
       database.query(
         async (sql) => {
-          // An ambiguous mail keeps its claim: the answer of that very attempt may still come.
+          // An ambiguous mail keeps its claim: the answer of that very attempt may still come. What became ambiguous
+          // meanwhile, or by a first try of this very statement, is in the history already.
           const waits = to.state === "queued" || to.state === "deferred";
+          const counts = attempt.outcome !== "away" && attempt.outcome !== "withheld";
           const rows = await sql`
-            UPDATE mail_outbox SET state = ${to.state}, attempt = ${to.attempt}, interruptions = ${to.interruptions},
+            WITH held AS (
+              SELECT id, state FROM mail_outbox
+              WHERE id = ${id} AND claim = ${claim} AND state IN ('sending', 'ambiguous') FOR UPDATE),
+            noted AS (
+              INSERT INTO mail_attempts (outbox_id, outcome, code, text, command, took_ms)
+              SELECT id, ${attempt.outcome}, ${attempt.code ?? null}, ${attempt.text}, ${attempt.command ?? null},
+                ${Math.round(attempt.tookMs)}
+              FROM held WHERE ${counts} AND state <> ${to.state})
+            UPDATE mail_outbox o SET state = ${to.state}, attempt = ${to.attempt}, interruptions = ${to.interruptions},
               next_at = now() + ${to.waitMs} * interval '1 ms', lease_until = NULL, updated_at = now(),
               claim = CASE WHEN ${waits} THEN NULL ELSE claim END, data_at = CASE WHEN ${waits} THEN NULL ELSE data_at END,
-              smtp_code = ${reply.code ?? null}, smtp_text = ${reply.text}, smtp_command = ${reply.command ?? null}
-            WHERE id = ${id} AND claim = ${claim} AND state IN ('sending', 'ambiguous') RETURNING id`;
+              smtp_code = ${attempt.code ?? null}, smtp_text = ${attempt.text}, smtp_command = ${attempt.command ?? null}
+            FROM held WHERE o.id = held.id RETURNING o.id`;
           return rows.length > 0;
         },
         { deadline, retry: true },
       ),
 
-    sweep: (leases, deadline) =>
+    sweep: ({ conclusive, resendAfterMs }, deadline) =>
       database.query(
         async (sql) => {
-          const over = await sql<{ state: MailState }[]>`
-            UPDATE mail_outbox SET
-              state = CASE WHEN data_at IS NOT NULL THEN 'ambiguous' WHEN attempt > 0 THEN 'deferred' ELSE 'queued' END,
-              claim = CASE WHEN data_at IS NOT NULL THEN claim END,
-              smtp_text = CASE WHEN data_at IS NOT NULL
-                THEN 'no answer: the attempt ended without a word after its content began' ELSE smtp_text END,
-              lease_until = NULL, next_at = now(), updated_at = now()
-            WHERE ${leases} AND state = 'sending' AND lease_until < now() RETURNING state`;
+          const over = await sql<{ begun: boolean; again: boolean }[]>`
+            WITH lapsed AS (
+              SELECT id, data_at IS NOT NULL AS begun, data_at IS NOT NULL AND ${resendAfterMs !== undefined}
+                AND expires_at > now() + ${resendAfterMs ?? 0} * interval '1 ms' AS again
+              FROM mail_outbox WHERE ${conclusive} AND state = 'sending' AND lease_until < now() FOR UPDATE SKIP LOCKED),
+            noted AS (
+              INSERT INTO mail_attempts (outbox_id, outcome, text)
+              SELECT id, CASE WHEN begun THEN 'ambiguous' ELSE 'interrupted' END,
+                CASE WHEN begun THEN ${WENT_MISSING} ELSE 'the attempt ended without a word before its content began' END
+              FROM lapsed)
+            UPDATE mail_outbox o SET
+              state = CASE WHEN begun AND NOT again THEN 'ambiguous' WHEN begun OR attempt > 0 THEN 'deferred' ELSE 'queued' END,
+              attempt = attempt + again::int,
+              claim = CASE WHEN begun AND NOT again THEN claim END,
+              data_at = CASE WHEN begun AND NOT again THEN data_at END,
+              smtp_text = CASE WHEN begun THEN ${WENT_MISSING} ELSE smtp_text END, lease_until = NULL, updated_at = now(),
+              next_at = now() + CASE WHEN again THEN ${resendAfterMs ?? 0} ELSE 0 END * interval '1 ms'
+            FROM lapsed WHERE o.id = lapsed.id RETURNING begun, again`;
           const expired = await sql`
             UPDATE mail_outbox SET state = 'expired', updated_at = now()
             WHERE state IN ('queued', 'deferred') AND expires_at <= now() RETURNING id`;
-          const ambiguous = over.filter((row) => row.state === "ambiguous").length;
-          return { requeued: over.length - ambiguous, ambiguous, expired: expired.length };
+          const begun = over.filter((row) => row.begun).length;
+          const resent = over.filter((row) => row.again).length;
+          return { requeued: over.length - begun, ambiguous: begun, resent, expired: expired.length };
+        },
+        { deadline, retry: true },
+      ),
+
+    tell: (deadline) =>
+      database.query(
+        async (sql) => {
+          await sql`SELECT pg_notify(${CHANNEL}, '')`;
+        },
+        { deadline, retry: true },
+      ),
+
+    forget: (olderThanMs, limit, deadline) =>
+      database.transaction(
+        async (sql) => {
+          await sql`DELETE FROM mail_quotas WHERE hour < now() - interval '2 hours'`;
+          if (olderThanMs === undefined) return 0;
+          // Their rows are held while they are looked at again, so that none comes back to life in between.
+          const held = await sql<{ mail_id: string }[]>`
+            SELECT o.mail_id FROM mail_outbox o WHERE o.mail_id = ANY(ARRAY(
+              SELECT m.id FROM mail_messages m
+              WHERE m.created_at < now() - ${olderThanMs} * interval '1 ms' AND NOT EXISTS (
+                SELECT FROM mail_outbox r WHERE r.mail_id = m.id
+                  AND (r.state = ANY(${[...OPEN]}) OR r.updated_at > now() - ${olderThanMs} * interval '1 ms'))
+              ORDER BY m.created_at LIMIT ${limit}))
+            ORDER BY o.mail_id, o.ordinal FOR UPDATE`;
+          const deleted = await sql`
+            DELETE FROM mail_messages m WHERE m.id = ANY(${[...new Set(held.map((row) => row.mail_id))]}::uuid[])
+              AND NOT EXISTS (
+                SELECT FROM mail_outbox r WHERE r.mail_id = m.id
+                  AND (r.state = ANY(${[...OPEN]}) OR r.updated_at > now() - ${olderThanMs} * interval '1 ms'))
+            RETURNING m.id`;
+          return deleted.length;
         },
         { deadline, retry: true },
       ),
@@ -322,7 +322,9 @@ export function makeStore(database: Database): Store {
       database.query(
         async (sql) => {
           const rows = await sql<{ state: MailState; rows: number; oldest_s: number }[]>`
-            SELECT state, count(*)::int AS rows, extract(epoch FROM now() - min(created_at))::float8 AS oldest_s
+            SELECT state, count(*)::int AS rows,
+              coalesce(extract(epoch FROM now() - min(created_at) FILTER (WHERE state <> 'queued' OR next_at <= now())),
+                0)::float8 AS oldest_s
             FROM mail_outbox WHERE state IN ('queued', 'sending', 'deferred', 'ambiguous') GROUP BY state`;
           const waiting = rows.filter((row) => row.state === "queued" || row.state === "deferred");
           return {

@@ -1,9 +1,10 @@
 /** Tells where a mail stands. Knows no HTTP and no SQL. Never the body of a mail: who may ask for a state need not read it. */
-import type { MailView } from "#contracts/mail";
+import { type MailRecipient, type MailView, PRIORITIES } from "#contracts/mail";
 import { fail, ok, type Result } from "#shared/errors";
 import { isUuid } from "#shared/ids";
 import type { Deadline } from "#shared/resilience";
-import type { Progressing, Store } from "./store.ts";
+import { sumOf } from "./states.ts";
+import type { Looked, Progressing, Store } from "./store.ts";
 
 /** @returns the mail as it stands now. Failures: `not_found` (also for what is no id of a mail), `unavailable`, `deadline`. */
 export type View = (id: string, deadline: Deadline) => Promise<Result<MailView>>;
@@ -11,20 +12,17 @@ export type View = (id: string, deadline: Deadline) => Promise<Result<MailView>>
 /** For the database to answer (ms). */
 const LOOK_MS = 3_000;
 
-function viewOf(mail: Progressing): MailView {
-  const { state, smtpCode, smtpText, smtpCommand } = mail;
+function recipientOf(row: Progressing): MailRecipient {
+  const { state, smtpCode, smtpText, smtpCommand } = row;
   const waits = state === "queued" || state === "deferred";
   return {
-    id: mail.id,
+    address: row.recipient,
+    kind: row.kind,
     state,
-    from: mail.sender,
-    to: mail.recipient,
-    subject: mail.subject,
-    attempts: mail.attempt,
-    created_at: mail.createdAt.toISOString(),
-    updated_at: mail.updatedAt.toISOString(),
-    ...(waits ? { next_attempt_at: mail.nextAt.toISOString() } : {}),
-    expires_at: mail.expiresAt.toISOString(),
+    attempts: row.attempt,
+    updated_at: row.updatedAt.toISOString(),
+    ...(waits ? { next_attempt_at: row.nextAt.toISOString() } : {}),
+    expires_at: row.expiresAt.toISOString(),
     ...(smtpText === undefined
       ? {}
       : {
@@ -34,6 +32,25 @@ function viewOf(mail: Progressing): MailView {
             ...(smtpCommand === undefined ? {} : { command: smtpCommand }),
           },
         }),
+  };
+}
+
+function viewOf(mail: Looked): MailView {
+  const recipients = mail.recipients.map(recipientOf);
+  const state = sumOf(mail.recipients.map((row) => row.state));
+  const told = recipients.find((recipient) => recipient.state === state) ?? recipients[0];
+  if (told === undefined) throw new Error("a mail without recipients");
+  const { address, kind: _kind, ...standing } = told;
+  return {
+    ...standing,
+    id: mail.id,
+    state,
+    from: mail.sender,
+    to: address,
+    subject: mail.subject,
+    created_at: mail.createdAt.toISOString(),
+    recipients,
+    priority: PRIORITIES[mail.priority],
   };
 }
 

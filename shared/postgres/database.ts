@@ -10,6 +10,7 @@
 import { type Failure, fail, messageOf, ok, type Result } from "#shared/errors";
 import { databaseBackoff, Deadline, keepTrying, sleep } from "#shared/resilience";
 import { away, codeOf, explained, failureOfWork, isConnectionLoss, isRolledBack } from "./failures.ts";
+import { makeListener } from "./listener.ts";
 import { migrate } from "./migrate.ts";
 import { makePool, type Pool } from "./pool.ts";
 import { makeSlots } from "./slots.ts";
@@ -36,6 +37,7 @@ type Attempt<T> = (pool: Pool, progress: Progress) => Promise<T>;
 export function makeDatabase(options: DatabaseOptions): Database {
   const { url, name, log, metrics, dependency, migrations, maxConnections = 25, statementTimeoutMs = 2_000 } = options;
   const poolOptions = { url, name, maxConnections, statementTimeoutMs };
+  const listener = makeListener({ url, name, statementTimeoutMs, log });
   const slots = makeSlots(Math.max(1, maxConnections - 1), LINE);
   const closing = new AbortController();
   const working = new Set<Promise<unknown>>();
@@ -193,6 +195,7 @@ export function makeDatabase(options: DatabaseOptions): Database {
     // A migration under way, or one that waits for another replica's, is rolled back: the next start does it.
     await opening?.close(0);
     await supervised;
+    await listener[Symbol.asyncDispose]();
     await pool.close(CLOSE_MS / 5);
   }
 
@@ -223,6 +226,7 @@ export function makeDatabase(options: DatabaseOptions): Database {
         });
         return done.value;
       }, workOptions),
+    listen: (channel, heard) => listener.listen(channel, heard),
     [Symbol.asyncDispose]() {
       closed ??= close();
       return closed;

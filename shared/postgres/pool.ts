@@ -21,6 +21,8 @@ export interface PoolOptions {
   name: string;
   maxConnections: number;
   statementTimeoutMs: number;
+  /** For a connection that is kept however old and idle it is, to hear on it: what it hears, and that it was closed. */
+  kept?: { readonly onNotify: (channel: string) => void; readonly onClose: () => void };
 }
 
 export interface Pool {
@@ -35,7 +37,7 @@ export interface Pool {
 }
 
 /** Opens nothing: connections are made when they are needed. */
-export function makePool({ url, name, maxConnections, statementTimeoutMs }: PoolOptions): Pool {
+export function makePool({ url, name, maxConnections, statementTimeoutMs, kept }: PoolOptions): Pool {
   const sockets = new Set<Socket>();
   let open = true;
 
@@ -64,12 +66,17 @@ export function makePool({ url, name, maxConnections, statementTimeoutMs }: Pool
     return socket;
   }
 
-  // `socket` is in postgres.js and not in its types; nor is it that a lifetime may be a function, asked once a connection.
-  const unlisted = { socket: dial, max_lifetime: () => MAX_LIFETIME_S * (0.8 + 0.2 * Math.random()) };
+  // `socket` and `onnotify` are in postgres.js and not in its types; nor is it that a lifetime may be a function, asked
+  // once a connection.
+  const unlisted = {
+    socket: dial,
+    ...(kept === undefined
+      ? { max_lifetime: () => MAX_LIFETIME_S * (0.8 + 0.2 * Math.random()), idle_timeout: IDLE_S }
+      : { max_lifetime: null, idle_timeout: 0, fetch_types: false, onnotify: kept.onNotify, onclose: kept.onClose }),
+  };
   const sql = postgres(url.reveal(), {
     max: maxConnections,
     connect_timeout: CONNECT_MS / 1_000,
-    idle_timeout: IDLE_S,
     // Ours is the backoff: this one would keep a connection away for up to 20 s after the server is back.
     backoff: () => 0,
     onnotice: () => undefined,

@@ -29,7 +29,7 @@ export interface DatabaseOptions {
   dependency: Dependency;
   /** Brought up to date before the database counts as up; safe where several replicas start at once. */
   migrations: readonly Migration[];
-  /** Connections at most (default 25). One of them is kept for the probe. */
+  /** Connections at most (default 25), and one more where `listen` is used. One of them is kept for the probe. */
   maxConnections?: number;
   /** Longest that one statement may run (ms, default 2,000): the server ends it then. */
   statementTimeoutMs?: number;
@@ -66,6 +66,13 @@ export interface Database extends AsyncDisposable {
    * that turns out dead at `begin`, a deadlock, a serialisation failure.
    */
   transaction<T>(work: (sql: Sql) => Promise<T>, options: WorkOptions): Promise<Result<T>>;
+  /**
+   * Calls `heard` after a NOTIFY on `channel`, and each time that listening begins, the first and after every lost
+   * connection, since something may have been missed: a hint to look, no more. `heard` must not throw. All channels
+   * share one connection beside the pool, which is opened by the first call, comes back for ever and ends with the
+   * database.
+   */
+  listen(channel: string, heard: () => void): void;
   /** Waits for the work in hand (at most 5 s), then closes every connection. Idempotent. */
   [Symbol.asyncDispose](): Promise<void>;
 }
