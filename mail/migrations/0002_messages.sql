@@ -16,14 +16,15 @@ CREATE TABLE mail_messages (
   created_at   timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX mail_messages_newest ON mail_messages (created_at DESC, id DESC);
-CREATE INDEX mail_messages_sender ON mail_messages (sender, created_at DESC, id DESC);
+CREATE INDEX mail_messages_sender ON mail_messages (lower(sender), created_at DESC, id DESC);
+CREATE INDEX mail_messages_list ON mail_messages (list, created_at DESC, id DESC) WHERE list IS NOT NULL;
 
 INSERT INTO mail_messages (id, content_hash, sender, subject, content, message_id, request_id, traceparent, created_at)
   SELECT id, content_hash, sender, subject, jsonb_build_object('text', message, 'to', jsonb_build_array(recipient)),
     message_id, request_id, traceparent, created_at
   FROM mail_outbox;
 
--- The first recipient's row has the mail's own id.
+-- The first recipient's row has the mail's own id. All have its created_at: mails are listed by it, whichever table finds them.
 ALTER TABLE mail_outbox
   ADD COLUMN mail_id  uuid,
   ADD COLUMN ordinal  smallint NOT NULL DEFAULT 0,

@@ -73,7 +73,7 @@ function checkHost(request: Request): void {
 }
 
 export interface HttpOptions {
-  /** Paths of POST routes whose body, if any, is ignored rather than read as JSON. */
+  /** Paths of POST routes whose body, if any, is ignored rather than read as JSON; all that begin so where one ends in `*`. */
   bodiless?: readonly string[];
 }
 
@@ -89,6 +89,8 @@ export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodi
     for (const { name, state } of health.report().dependencies) gauge.set({ dependency: name }, state === "up" ? 1 : 0);
   });
 
+  const isBodiless = (path: string): boolean =>
+    bodiless.some((given) => (given.endsWith("*") ? path.startsWith(given.slice(0, -1)) : path === given));
   // Browsers send scheme and host in lower case.
   const allowed = new Set(corsOrigins.map((origin) => origin.toLowerCase()));
   const app = new Elysia({
@@ -121,7 +123,7 @@ export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodi
     })
     // `null`, since undefined would hand the body on to Elysia's own parsers, which know no limits.
     .onParse(({ request, path, set }) => {
-      if (bodiless.includes(path)) return null;
+      if (isBodiless(path)) return null;
       return readJson(request, contextOf(request).deadline.within(BODY_MS), () => {
         set.headers["connection"] = "close";
       });
