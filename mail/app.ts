@@ -1,17 +1,19 @@
 /** Composition root of the mail service: opens what it needs, wires it, and closes it in reverse. */
 import { corsOriginsOf } from "#shared/config";
+import { fail } from "#shared/errors";
 import { httpApp, listen } from "#shared/http";
 import type { App, Runtime } from "#shared/lifecycle";
 import { makeDatabase } from "#shared/postgres";
 import type { Config } from "./config.ts";
-import outboxTable from "./migrations/0001_outbox.sql" with { type: "text" };
+import { makeDesk } from "./desk/desk.ts";
+import { deskRoutes, UNSUBSCRIBE_PATHS } from "./desk/routes.ts";
+import { MIGRATIONS } from "./migrations.ts";
 import { startOutbox } from "./outbox/outbox.ts";
 import { routes } from "./routes.ts";
 import { makeSend } from "./send.ts";
 import { watchServer } from "./smtp/server-watch.ts";
 import { makeSmtp } from "./smtp/smtp.ts";
 import { makeStore } from "./outbox/store.ts";
-import { makeView } from "./outbox/view.ts";
 
 export async function start(config: Config, runtime: Runtime): Promise<App> {
   const { log, metrics, health } = runtime;
@@ -25,7 +27,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       log,
       metrics,
       dependency: health.dependency("postgres"),
-      migrations: [{ version: 1, name: "outbox", sql: outboxTable }],
+      migrations: MIGRATIONS,
     }),
   );
   const store = makeStore(database);
@@ -62,9 +64,16 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     }),
   );
   const send = makeSend({ outbox, store, watch, waitMs: config.SEND_WAIT_MS, domain: config.MAIL_DOMAIN });
-  const listening = stack.use(
-    listen(httpApp(runtime, corsOriginsOf(config)).use(routes({ send, view: makeView(store) })), config),
-  );
+  const desk = makeDesk({
+    database,
+    expireAfterMs: config.EXPIRE_AFTER_MS,
+    parseBounce: () => Promise.resolve(fail("unavailable", "there is nothing here that reads notifications")),
+    verifyUnsubscribe: () => undefined,
+  });
+  const app = httpApp(runtime, corsOriginsOf(config), { bodiless: [UNSUBSCRIBE_PATHS] })
+    .use(routes({ send }))
+    .use(deskRoutes(desk));
+  const listening = stack.use(listen(app, config));
   const opened = stack.move();
   return { url: listening.url, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
