@@ -2,5 +2,12 @@
 import { run } from "#shared/lifecycle";
 import { start } from "./app.ts";
 import { fields } from "./config.ts";
+import { outbox } from "./desk/command.ts";
 
-await run({ name: "mail", summary: "sends mail by way of an outbox that survives", fields, start });
+await run({
+  name: "mail",
+  summary: "sends mail by way of an outbox that survives",
+  fields,
+  commands: { outbox },
+  start,
+});

@@ -12,7 +12,9 @@ describe.skipIf(POSTGRES_URL === undefined)(`POST /bounces ${NEEDS}`, () => {
   beforeAll(async () => {
     scene = await makeScene();
   });
-  beforeEach(() => scene.sql`DELETE FROM mail_suppressions`);
+  beforeEach(async () => {
+    await scene.sql`DELETE FROM mail_suppressions`;
+  });
   afterAll(() => scene?.[Symbol.asyncDispose]());
 
   const handIn = (...notifications: Notification[]): Promise<Reply<BounceReport>> =>

@@ -13,7 +13,9 @@ describe.skipIf(POSTGRES_URL === undefined)(`suppressions ${NEEDS}`, () => {
   beforeAll(async () => {
     scene = await makeScene();
   });
-  beforeEach(() => scene.sql`DELETE FROM mail_suppressions`);
+  beforeEach(async () => {
+    await scene.sql`DELETE FROM mail_suppressions`;
+  });
   afterAll(() => scene?.[Symbol.asyncDispose]());
 
   const add = (body: unknown, headers?: Record<string, string>): Promise<Reply<Suppression>> =>

@@ -123,7 +123,8 @@ export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodi
     })
     // `null`, since undefined would hand the body on to Elysia's own parsers, which know no limits.
     .onParse(({ request, path, set }) => {
-      if (isBodiless(path)) return null;
+      // A DELETE has no content as a rule (RFC 9110 §9.3.5).
+      if (isBodiless(path) || (request.method === "DELETE" && request.body === null)) return null;
       return readJson(request, contextOf(request).deadline.within(BODY_MS), () => {
         set.headers["connection"] = "close";
       });

@@ -19,6 +19,7 @@ beforeAll(() => {
     .post("/links/:token", ({ params, body }) => envelope("no body needed", [params.token, body]))
     .post("/links", ({ body }) => envelope("read", body))
     .get("/actor", ({ request, server }) => envelope(actorOf({ request, server })))
+    .delete("/owned/:id", ({ params, body }) => envelope("gone", [params.id, body]))
     .get("/things/:id", ({ params }) => envelope("thing", params))
     .get("/fails", () => {
       throw new Failure("unavailable", "auth is away", { retryAfterS: 1.2, cause: new Error("secret host name") });
@@ -206,6 +207,14 @@ test("a path that ends in * stands for all that begin so, and for nothing else",
   const form = { method: "POST", body: "{bad", headers: { "content-type": "application/x-www-form-urlencoded" } };
   expect(await (await call("/links/a%2Fb", form)).json()).toMatchObject({ data: ["a/b", null] });
   expect((await call("/links", form)).status).toBe(415);
+});
+
+test("a DELETE needs no body; one that it has is read as any other", async () => {
+  expect(await (await call("/owned/7", { method: "DELETE" })).json()).toMatchObject({ data: ["7", null] });
+  const json = { "content-type": "application/json" };
+  const read = await call("/owned/7", { method: "DELETE", body: "[1]", headers: json });
+  expect(await read.json()).toMatchObject({ data: ["7", [1]] });
+  expect((await call("/owned/7", { method: "DELETE", body: "{bad", headers: json })).status).toBe(400);
 });
 
 test.each([
