@@ -68,7 +68,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     database,
     expireAfterMs: config.EXPIRE_AFTER_MS,
     parseBounce: () => Promise.resolve(fail("unavailable", "there is nothing here that reads notifications")),
-    verifyUnsubscribe: () => undefined,
+    verifyUnsubscribe: () => fail("not_found", "this link is not valid"),
   });
   const app = httpApp(runtime, corsOriginsOf(config), { bodiless: [UNSUBSCRIBE_PATHS] })
     .use(routes({ send }))

@@ -1,5 +1,5 @@
 /** What a delivery status notification (RFC 3464) does to the mail that it is about. Knows no HTTP, MIME or SQL. */
-import { ADDRESS_PATTERN, type BounceReport, type BounceRequest, RECIPIENTS_MAX } from "#contracts/mail";
+import { ADDRESS_PATTERN, type BounceReport, type BounceRequest } from "#contracts/mail";
 import { fail, ok, type Result } from "#shared/errors";
 import { isUuid } from "#shared/ids";
 import type { Deadline } from "#shared/resilience";
@@ -17,8 +17,8 @@ export interface Notification {
   readonly messageId?: string;
 }
 
-/** Failure `invalid` for what is no such notification. */
-export type ParseBounce = (message: Uint8Array) => Promise<Result<Notification[]>>;
+/** Of a bounded number of recipients. Failure `invalid` for what is no such notification. */
+export type ParseBounce = (message: Uint8Array) => Promise<Result<readonly Notification[]>>;
 
 /**
  * Only what is about a mail of ours to that address has any effect, else anybody could suppress anybody. The same
@@ -101,7 +101,6 @@ export function makeTakeBounce(store: BounceStore, parse: ParseBounce): TakeBoun
     if (!bytes.ok) return bytes;
     const parsed = await parse(bytes.value);
     if (!parsed.ok) return parsed;
-    if (parsed.value.length > RECIPIENTS_MAX) return fail("invalid", `more than ${RECIPIENTS_MAX} recipients`);
     const recipients: Reported[] = [];
     let sending = false;
     for (const notification of parsed.value) {

@@ -18,7 +18,7 @@ test.each([
   `${writeCursor(place)}!`,
   ` ${writeCursor(place)}`,
   raw(""),
-  raw(`${place.at}`),
+  raw(place.at),
   raw(`${place.at} `),
   raw(`${place.at} not-an-id`),
   raw(`${place.at} ${place.key.toUpperCase()}`),

@@ -80,10 +80,10 @@ describe.skipIf(POSTGRES_URL === undefined)(`deciding on a mail ${NEEDS}`, () =>
       UPDATE mail_outbox SET interruptions = 3, next_at = now() + interval '1 day', expires_at = now() - interval '1 s'
       WHERE id = ${id}`;
     const heard = Promise.withResolvers<void>();
-    const { unlisten } = await scene.sql.listen("mail_outbox", () => heard.resolve());
+    const listening = await scene.sql.listen("mail_outbox", () => heard.resolve());
     expect((await resolve(id, { as: "resend" })).status).toBe(200);
     await heard.promise;
-    await unlisten();
+    await listening.unlisten();
     const [row] = await scene.sql`
       SELECT state, attempt, interruptions, claim, lease_until, data_at, next_at <= now() AS due,
         round(extract(epoch FROM expires_at - now()) / 3600)::int AS hours
@@ -99,6 +99,14 @@ describe.skipIf(POSTGRES_URL === undefined)(`deciding on a mail ${NEEDS}`, () =>
       hours: 120,
     });
     expect(await scene.history(id)).toEqual([{ outcome: "resolved", code: null, text: "user:op@example.com: resend" }]);
+  });
+
+  test("a mail for later that was taken back is sent again at its time, and has all its time from then on", async () => {
+    const id = await inState("cancelled");
+    await scene.sql`UPDATE mail_messages SET send_at = now() + interval '2 h' WHERE id = ${id}`;
+    const { data } = await resolve(id, { as: "resend" });
+    const inHours = (time: string | undefined): number => Math.round((Date.parse(time ?? "") - Date.now()) / 3_600_000);
+    expect([inHours(data.next_attempt_at), inHours(data.expires_at)]).toEqual([2, 122]);
   });
 
   test("of several recipients those whom it can be for, or one alone", async () => {
@@ -187,23 +195,22 @@ describe.skipIf(POSTGRES_URL === undefined)(`deciding on a mail ${NEEDS}`, () =>
     await scene.sql`DELETE FROM mail_messages`;
     for (const commits of [true, false]) {
       const id = await inState("queued");
-      const waiting = Promise.withResolvers<Promise<Reply<MailView>>>();
+      const decisions: Promise<Reply<MailView>>[] = [];
       await scene.sql
         .begin(async (tx) => {
           expect([...(await claimed({ sql: tx as unknown as Scene["sql"] }, 1))]).toMatchObject([{ id }]);
-          const decision = cancel(id);
+          decisions.push(cancel(id));
           for (let blocked = false; !blocked; ) {
             const [row] = await scene.sql<{ n: number }[]>`
               SELECT count(*)::int AS n FROM pg_stat_activity
               WHERE datname = current_database() AND wait_event_type = 'Lock'`;
             blocked = (row?.n ?? 0) > 0;
           }
-          waiting.resolve(decision);
           if (!commits) throw new Error("rolled back");
         })
         .catch((error: Error) => expect(error.message).toBe("rolled back"));
-      const { status, message } = await await waiting.promise;
-      expect([status, message]).toEqual(
+      const [decided] = await Promise.all(decisions);
+      expect([decided?.status, decided?.message]).toEqual(
         commits ? [409, "there is nothing to cancel: you@there.example is sending"] : [200, "cancelled"],
       );
       expect(await scene.states(id)).toEqual([commits ? "sending" : "cancelled"]);

@@ -1,9 +1,8 @@
 /** The desk over HTTP on a database of its own, without anything that carries mails: what a test puts there stays as it is. */
-import { test } from "bun:test";
 import postgres from "postgres";
 import type { MailState } from "#contracts/mail";
 import { loadConfig } from "#shared/config";
-import { ok } from "#shared/errors";
+import { fail, ok } from "#shared/errors";
 import { httpApp, listen } from "#shared/http";
 import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
@@ -15,8 +14,8 @@ import { POSTGRES_URL } from "../service.test-kit.ts";
 import type { Notification, ParseBounce } from "./bounces.ts";
 import { makeDesk } from "./desk.ts";
 import { deskRoutes, UNSUBSCRIBE_PATHS } from "./routes.ts";
+import type { VerifyUnsubscribe } from "./suppressions.ts";
 
-export const withPostgres = test.skipIf(POSTGRES_URL === undefined);
 export const NEEDS = "(needs TEST_POSTGRES_URL)";
 
 /** One recipient as it is to stand in the database. */
@@ -70,10 +69,12 @@ const parseJson: ParseBounce = (bytes) =>
   Promise.resolve(ok(JSON.parse(new TextDecoder().decode(bytes)) as Notification[]));
 
 /** Tokens are `<address>|<list>` here: how one is signed is its own test. */
-function verifyPlain(token: string): { address: string; list: string } | undefined {
+const verifyPlain: VerifyUnsubscribe = (token) => {
   const [address, list] = token.split("|");
-  return address === undefined || list === undefined ? undefined : { address, list };
-}
+  return address === undefined || list === undefined
+    ? fail("not_found", "this link is not valid")
+    : ok({ address, list });
+};
 
 let scenes = 0;
 
@@ -136,7 +137,12 @@ export async function makeScene(): Promise<Scene> {
       });
       return id;
     },
-    async call<T>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
+    async call(
+      method: string,
+      path: string,
+      body?: unknown,
+      headers: Record<string, string> = {},
+    ): Promise<Reply<never>> {
       const answer = await fetch(`${listening.url}${path}`, {
         method,
         headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
@@ -144,7 +150,7 @@ export async function makeScene(): Promise<Scene> {
       });
       const text = await answer.text();
       const isJson = answer.headers.get("content-type")?.includes("json") ?? false;
-      const envelope = (isJson ? JSON.parse(text) : {}) as Pick<Reply<T>, "error" | "message" | "data">;
+      const envelope = (isJson ? JSON.parse(text) : {}) as Pick<Reply<never>, "error" | "message" | "data">;
       return { status: answer.status, headers: answer.headers, text, ...envelope };
     },
     async states(id) {

@@ -19,7 +19,7 @@ describe.skipIf(POSTGRES_URL === undefined)(`GET /mails ${NEEDS}`, () => {
   afterAll(() => scene?.[Symbol.asyncDispose]());
 
   const list = (query: Record<string, string> = {}): Promise<Reply<MailPage>> =>
-    scene.call<MailPage>("GET", `/mails?${new URLSearchParams(query)}`);
+    scene.call<MailPage>("GET", `/mails?${new URLSearchParams(query).toString()}`);
   const idsOf = async (query: Record<string, string>): Promise<string[]> =>
     (await list(query)).data.items.map(({ id }) => id);
 
@@ -68,7 +68,7 @@ describe.skipIf(POSTGRES_URL === undefined)(`GET /mails ${NEEDS}`, () => {
     expect(text).not.toContain("secret");
   });
 
-  test.each([
+  test.each<[Record<string, string>, string]>([
     [{ cursor: "abc" }, "cursor is none of this list"],
     [{ cursor: Buffer.from("1 x").toString("base64url") }, "cursor is none of this list"],
     [{ cursor: "x".repeat(513) }, "cursor must be text of 1 to 512 characters"],
@@ -79,7 +79,7 @@ describe.skipIf(POSTGRES_URL === undefined)(`GET /mails ${NEEDS}`, () => {
     [{ until: "2026-02-30T00:00:00Z" }, "until must be a time as 2026-01-31T12:00:00Z (RFC 3339)"],
     [{ sort: "subject" }, "sort is not a known field"],
   ])("%j is 422", async (query, message) => {
-    const { status, message: said } = await list(query as unknown as Record<string, string>);
+    const { status, message: said } = await list(query);
     expect(status).toBe(422);
     expect(said).toStartWith(message);
   });
@@ -154,7 +154,7 @@ describe.skipIf(POSTGRES_URL === undefined)(`GET /mails ${NEEDS}`, () => {
   /** The plan of a page, made with its values (custom) or, as of a statement that is asked often, without (generic). */
   function planOf(filter: Filter, after: boolean, kind: "custom" | "generic"): Promise<string> {
     const place = { at: "1764437000123456", key: Bun.randomUUIDv7() };
-    return scene.sql.begin(async (tx) => {
+    return scene.sql.begin<string>(async (tx) => {
       const page = () => pageStatement(tx as Sql, filter, after ? place : undefined, 50);
       if (kind === "custom") return JSON.stringify(await tx`EXPLAIN (FORMAT JSON) ${page()}`);
       const { string, types } = await page().describe();
@@ -162,7 +162,7 @@ describe.skipIf(POSTGRES_URL === undefined)(`GET /mails ${NEEDS}`, () => {
       const plan = await tx.unsafe(`EXPLAIN (FORMAT JSON) EXECUTE page (${types.map(() => "NULL").join()})`);
       await tx`DEALLOCATE page`;
       return JSON.stringify(plan);
-    }) as Promise<string>;
+    });
   }
   const tablesRead = (plan: string): string[] =>
     [...plan.matchAll(/"Node Type":"Seq Scan"[^{}]*?"Relation Name":"(\w+)"/g)].map(([, name]) => name ?? "");

@@ -43,7 +43,7 @@ export interface Decision {
   /** Of the row that it leaves among the attempts. */
   readonly outcome: "resolved" | "cancelled";
   readonly text: string;
-  /** Begins anew: due now, no attempt spent, given up after so long (ms). Not for an address that is suppressed. */
+  /** Begins anew: due now (or at its `send_at`), no attempt spent, given up so long after (ms). Not for an address that is suppressed. */
   readonly renewedForMs?: number;
 }
 
@@ -208,7 +208,7 @@ export function makeDeskStore(database: Database): DeskStore {
           const renews = renewedForMs !== undefined;
           const recipients = await sql<Decided[]>`
             WITH picked AS MATERIALIZED (
-              SELECT o.id, o.ordinal, o.recipient, o.state, ${renews} AND EXISTS (
+              SELECT o.id, o.ordinal, o.recipient, o.state, greatest(now(), m.send_at) AS due, ${renews} AND EXISTS (
                 SELECT FROM mail_suppressions s
                 WHERE s.address = lower(o.recipient) AND s.list IN ('', coalesce(m.list, ''))) AS suppressed
               FROM mail_outbox o JOIN mail_messages m ON m.id = o.mail_id
@@ -219,8 +219,8 @@ export function makeDeskStore(database: Database): DeskStore {
                 updated_at = now(),
                 attempt = CASE WHEN ${renews} THEN 0 ELSE o.attempt END,
                 interruptions = CASE WHEN ${renews} THEN 0 ELSE o.interruptions END,
-                next_at = CASE WHEN ${renews} THEN now() ELSE o.next_at END,
-                expires_at = CASE WHEN ${renews} THEN now() + ${renewedForMs ?? 0} * interval '1 ms' ELSE o.expires_at END
+                next_at = CASE WHEN ${renews} THEN p.due ELSE o.next_at END,
+                expires_at = CASE WHEN ${renews} THEN p.due + ${renewedForMs ?? 0} * interval '1 ms' ELSE o.expires_at END
               FROM picked p WHERE o.id = p.id AND o.state = ANY(${from}::text[]) AND NOT p.suppressed
               RETURNING o.id
             ), told AS (

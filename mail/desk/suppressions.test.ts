@@ -21,7 +21,7 @@ describe.skipIf(POSTGRES_URL === undefined)(`suppressions ${NEEDS}`, () => {
   const add = (body: unknown, headers?: Record<string, string>): Promise<Reply<Suppression>> =>
     scene.call<Suppression>("POST", "/suppressions", body, headers);
   const list = (query: Record<string, string> = {}): Promise<Reply<SuppressionPage>> =>
-    scene.call<SuppressionPage>("GET", `/suppressions?${new URLSearchParams(query)}`);
+    scene.call<SuppressionPage>("GET", `/suppressions?${new URLSearchParams(query).toString()}`);
   const told = async (): Promise<string[]> =>
     (await list()).data.items.map(({ address, list: of, reason }) => `${address} ${of ?? "*"} ${reason}`);
 

@@ -19,8 +19,8 @@ export interface Subscription {
   readonly list: string;
 }
 
-/** Reads the token of a link. @returns undefined for one that is not ours. */
-export type VerifyUnsubscribe = (token: string) => Subscription | undefined;
+/** Reads the token of a link. Failure `not_found` for one that is not ours. */
+export type VerifyUnsubscribe = (token: string) => Result<Subscription>;
 
 /** Failures of all: `unavailable`, `deadline`. Addresses are told in small letters. */
 export interface Suppressions {
@@ -44,7 +44,6 @@ const QUERY_MS = 3_000;
 const DEFAULT_LIMIT = 50;
 const ADDRESS = new RegExp(ADDRESS_PATTERN);
 const KEY = /^[^ ]+ [a-z0-9._-]{0,64}$/;
-const TOKEN_MAX = 1_024;
 
 const viewOf = ({ address, list, reason, created_at }: StoredSuppression): Suppression => ({
   address,
@@ -54,11 +53,6 @@ const viewOf = ({ address, list, reason, created_at }: StoredSuppression): Suppr
 });
 
 export function makeSuppressions(store: SuppressionStore, verify: VerifyUnsubscribe): Suppressions {
-  function subscription(token: string): Result<Subscription> {
-    const found = token.length <= TOKEN_MAX ? verify(token) : undefined;
-    return found === undefined ? fail("not_found", "this link is not valid") : ok(found);
-  }
-
   return {
     async list({ address, limit = DEFAULT_LIMIT, cursor }, deadline) {
       const after = cursor === undefined ? undefined : readCursor(cursor, (key) => KEY.test(key));
@@ -86,10 +80,10 @@ export function makeSuppressions(store: SuppressionStore, verify: VerifyUnsubscr
       return removed.value ? ok() : missing;
     },
 
-    subscription,
+    subscription: verify,
 
     async unsubscribe(token, deadline) {
-      const found = subscription(token);
+      const found = verify(token);
       if (!found.ok) return found;
       const { address, list } = found.value;
       const added = await store.add(

@@ -13,6 +13,8 @@ CREATE TABLE mail_messages (
   list         text,
   -- 0 high, 1 normal, 2 low.
   priority     smallint    NOT NULL DEFAULT 1,
+  -- Not before; its Date then. NULL: at once.
+  send_at      timestamptz,
   created_at   timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX mail_messages_newest ON mail_messages (created_at DESC, id DESC);
