@@ -16,31 +16,22 @@ const ORDER = [
   "ambiguous",
   "sent",
   "failed",
-  "bounced",
   "expired",
+  "bounced",
   "cancelled",
 ] as const;
-const P = "partial";
+const [S, Q, D, A, P] = ["sending", "queued", "deferred", "ambiguous", "partial"] as const;
+const [T, F, E, B, C] = ["sent", "failed", "expired", "bounced", "cancelled"] as const;
 const PAIRS: Readonly<Record<(typeof ORDER)[number], readonly MailSum[]>> = {
-  sending: ["sending", "sending", "sending", "sending", "sending", "sending", "sending", "sending", "sending"],
-  queued: ["sending", "queued", "queued", "queued", "queued", "queued", "queued", "queued", "queued"],
-  deferred: ["sending", "queued", "deferred", "deferred", "deferred", "deferred", "deferred", "deferred", "deferred"],
-  ambiguous: [
-    "sending",
-    "queued",
-    "deferred",
-    "ambiguous",
-    "ambiguous",
-    "ambiguous",
-    "ambiguous",
-    "ambiguous",
-    "ambiguous",
-  ],
-  sent: ["sending", "queued", "deferred", "ambiguous", "sent", P, P, P, P],
-  failed: ["sending", "queued", "deferred", "ambiguous", P, "failed", "failed", "failed", "failed"],
-  bounced: ["sending", "queued", "deferred", "ambiguous", P, "failed", "bounced", "bounced", "bounced"],
-  expired: ["sending", "queued", "deferred", "ambiguous", P, "failed", "bounced", "expired", "expired"],
-  cancelled: ["sending", "queued", "deferred", "ambiguous", P, "failed", "bounced", "expired", "cancelled"],
+  sending: [S, S, S, S, S, S, S, S, S],
+  queued: [S, Q, Q, Q, Q, Q, Q, Q, Q],
+  deferred: [S, Q, D, D, D, D, D, D, D],
+  ambiguous: [S, Q, D, A, A, A, A, A, A],
+  sent: [S, Q, D, A, T, P, P, P, P],
+  failed: [S, Q, D, A, P, F, F, F, F],
+  expired: [S, Q, D, A, P, F, E, E, E],
+  bounced: [S, Q, D, A, P, F, E, B, B],
+  cancelled: [S, Q, D, A, P, F, E, B, C],
 };
 
 test("the sum of any two states", () => {

@@ -55,11 +55,11 @@ export interface StoredMail {
 /** Least done with first. */
 const UNDER_WAY = ["sending", "queued", "deferred", "ambiguous"] as const satisfies readonly MailState[];
 /** Of those whom nobody sends it any more: what asks for somebody's attention first. */
-const NOT_SENT = ["failed", "bounced", "expired", "cancelled"] as const satisfies readonly MailState[];
+const NOT_SENT = ["failed", "expired", "bounced", "cancelled"] as const satisfies readonly MailState[];
 
 /**
  * The state of a mail by those of its recipients: see `MailSum` of the contracts. Where they differ and none was sent
- * it: failed before bounced, expired and cancelled.
+ * it: failed before expired, bounced and cancelled.
  */
 export function sumOf(states: readonly MailState[]): MailSum {
   const has = (state: MailState): boolean => states.includes(state);
