@@ -61,10 +61,26 @@ describe.skipIf(POSTGRES_URL === undefined)(`POST /bounces ${NEEDS}`, () => {
   });
 
   test("twice at once is once", async () => {
-    const id = await scene.insert();
-    const delayed = failed(id, { action: "delayed", status: "4.4.1", diagnostic: "timed out" });
-    await Promise.all(Array.from({ length: 6 }, (_, n) => handIn(n % 2 ? failed(id) : delayed)));
-    expect((await scene.history(id)).map(({ outcome }) => outcome).sort()).toEqual(["bounced", "delayed"]);
+    const delayed = { action: "delayed", status: "4.4.1", diagnostic: "timed out" } as const;
+    for (const more of [delayed, {}]) {
+      const id = await scene.insert();
+      const answers: Promise<Reply<BounceReport>>[] = [];
+      // Held until both wait, so that neither sees what the other does before it begins.
+      await scene.sql.begin(async (tx) => {
+        await tx`SELECT FROM mail_outbox WHERE id = ${id} FOR UPDATE`;
+        answers.push(handIn(failed(id, more)), handIn(failed(id, more)));
+        for (let waiting = 0; waiting < 2; ) {
+          const [row] = await scene.sql<{ n: number }[]>`
+            SELECT count(*)::int AS n FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+          waiting = row?.n ?? 0;
+        }
+      });
+      for (const { status } of await Promise.all(answers)) expect(status).toBe(200);
+      expect((await scene.history(id)).map(({ outcome }) => outcome)).toEqual([
+        "action" in more ? "delayed" : "bounced",
+      ]);
+    }
     expect(await suppressed()).toHaveLength(1);
   });
 

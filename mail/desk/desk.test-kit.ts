@@ -35,7 +35,7 @@ export interface GivenMail {
   readonly subject?: string;
   readonly list?: string;
   readonly priority?: 0 | 1 | 2;
-  /** RFC 3339; default now. */
+  /** RFC 3339, to the microsecond (as text: the driver would make a Date of it); default now. */
   readonly at?: string;
   readonly content?: Readonly<Record<string, unknown>>;
   /** Default: one in the state `sent`. */
@@ -122,7 +122,7 @@ export async function makeScene(): Promise<Scene> {
           INSERT INTO mail_messages (id, content_hash, sender, subject, content, message_id, request_id, traceparent,
             list, priority, created_at)
           VALUES (${id}, '\\x00', ${from}, ${subject}, ${tx.json(content as postgres.JSONValue)},
-            ${`${id}@mail.example`}, 'request', '00-1-1-01', ${list ?? null}, ${priority}, ${at})`;
+            ${`${id}@mail.example`}, 'request', '00-1-1-01', ${list ?? null}, ${priority}, ${at}::text::timestamptz)`;
         for (const [ordinal, one] of recipients.entries()) {
           const { address = "you@there.example", kind = "to", state = "sent", attempt = 1, code, text, command } = one;
           const sending = state === "sending";
@@ -130,7 +130,7 @@ export async function makeScene(): Promise<Scene> {
             INSERT INTO mail_outbox (id, mail_id, ordinal, kind, recipient, priority, state, attempt, smtp_code,
               smtp_text, smtp_command, created_at, updated_at, expires_at, claim, lease_until, data_at)
             VALUES (${ordinal === 0 ? id : Bun.randomUUIDv7()}, ${id}, ${ordinal}, ${kind}, ${address}, ${priority},
-              ${state}, ${attempt}, ${code ?? null}, ${text ?? null}, ${command ?? null}, ${at}, ${at},
+              ${state}, ${attempt}, ${code ?? null}, ${text ?? null}, ${command ?? null}, ${at}::text::timestamptz, ${at}::text::timestamptz,
               now() + interval '1 hour', ${sending || state === "ambiguous" ? Bun.randomUUIDv7() : null},
               ${sending ? tx`now() + interval '1 minute'` : null}, ${state === "ambiguous" ? tx`now()` : null})`;
         }
