@@ -1,7 +1,7 @@
 /** The desk in the whole service: what it shows is what was sent, and what it decides is carried out. */
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import PostalMime from "postal-mime";
-import type { MailContent, MailView } from "#contracts/mail";
+import type { MailContent, MailPage, MailView } from "#contracts/mail";
 import { makeWorld, POSTGRES_URL, type World } from "../service.test-kit.ts";
 import type { Behaviour } from "../smtp/smtp-double.test-kit.ts";
 
@@ -25,19 +25,25 @@ const mail = {
   message: "Hello <you>\r\n\r\nhttps://example.com/?a=1&b=2\rend",
 };
 
-async function call<T>(world: World, method: string, path: string, body?: unknown) {
+interface Told<T> {
+  readonly status: number;
+  readonly message: string;
+  readonly data: T;
+}
+
+async function call(world: World, method: string, path: string, body?: unknown): Promise<Told<never>> {
   const answer = await fetch(`${world.app.url}${path}`, {
     method,
     ...(body === undefined ? {} : { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
   });
-  return { status: answer.status, ...((await answer.json()) as { message: string; data: T }) };
+  return { status: answer.status, ...((await answer.json()) as Omit<Told<never>, "status">) };
 }
 
 onPostgres("a preview has exactly the parts of the bytes that were sent (needs TEST_POSTGRES_URL)", async () => {
   const world = await worldWith();
   const { data } = await world.send(mail);
   const sent = await PostalMime.parse(world.double.taken[0]?.content ?? "");
-  const { data: content } = await call<MailContent>(world, "GET", `/mails/${data?.id}/content`);
+  const { data: content }: Told<MailContent> = await call(world, "GET", `/mails/${data?.id}/content`);
   const lines = (text = ""): string => text.replaceAll("\r\n", "\n").trimEnd();
   expect({ subject: sent.subject, text: lines(sent.text), html: lines(sent.html) }).toEqual({
     subject: content.subject,
@@ -57,9 +63,9 @@ onPostgres("a mail that was lost on its way is sent again at once, at one word (
   world.double.behaviour.end = "250 taken";
   expect((await call(world, "POST", `/mails/${id}/resolve`, { as: "resend" })).status).toBe(200);
   await world.until(id, "sent");
-  const { data: seen } = await call<MailView>(world, "GET", `/mails/${id}`);
+  const { data: seen }: Told<MailView> = await call(world, "GET", `/mails/${id}`);
   expect(seen.recipients[0]?.history?.map(({ outcome }) => outcome)).toEqual(["ambiguous", "resolved", "sent"]);
-  const sender = await call<{ items: MailView[] }>(world, "GET", `/mails?from=${mail.from}&state=sent`);
+  const sender: Told<MailPage> = await call(world, "GET", `/mails?from=${mail.from}&state=sent`);
   expect(sender.data.items.map((one) => one.id)).toEqual([id]);
 });
 
