@@ -2,9 +2,8 @@
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { DeadLetterFilter, type DeadLetterOutcome, DropRequest, ReplayRequest } from "#contracts/dead-letters";
-import { ACTOR_HEADER } from "#contracts/headers";
 import { fail, type Result } from "#shared/errors";
-import { contextOf, envelope } from "#shared/http";
+import { type ActorCall, actorOf, contextOf, envelope } from "#shared/http";
 import { Deadline } from "#shared/resilience";
 import type { CallContext } from "#shared/telemetry";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
@@ -18,8 +17,6 @@ const ID_LENGTH = 128;
 const RESERVE_MS = 4_000;
 /** The least that is worth beginning with (ms). */
 const LEAST_MS = 1_000;
-/** Text that a log can do with. */
-const ACTOR = /^[\x20-\x7e]{1,200}$/;
 
 const noQuery = makeQueryValidator(Type.Object({}));
 const listQuery = makeQueryValidator(
@@ -32,10 +29,8 @@ const listQuery = makeQueryValidator(
 const replayOf = makeValidator(ReplayRequest, { unknown: "refuse" });
 const dropOf = makeValidator(DropRequest, { unknown: "refuse" });
 
-interface Call {
+interface Call extends ActorCall {
   readonly body: unknown;
-  readonly request: Request;
-  readonly server: { requestIP(request: Request): { address: string } | null } | null;
 }
 
 /** @param stopping ends what is under way, in order. */
@@ -46,11 +41,8 @@ export function routes(deadLetters: DeadLetters, index: MessageIndex, stopping: 
     return { ...context, deadline: Deadline.after(ms, AbortSignal.any([context.deadline.signal, stopping])) };
   }
 
-  /** On whose behalf: as the broker tells, else the address. */
-  function askedBy({ request, server }: Call): Asked {
-    const actor = request.headers.get(ACTOR_HEADER) ?? "";
-    const by = ACTOR.test(actor) ? actor : (server?.requestIP(request)?.address ?? "unknown");
-    return { by, context: worked(contextOf(request)) };
+  function askedBy(call: Call): Asked {
+    return { by: actorOf(call), context: worked(contextOf(call.request)) };
   }
 
   return new Elysia({ name: "listener.routes" })

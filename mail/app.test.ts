@@ -287,10 +287,13 @@ onPostgres(named("two replicas on one outbox: every mail once"), async () => {
   await world.eventually("smtp down", down(world.app.url));
   await world.eventually("smtp down", down(other.url));
   const many = Array.from({ length: 200 }, (_, index) => ({ ...mail, to: `user${index}@there.example` }));
-  const answers = await Promise.all(
-    many.map((one, index) => world.send(one, {}, index % 2 ? other.url : world.app.url)),
-  );
-  expect(answers.every((answer) => answer.status === 202)).toBe(true);
+  const answers: Awaited<ReturnType<World["send"]>>[] = [];
+  const rest = many.entries();
+  const sending = async (): Promise<void> => {
+    for (const [index, one] of rest) answers.push(await world.send(one, {}, index % 2 ? other.url : world.app.url));
+  };
+  await Promise.all(Array.from({ length: 20 }, sending));
+  expect(answers.filter((answer) => answer.status !== 202)).toEqual([]);
   world.double.start();
   await world.double.until(() => world.double.taken.length >= 200);
   for (const answer of answers) await world.until(idOf(answer), "sent");

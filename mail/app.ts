@@ -3,12 +3,14 @@ import { corsOriginsOf } from "#shared/config";
 import { httpApp, listen } from "#shared/http";
 import type { App, Runtime } from "#shared/lifecycle";
 import { makeDatabase } from "#shared/postgres";
+import { parseBounce } from "./bounces/dsn.ts";
 import { type Config, dkimOptionsOf } from "./config.ts";
+import { makeDesk } from "./desk/desk.ts";
+import { deskRoutes, UNSUBSCRIBE_PATHS } from "./desk/routes.ts";
+import { startEvents } from "./events/events.ts";
 import { makeDkim } from "./message/dkim.ts";
 import { unsubscribeLinks } from "./message/unsubscribe.ts";
-import { startEvents } from "./events/events.ts";
-import outboxTable from "./migrations/0001_outbox.sql" with { type: "text" };
-import messageTables from "./migrations/0002_messages.sql" with { type: "text" };
+import { MIGRATIONS } from "./migrations.ts";
 import { startOutbox } from "./outbox/outbox.ts";
 import { keepRetention } from "./outbox/retention.ts";
 import { makePrepare } from "./request.ts";
@@ -17,7 +19,6 @@ import { makeSend } from "./send.ts";
 import { watchServer } from "./smtp/server-watch.ts";
 import { makeSmtp } from "./smtp/smtp.ts";
 import { CHANNEL, makeStore } from "./outbox/store.ts";
-import { makeView } from "./outbox/view.ts";
 import { templateRoutes } from "./template/routes.ts";
 import { openTemplates } from "./template/templates.ts";
 
@@ -34,14 +35,11 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       log,
       metrics,
       dependency: health.dependency("postgres"),
-      migrations: [
-        { version: 1, name: "outbox", sql: outboxTable },
-        { version: 2, name: "messages", sql: messageTables },
-      ],
+      migrations: MIGRATIONS,
     }),
   );
   // Closed after the outbox: what its last attempts came to is told, too.
-  stack.use(
+  const events = stack.use(
     startEvents({
       database,
       rabbitmqUrl: config.RABBITMQ_URL,
@@ -89,6 +87,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       pollMs: config.OUTBOX_POLL_MS,
       ambiguousPolicy: config.AMBIGUOUS_POLICY,
       quotaPerHour: config.SENDER_QUOTA_PER_HOUR,
+      onChange: () => events.wake(),
       unsubscribeUrlOf: (recipient, list) => links.urlFor(recipient, list),
       ...(dkim === undefined ? {} : { sign: (bytes: Uint8Array) => dkim.sign(bytes) }),
     }),
@@ -103,14 +102,17 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     listsReady: links.ready,
   });
   const send = makeSend({ prepare, outbox, store, watch, waitMs: config.SEND_WAIT_MS, domain: config.MAIL_DOMAIN });
-  const listening = stack.use(
-    listen(
-      httpApp(runtime, corsOriginsOf(config))
-        .use(routes({ send, view: makeView(store) }))
-        .use(templateRoutes(templates)),
-      config,
-    ),
-  );
+  const desk = makeDesk({
+    database,
+    expireAfterMs: config.EXPIRE_AFTER_MS,
+    parseBounce,
+    verifyUnsubscribe: (token) => links.verify(token),
+  });
+  const app = httpApp(runtime, corsOriginsOf(config), { bodiless: [UNSUBSCRIBE_PATHS] })
+    .use(routes({ send }))
+    .use(deskRoutes(desk))
+    .use(templateRoutes(templates));
+  const listening = stack.use(listen(app, config));
   const opened = stack.move();
   return { url: listening.url, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }

@@ -2,5 +2,13 @@
 import { run } from "#shared/lifecycle";
 import { start } from "./app.ts";
 import { fields, problemsOf } from "./config.ts";
+import { outbox } from "./desk/command.ts";
 
-await run({ name: "mail", summary: "sends mail by way of an outbox that survives", fields, problemsOf, start });
+await run({
+  name: "mail",
+  summary: "sends mail by way of an outbox that survives",
+  fields,
+  problemsOf,
+  commands: { outbox },
+  start,
+});

@@ -9,6 +9,7 @@ import {
   type TemplateChoice as Choice,
 } from "#contracts/mail";
 import { fail, ok, type Result } from "#shared/errors";
+import { timeOf } from "#shared/validation";
 import { makeAllowed, mailboxOf, type NamedAddress, plainAddresses } from "./address.ts";
 import { allowedAttachments } from "./attachments.ts";
 import { type Content, SENDER_HEADER } from "./message/content.ts";
@@ -94,24 +95,12 @@ function allowedHeaders(headers: Readonly<Record<string, string>>): Result<void>
   return ok();
 }
 
-const RFC_3339 = /^(\d{4}-\d\d-\d\d)[Tt ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$/;
-
 /** @returns undefined for what is past: at once. Failure `invalid` for what is no time, or too far ahead. */
 function sendAtOf(text: string, now: number): Result<Date | undefined> {
-  const [, day = ""] = RFC_3339.exec(text) ?? [];
-  const at = new Date(
-    text
-      .toUpperCase()
-      .replace(" ", "T")
-      .replace(/(\.\d{3})\d+/, "$1"),
-  );
-  // Days that are not there, such as the 30th of February, would be counted on into the next month.
-  const isDay = day !== "" && new Date(`${day}T00:00:00Z`).toJSON()?.startsWith(day);
-  if (!isDay || Number.isNaN(at.getTime())) {
-    return fail("invalid", "send_at must be a time as RFC 3339 has it, such as 2026-11-23T10:00:00Z");
-  }
-  if (at.getTime() > now + SEND_AT_MAX_MS) return fail("invalid", "send_at must be at most 30 days ahead");
-  return ok(at.getTime() > now ? at : undefined);
+  const at = timeOf("send_at", text);
+  if (!at.ok) return at;
+  if (at.value.getTime() > now + SEND_AT_MAX_MS) return fail("invalid", "send_at must be at most 30 days ahead");
+  return ok(at.value.getTime() > now ? at.value : undefined);
 }
 
 /** Only what `schema` names. */

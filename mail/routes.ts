@@ -1,10 +1,9 @@
-/** HTTP surface of the mail service. Translates only; what becomes of a mail is decided in send.ts, what is told of it in view.ts. */
+/** HTTP surface of the write side. Translates only; what becomes of a mail is decided in send.ts. What is told of it: desk/routes.ts. */
 import { Elysia } from "elysia";
 import { MailMessage } from "#contracts/mail";
 import { contextOf, envelope } from "#shared/http";
 import { makeValidator } from "#shared/validation";
 import type { Send } from "./send.ts";
-import type { View } from "./outbox/view.ts";
 
 /** Of the original route, which ignores what it does not know. */
 const looselyMailOf = makeValidator(MailMessage);
@@ -16,7 +15,7 @@ interface Call {
   readonly set: { status?: number | string };
 }
 
-export function routes({ send, view }: { readonly send: Send; readonly view: View }) {
+export function routes({ send }: { readonly send: Send }) {
   const taking =
     (validate: typeof mailOf) =>
     async ({ body, request, set }: Call) => {
@@ -28,12 +27,5 @@ export function routes({ send, view }: { readonly send: Send; readonly view: Vie
       set.status = 202;
       return envelope(sent.value.words, sent.value.reply);
     };
-  return new Elysia({ name: "mail.routes" })
-    .post("/send", taking(looselyMailOf))
-    .post("/mails", taking(mailOf))
-    .get("/mails/:id", async ({ params, request }) => {
-      const seen = await view(params.id, contextOf(request).deadline);
-      if (!seen.ok) throw seen.error;
-      return envelope(seen.value.state, seen.value);
-    });
+  return new Elysia({ name: "mail.routes" }).post("/send", taking(looselyMailOf)).post("/mails", taking(mailOf));
 }

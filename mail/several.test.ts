@@ -178,7 +178,7 @@ describe.skipIf(POSTGRES_URL === undefined)("mails (needs TEST_POSTGRES_URL)", (
     });
 
     test("one of several: the others get it; one of a list only does not get mails of that list", async () => {
-      const world = await worldWith();
+      const world = await worldWith({ PUBLIC_URL: "https://x.example", UNSUBSCRIBE_SECRET: "s".repeat(32) });
       await suppress(world, "a@x.example");
       await suppress(world, "b@x.example", "news");
       const news = await world.send({ ...three, list: "news" });

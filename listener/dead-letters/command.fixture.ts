@@ -2,7 +2,7 @@
 import { loadConfig } from "#shared/config";
 import { fields } from "../config.ts";
 import { runDlq } from "./command.ts";
-import { processTerminal } from "./terminal.ts";
+import { processTerminal } from "#shared/terminal";
 
 const [prefix = "", ...args] = process.argv.slice(2);
 const config = loadConfig("listener", fields, process.env);

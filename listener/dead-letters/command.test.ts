@@ -4,7 +4,7 @@ import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
 import { start } from "../app.ts";
 import { runDlq } from "./command.ts";
-import type { Terminal } from "./terminal.ts";
+import type { Terminal } from "#shared/terminal";
 import { type Kit, LACKS, NEEDS, RABBITMQ, setUp, startLogger, until } from "./dead-letters.test-kit.ts";
 import { loadConfig } from "#shared/config";
 import { fields } from "../config.ts";

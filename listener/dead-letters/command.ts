@@ -1,25 +1,17 @@
 /** `listener dlq …`: dead letters from a terminal. Works against RabbitMQ and the logger, also while no listener runs. */
-import { hostname, userInfo } from "node:os";
 import { type DeadLetterOutcome, DropRequest, ReplayRequest } from "#contracts/dead-letters";
 import type { TopologyOptions } from "#shared/amqp";
 import { type Failure, messageOf, type Result } from "#shared/errors";
 import type { Command } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
+import { processTerminal, type Terminal, userAtHost } from "#shared/terminal";
 import { type CallContext, makeMetrics, newContext } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 import type { Config, fields } from "../config.ts";
 import { type Asked, DEFAULT_LIMIT, DEFAULT_RATE, type DeadLetters } from "./dead-letters.ts";
 import { type Action, type Asking, DEFAULT_ITEMS, readArguments, USAGE, UsageError } from "./arguments.ts";
 import { openDeadLetters } from "./open.ts";
-import {
-  bodyOf,
-  letterTable,
-  makeProgress,
-  processTerminal,
-  queueTable,
-  type Terminal,
-  wholeText,
-} from "./terminal.ts";
+import { bodyOf, letterTable, makeProgress, queueTable, wholeText } from "./terminal.ts";
 
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
 /** A command ends by itself some time (ms): it has the patience that a request has not. */
@@ -172,10 +164,8 @@ function outcome(
   return dryRun || done >= Math.min(matched, limit) ? EXIT.ok : EXIT.failed;
 }
 
-/** Whoever sits at the terminal, as the machine knows them. */
 function askedBy(context: CallContext, onProgress?: Asked["onProgress"]): Asked {
-  const by = `${process.env["USER"] ?? process.env["LOGNAME"] ?? userInfo().username}@${hostname()}`;
-  return { by, context, ...(onProgress === undefined ? {} : { onProgress }) };
+  return { by: userAtHost(), context, ...(onProgress === undefined ? {} : { onProgress }) };
 }
 
 function json(value: unknown, terminal: Terminal): void {

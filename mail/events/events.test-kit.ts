@@ -9,8 +9,7 @@ import { silentLog } from "#shared/log";
 import { makeDatabase } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
 import { makeMetrics } from "#shared/telemetry";
-import outboxTable from "../migrations/0001_outbox.sql" with { type: "text" };
-import messageTables from "../migrations/0002_messages.sql" with { type: "text" };
+import { MIGRATIONS } from "../migrations.ts";
 import { type EventsOptions, startEvents } from "./events.ts";
 import { webhookFields } from "./targets.ts";
 
@@ -168,15 +167,12 @@ export async function makeScene() {
         log: silentLog,
         metrics,
         dependency: health.dependency("postgres"),
-        migrations: [
-          { version: 1, name: "outbox", sql: outboxTable },
-          { version: 2, name: "messages", sql: messageTables },
-        ],
+        migrations: MIGRATIONS,
       }),
     );
     const up = await database.ready(Deadline.after(20_000));
     if (!up.ok) throw up.error;
-    stack.use(
+    const events = stack.use(
       startEvents({
         database,
         rabbitmqUrl: new Secret(rabbitmq),
@@ -193,7 +189,13 @@ export async function makeScene() {
     );
     const stateOf = (dependency: string) =>
       health.report().dependencies.find((report) => report.name === dependency)?.state;
-    const replica = { health, metrics, stateOf, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+    const replica = {
+      health,
+      metrics,
+      stateOf,
+      wake: () => events.wake(),
+      [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    };
     closing.use(replica);
     if (rabbitmq === RABBITMQ_URL) await until("RabbitMQ connected", () => stateOf("rabbitmq") === "up");
     return replica;

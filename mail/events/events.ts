@@ -15,8 +15,6 @@ import { keyBytesOf, type Target } from "./targets.ts";
 import { makeWebhookStore } from "./webhook-store.ts";
 import { startWebhooks } from "./webhooks.ts";
 
-/** Channel of PostgreSQL on which the trigger tells that there is an event. */
-const CHANNEL = "mail_events";
 const WEBHOOK_TIMEOUT_MS = 10_000;
 
 export interface EventsOptions {
@@ -30,9 +28,7 @@ export interface EventsOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly health: Health;
-  /** Calls back at each NOTIFY on the channel, until it is disposed of. Without it events are found by looking. */
-  readonly listen?: (channel: string, callback: () => void) => AsyncDisposable;
-  /** How often events are looked for besides (ms; default 1,000). */
+  /** How often events are looked for that nobody woke us for (ms; default 1,000): of other replicas, and decided by hand. */
   readonly pollMs?: number;
   /** Default MAIL_EXCHANGE. */
   readonly exchange?: string;
@@ -40,6 +36,11 @@ export interface EventsOptions {
   readonly scheduleMs?: readonly number[];
   /** Longest call of a webhook (ms; default 10,000). */
   readonly timeoutMs?: number;
+}
+
+export interface Events extends AsyncDisposable {
+  /** There may be something to tell. */
+  wake(): void;
 }
 
 /** What the database refuses is a bug of ours, and nobody waits for an answer in which it would show. */
@@ -60,8 +61,8 @@ function withBugsLogged(database: Database, log: Log): Pick<Database, "query" | 
  * Begins to tell. Neither RabbitMQ nor a receiver is needed for the service to be ready.
  * @returns disposing finishes what is in hand, within about 2 s; the rest waits in PostgreSQL.
  */
-export function startEvents(options: EventsOptions): AsyncDisposable {
-  const { targets, log, metrics, health, listen, pollMs = 1_000, exchange = MAIL_EXCHANGE } = options;
+export function startEvents(options: EventsOptions): Events {
+  const { targets, log, metrics, health, pollMs = 1_000, exchange = MAIL_EXCHANGE } = options;
   const database = withBugsLogged(options.database, log);
   const publisher = makePublisher({
     url: options.rabbitmqUrl,
@@ -87,13 +88,12 @@ export function startEvents(options: EventsOptions): AsyncDisposable {
         timeoutMs: options.timeoutMs ?? WEBHOOK_TIMEOUT_MS,
         pollMs,
       });
-  const listening = listen?.(CHANNEL, () => {
-    relay.wake();
-    webhooks?.wake();
-  });
   return {
+    wake() {
+      relay.wake();
+      webhooks?.wake();
+    },
     async [Symbol.asyncDispose]() {
-      await listening?.[Symbol.asyncDispose]();
       await Promise.all([relay[Symbol.asyncDispose](), webhooks?.[Symbol.asyncDispose]()]);
       await publisher[Symbol.asyncDispose]();
     },

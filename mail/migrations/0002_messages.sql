@@ -18,14 +18,15 @@ CREATE TABLE mail_messages (
   created_at   timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX mail_messages_newest ON mail_messages (created_at DESC, id DESC);
-CREATE INDEX mail_messages_sender ON mail_messages (sender, created_at DESC, id DESC);
+CREATE INDEX mail_messages_sender ON mail_messages (lower(sender), created_at DESC, id DESC);
+CREATE INDEX mail_messages_list ON mail_messages (list, created_at DESC, id DESC) WHERE list IS NOT NULL;
 
 INSERT INTO mail_messages (id, content_hash, sender, subject, content, message_id, request_id, traceparent, created_at)
   SELECT id, content_hash, sender, subject, jsonb_build_object('text', message, 'to', jsonb_build_array(recipient)),
     message_id, request_id, traceparent, created_at
   FROM mail_outbox;
 
--- The first recipient's row has the mail's own id.
+-- The first recipient's row has the mail's own id. All have its created_at: mails are listed by it, whichever table finds them.
 ALTER TABLE mail_outbox
   ADD COLUMN mail_id  uuid,
   ADD COLUMN ordinal  smallint NOT NULL DEFAULT 0,
@@ -80,13 +81,13 @@ CREATE INDEX mail_events_unpublished ON mail_events (created_at) WHERE published
 CREATE INDEX mail_events_unhooked ON mail_events (created_at) WHERE hooked_at IS NULL;
 CREATE INDEX mail_events_of ON mail_events (outbox_id);
 
+-- Without a NOTIFY: its lock would be waited for by every outcome that is written.
 CREATE FUNCTION mail_outbox_tell() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO mail_events (outbox_id, mail_id, type, payload) VALUES (NEW.id, NEW.mail_id, 'mail.' || NEW.state,
     jsonb_strip_nulls(jsonb_build_object('recipient', NEW.recipient, 'state', NEW.state, 'attempts', NEW.attempt,
       'reply', CASE WHEN NEW.smtp_text IS NOT NULL THEN
         jsonb_build_object('code', NEW.smtp_code, 'text', NEW.smtp_text, 'command', NEW.smtp_command) END)));
-  PERFORM pg_notify('mail_events', '');
   RETURN NULL;
 END $$;
 CREATE TRIGGER mail_outbox_told AFTER UPDATE OF state ON mail_outbox FOR EACH ROW

@@ -40,6 +40,8 @@ export interface OutboxOptions {
   readonly quotaPerHour: number;
   /** Where a recipient takes himself off a mailing list; undefined: nowhere. */
   readonly unsubscribeUrlOf: (recipient: string, list: string) => string | undefined;
+  /** What became of a mail is written down. */
+  readonly onChange?: () => void;
   /** Signs a message (DKIM); default: it goes as it is. */
   readonly sign?: (message: Uint8Array) => Promise<Uint8Array>;
 }
@@ -86,7 +88,7 @@ function attemptOf(outcome: Outcome, result: SmtpResult, tookMs: number): Attemp
 
 export function startOutbox(options: OutboxOptions): Outbox {
   const { store, smtp, watch, log, metrics, connections, attemptMs, scheduleMs, expireAfterMs, pollMs } = options;
-  const { ambiguousPolicy, quotaPerHour, unsubscribeUrlOf, sign = async (message) => message } = options;
+  const { ambiguousPolicy, quotaPerHour, unsubscribeUrlOf, onChange, sign = async (message) => message } = options;
   const measured = makeMailMetrics(metrics);
   const stopping = new AbortController();
   const cutting = new AbortController();
@@ -148,6 +150,7 @@ export function startOutbox(options: OutboxOptions): Outbox {
 
     const over = attemptOf(outcome, result, tookMs);
     if (await written(mail, () => store.settle(mail, transition, over, soon()))) {
+      onChange?.();
       const { text: smtpText, command: smtpCommand } = over;
       waiting.announce({ id: mail.id, recipient: mail.recipient, state: transition.state, smtpText, smtpCommand });
     }
@@ -179,6 +182,7 @@ export function startOutbox(options: OutboxOptions): Outbox {
   /** Not to be sent any more, as was seen when its turn came. */
   function refused(standing: Standing): void {
     measured.ended(standing.state);
+    onChange?.();
     waiting.announce(standing);
   }
 

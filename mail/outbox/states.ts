@@ -139,7 +139,10 @@ export function transitionOf(
 const LEAST_DONE: readonly MailState[] = ["sending", "queued", "deferred", "ambiguous"];
 const UNDELIVERED: readonly MailState[] = ["failed", "expired", "bounced", "cancelled"];
 
-/** The state of a mail from those of its recipients (at least one), as `MailSum` has it. */
+/**
+ * The state of a mail from those of its recipients (at least one), as `MailSum` has it. Where they differ and nobody was
+ * sent it: failed before expired, bounced and cancelled, what asks for somebody's attention first.
+ */
 export function sumOf(states: readonly MailState[]): MailSum {
   const open = LEAST_DONE.find((state) => states.includes(state));
   if (open !== undefined) return open;

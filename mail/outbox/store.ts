@@ -7,8 +7,6 @@ import {
   type ClaimedMail,
   claimedOf,
   type MessageRow,
-  type Priority,
-  type RecipientKind,
   type RecipientRow,
   type Standing,
   standingOf,
@@ -21,29 +19,6 @@ export const CHANNEL = "mail_outbox";
 /** Not done with: never deleted. */
 const OPEN: readonly MailState[] = ["queued", "sending", "deferred", "ambiguous"];
 const WENT_MISSING = "no answer: the attempt ended without a word after its content began";
-
-/** All that is told of a mail to one recipient: not its body. */
-export interface Progressing extends Standing {
-  readonly kind: RecipientKind;
-  /** Attempts that the server answered. */
-  readonly attempt: number;
-  readonly smtpCode: number | undefined;
-  readonly updatedAt: Date;
-  /** When it may be claimed next, where it waits. */
-  readonly nextAt: Date;
-  readonly expiresAt: Date;
-}
-
-/** A mail as it is told of. */
-export interface Looked {
-  readonly id: string;
-  readonly sender: string;
-  readonly subject: string;
-  readonly priority: Priority;
-  readonly createdAt: Date;
-  /** At least one, in their order. */
-  readonly recipients: readonly Progressing[];
-}
 
 /** An attempt that is over, with what the server said last. */
 export interface Attempt {
@@ -84,8 +59,6 @@ export interface Lapse {
 }
 
 export interface Store extends Intake {
-  /** A mail with all that is told of it. */
-  look(id: string, deadline: Deadline): Promise<Result<Looked | undefined>>;
   /** Takes up to `limit` mails that are due under one claim: by priority, then those that wait longest. */
   claim(claim: string, limit: number, leaseMs: number, deadline: Deadline): Promise<Result<Claimed>>;
   /** Keeps mails with those who hold them, also where the lease ran out and nobody noticed. */
@@ -117,44 +90,9 @@ export interface Store extends Intake {
   counts(deadline: Deadline): Promise<Result<Counts>>;
 }
 
-interface LookedRow extends RecipientRow {
-  sender: string;
-  subject: string;
-  priority: Priority;
-  accepted_at: Date;
-  kind: RecipientKind;
-  smtp_code: number | null;
-  updated_at: Date;
-  next_at: Date;
-  expires_at: Date;
-}
-
 export function makeStore(database: Database): Store {
   return {
     ...makeIntake(database),
-
-    look: (id, deadline) =>
-      database.query(
-        async (sql) => {
-          const rows = await sql<LookedRow[]>`
-            SELECT o.*, m.sender, m.subject, m.created_at AS accepted_at
-            FROM mail_outbox o JOIN mail_messages m ON m.id = o.mail_id WHERE o.mail_id = ${id} ORDER BY o.ordinal`;
-          const [first] = rows;
-          if (first === undefined) return undefined;
-          const { sender, subject, priority, accepted_at: createdAt } = first;
-          const recipients = rows.map((row) => ({
-            ...standingOf(row),
-            kind: row.kind,
-            attempt: row.attempt,
-            smtpCode: row.smtp_code ?? undefined,
-            updatedAt: row.updated_at,
-            nextAt: row.next_at,
-            expiresAt: row.expires_at,
-          }));
-          return { id, sender, subject, priority, createdAt, recipients };
-        },
-        { deadline, retry: true },
-      ),
 
     claim: (claim, limit, leaseMs, deadline) =>
       database.query(

@@ -133,7 +133,8 @@ export type MailState = Static<typeof MailState>;
 
 /**
  * Of a mail with all its recipients: theirs where they agree; else that of those who are least done with (sending, queued,
- * deferred, ambiguous), and `partial` where some were sent it and others will not be.
+ * deferred, ambiguous), and `partial` where some were sent it and others will not be. Where they differ and none was sent
+ * it: failed, expired, bounced, cancelled, whichever of these comes first.
  */
 export const MailSum = Type.Union([...MAIL_STATES.map((state) => Type.Literal(state)), Type.Literal("partial")]);
 export type MailSum = Static<typeof MailSum>;

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { connect } from "node:net";
 import { Failure } from "#shared/errors";
 import { failureOfAnswer, makeJsonClient } from "#shared/client";
-import { contextOf, envelope, httpApp, type Listening, listen } from "#shared/http";
+import { actorOf, contextOf, envelope, httpApp, type Listening, listen } from "#shared/http";
 import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
 import { newContext, within } from "#shared/telemetry";
@@ -13,9 +13,13 @@ const left = Promise.withResolvers<string>();
 let server: Listening;
 
 beforeAll(() => {
-  const app = httpApp(runtime, ["https://app.example.com"], { bodiless: ["/ignores"] })
+  const app = httpApp(runtime, ["https://app.example.com"], { bodiless: ["/ignores", "/links/*"] })
     .post("/echo", ({ body, request }) => envelope(contextOf(request).requestId, body))
     .post("/ignores", () => envelope("no body needed"))
+    .post("/links/:token", ({ params, body }) => envelope("no body needed", [params.token, body]))
+    .post("/links", ({ body }) => envelope("read", body))
+    .get("/actor", ({ request, server }) => envelope(actorOf({ request, server })))
+    .delete("/owned/:id", ({ params, body }) => envelope("gone", [params.id, body]))
     .delete("/things/:id", () => envelope("gone"))
     .get("/things/:id", ({ params }) => envelope("thing", params))
     .get("/fails", () => {
@@ -198,6 +202,22 @@ test("a length that is claimed and never sent is refused before anything is read
 test("a body that a route does not want is ignored, whatever it is", async () => {
   const reply = await call("/ignores", { method: "POST", body: "{bad", headers: { "content-type": "text/plain" } });
   expect(await reply.json()).toEqual({ error: false, message: "no body needed" });
+});
+
+test("a path that ends in * stands for all that begin so, and for nothing else", async () => {
+  const form = { method: "POST", body: "{bad", headers: { "content-type": "application/x-www-form-urlencoded" } };
+  expect(await (await call("/links/a%2Fb", form)).json()).toMatchObject({ data: ["a/b", null] });
+  expect((await call("/links", form)).status).toBe(415);
+});
+
+test.each([
+  ["user:ann@example.com", "user:ann@example.com"],
+  [undefined, "127.0.0.1"],
+  ["x".repeat(201), "127.0.0.1"],
+  ["caf\u00e9", "127.0.0.1"],
+])("the actor %p is told as %s", async (actor, told) => {
+  const reply = await call("/actor", actor === undefined ? {} : { headers: { "x-actor": actor } });
+  expect(await reply.json()).toMatchObject({ message: told });
 });
 
 test.each([

@@ -114,6 +114,55 @@ function makeProxy() {
   };
 }
 
+withServer("lists of texts and of ids are parameters, whatever is in them", async () => {
+  const { database } = start();
+  expect((await database.ready(Deadline.after(10_000))).ok).toBe(true);
+  const texts = ["a", "", 'quote " and \\ back', "{x,y}", "NULL", "é😀"];
+  const ids = [Bun.randomUUIDv7(), Bun.randomUUIDv7()];
+  const read = await database.query(
+    async (sql) => {
+      const [row] = await sql<{ texts: string[]; ids: string[]; none: number }[]>`
+        select to_jsonb(${texts}::text[]) as texts, to_jsonb(${ids}::uuid[]) as ids, cardinality(${[]}::text[]) as none`;
+      return row;
+    },
+    { deadline: Deadline.after(10_000), retry: true },
+  );
+  expect(read).toEqual({ ok: true, value: { texts, ids, none: 0 } });
+  await database[Symbol.asyncDispose]();
+});
+
+withServer("a connection that is closed as soon as it is open leaves nobody's rejection behind", async () => {
+  const unhandled: unknown[] = [];
+  const note = (reason: unknown): void => void unhandled.push(reason);
+  process.on("unhandledRejection", note);
+  // Silent from the first query on: whatever is asked then is never answered.
+  const asked = Promise.withResolvers<void>();
+  const front = createServer((client) => {
+    const server = connect({ host: serverUrl.hostname, port: Number(serverUrl.port || 5_432) });
+    let ready = false;
+    server.on("data", (bytes) => {
+      client.write(bytes);
+      // ReadyForQuery: "Z", its length, "I".
+      ready ||= bytes.includes(Buffer.from([0x5a, 0, 0, 0, 5, 0x49]));
+    });
+    client.on("data", (bytes) => (ready ? asked.resolve() : server.write(bytes)));
+    for (const socket of [client, server]) socket.on("error", () => undefined);
+    client.on("close", () => server.destroy());
+  });
+  try {
+    await new Promise<void>((resolve) => front.listen(0, "127.0.0.1", resolve));
+    const { database } = start({ port: (front.address() as { port: number }).port });
+    await asked.promise;
+    await database[Symbol.asyncDispose]();
+    // Rejections are told at the end of a turn.
+    await Bun.sleep(0);
+    expect(unhandled).toEqual([]);
+  } finally {
+    process.off("unhandledRejection", note);
+    front.close();
+  }
+});
+
 withServer(`reads, writes and rolls back ${NEEDS}`, async () => {
   const { database } = start();
   await using _ = database;

@@ -16,6 +16,19 @@ const IDLE_IN_TRANSACTION_MS = 10_000;
 /** Pause after a connection that was closed before the server said anything (ms). */
 const UNANSWERED_PAUSE_MS = 250;
 
+/**
+ * A list of texts as PostgreSQL reads an array. The driver would ask each new connection for the types of arrays, and
+ * nobody waits for that: where the connection is closed meanwhile, its rejection ends the process (3.4.9).
+ */
+function arrayOf(texts: readonly string[]): string {
+  return `{${texts.map((text) => `"${text.replaceAll(/["\\]/g, "\\$&")}"`).join()}}`;
+}
+
+/** Parameters that may be lists: of text and of uuid. Results are no arrays; ask for JSON instead. Numbers: pg_type. */
+const ARRAYS = Object.fromEntries(
+  [1_009, 2_951].map((oid) => [oid, { to: oid, from: [], serialize: arrayOf, parse: (text: string) => text }]),
+);
+
 export interface PoolOptions {
   url: Secret;
   name: string;
@@ -72,7 +85,7 @@ export function makePool({ url, name, maxConnections, statementTimeoutMs, kept }
     socket: dial,
     ...(kept === undefined
       ? { max_lifetime: () => MAX_LIFETIME_S * (0.8 + 0.2 * Math.random()), idle_timeout: IDLE_S }
-      : { max_lifetime: null, idle_timeout: 0, fetch_types: false, onnotify: kept.onNotify, onclose: kept.onClose }),
+      : { max_lifetime: null, idle_timeout: 0, onnotify: kept.onNotify, onclose: kept.onClose }),
   };
   const sql = postgres(url.reveal(), {
     max: maxConnections,
@@ -80,6 +93,8 @@ export function makePool({ url, name, maxConnections, statementTimeoutMs, kept }
     // Ours is the backoff: this one would keep a connection away for up to 20 s after the server is back.
     backoff: () => 0,
     onnotice: () => undefined,
+    fetch_types: false,
+    types: ARRAYS,
     connection: {
       application_name: name,
       TimeZone: "UTC",

@@ -1,0 +1,16 @@
+import { ACTOR_HEADER } from "#contracts/headers";
+
+/** Text that a log can do with. */
+const ACTOR = /^[\x20-\x7e]{1,200}$/;
+
+/** What of a handler's context tells who is asking. */
+export interface ActorCall {
+  readonly request: Request;
+  readonly server: { requestIP(request: Request): { address: string } | null } | null;
+}
+
+/** On whose behalf a request is: as the broker tells (`x-actor`), else the caller's address. For audit entries only. */
+export function actorOf({ request, server }: ActorCall): string {
+  const actor = request.headers.get(ACTOR_HEADER) ?? "";
+  return ACTOR.test(actor) ? actor : (server?.requestIP(request)?.address ?? "unknown");
+}
