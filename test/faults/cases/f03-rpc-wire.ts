@@ -43,7 +43,7 @@ function question(random: () => number, nextName: () => string): Question {
   return {
     method: RPC_LOG_BATCH,
     params: [entries.map((name) => ({ name, data: name }))],
-    right: entries.map((name) => (name === "" ? "invalid" : "ok")).join(),
+    right: listOf(entries.map((name) => (name === "" ? "invalid" : "ok"))),
     names: entries.filter((name) => name !== ""),
   };
 }
@@ -51,18 +51,19 @@ function question(random: () => number, nextName: () => string): Question {
 function answerOf(result: Result<unknown>): string {
   if (!result.ok) return result.error.code;
   if (!Array.isArray(result.value)) return JSON.stringify(result.value);
-  return (result.value as readonly { ok?: true; error?: { code: string } }[])
-    .map((item) => item.error?.code ?? "ok")
-    .join();
+  const items = result.value as readonly { ok?: true; error?: { code: string } }[];
+  return listOf(items.map((item) => item.error?.code ?? "ok"));
+}
+
+/** Told apart from a failure of the whole call also where it is of one. */
+function listOf(items: readonly string[]): string {
+  return `[${items.join()}]`;
 }
 
 /** What an answer can be told apart by where its content may have been altered: a failure, a text, a list of so many. */
 function kindOf(answer: string): string {
   if (answer.startsWith('"')) return answer;
-  const items = answer.split(",");
-  return items.every((item) => item === "ok" || item === "invalid") && answer !== "invalid"
-    ? `list of ${items.length}`
-    : "failure";
+  return answer.startsWith("[") ? `list of ${answer.split(",").length}` : "failure";
 }
 
 /** The right text with a bit or two turned over: still the answer to this question. */
