@@ -140,7 +140,7 @@ withServer("a connection that is closed as soon as it is open leaves nobody's re
   const front = createServer((client) => {
     const server = connect({ host: serverUrl.hostname, port: Number(serverUrl.port || 5_432) });
     let ready = false;
-    server.on("data", (bytes) => {
+    server.on("data", (bytes: Buffer) => {
       client.write(bytes);
       // ReadyForQuery: "Z", its length, "I".
       ready ||= bytes.includes(Buffer.from([0x5a, 0, 0, 0, 5, 0x49]));
