@@ -67,6 +67,9 @@ export function rpcUrlOf(ports: ServicePorts, env: Environment): string {
 /** What the services have to know of the backing services; absent where one could not be had. */
 export type BackingUrls = Readonly<Partial<Record<BackingName, { readonly url: string; readonly web?: string }>>>;
 
+/** Signs links of mails that do not leave this machine: none of them has to be guessed. */
+const LINKS_SECRET = "for-mails-of-a-development-inbox";
+
 export interface EnvironmentOptions {
   readonly ports: ServicePorts;
   readonly backing: BackingUrls;
@@ -82,6 +85,7 @@ export interface EnvironmentOptions {
 export function environmentOf(name: ServiceName, options: EnvironmentOptions): Record<string, string> {
   const { ports, backing, env } = options;
   const database = SERVICES[name].database;
+  const isSet = (variable: string): boolean => (env[variable] ?? env[`${variable}_FILE`]) !== undefined;
   const own: Record<string, string | undefined> = {
     PORT: String(ports.http[name]),
     RPC_PORT: String(ports.rpc),
@@ -99,6 +103,8 @@ export function environmentOf(name: ServiceName, options: EnvironmentOptions): R
     LISTENER_URL: urlOf("listener", ports, env),
     LOGGER_RPC_URL: rpcUrlOf(ports, env),
     SPOOL_DIR: join(options.dataDir, "spool", name),
+    ...(isSet("PUBLIC_URL") ? {} : { PUBLIC_URL: urlOf("broker", ports, env) }),
+    ...(isSet("UNSUBSCRIBE_SECRET") ? {} : { UNSUBSCRIBE_SECRET: LINKS_SECRET }),
   };
   const result: Record<string, string> = {};
   for (const [key, value] of Object.entries(env)) if (value !== undefined) result[key] = value;
