@@ -2,10 +2,10 @@
 import { build } from "./commands/build.ts";
 import { check } from "./commands/check.ts";
 import { demo } from "./commands/demo.ts";
-import { dlq } from "./commands/dlq.ts";
 import { down } from "./commands/down.ts";
 import { faults } from "./commands/faults.ts";
 import { logs } from "./commands/logs.ts";
+import { dlq, outbox } from "./commands/operate.ts";
 import { run } from "./commands/run.ts";
 import { status } from "./commands/status.ts";
 import { test } from "./commands/test.ts";
@@ -13,7 +13,7 @@ import { up } from "./commands/up.ts";
 import { type Command, helpOf, parse, UsageError } from "./command.ts";
 import { StackError } from "./stack.ts";
 
-const COMMANDS: readonly Command[] = [up, down, status, logs, demo, dlq, test, faults, check, build, run];
+const COMMANDS: readonly Command[] = [up, down, status, logs, demo, dlq, outbox, test, faults, check, build, run];
 
 const EXIT_USAGE = 2;
 

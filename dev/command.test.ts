@@ -55,7 +55,7 @@ async function run(...args: string[]) {
 test("help lists every command, and every command has help", async () => {
   const { out, code } = await run("--help");
   expect(code).toBe(0);
-  const names = ["up", "down", "status", "logs", "demo", "dlq", "test", "check", "build", "run"];
+  const names = ["up", "down", "status", "logs", "demo", "dlq", "outbox", "test", "check", "build", "run"];
   await Promise.all(
     names.map(async (name) => {
       expect(out).toContain(`  ${name} `);
@@ -78,6 +78,7 @@ test.each([
   [["status"], 1, "not running"],
   [["dlq", "list"], 1, "not up"],
   [["dlq", "--data"], 2, "--data"],
+  [["outbox", "list"], 1, "not up"],
 ])("%j ends with exit code %i and one clear message", async (args, expected, said) => {
   const { err, code } = await run(...args);
   expect(code).toBe(expected);
