@@ -4,10 +4,9 @@ import { EventId, LogEntry, LogRequest, type LogOnceResult, type Producer, type 
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import type { CallContext, Metrics } from "#shared/telemetry";
-import { makeValidator } from "#shared/validation";
+import { makeValidator, timeOf } from "#shared/validation";
 import { encodeData, type StoredData } from "./data.ts";
 import { type BatchStore, type GroupCommitOptions, makeGroupCommit, type Stored } from "./group-commit.ts";
-import { parseRfc3339 } from "./rfc3339.ts";
 
 /** The way an entry came in. */
 export type Source = "http" | "rpc";
@@ -66,12 +65,12 @@ const validEntry = makeValidator(LogEntry, { name: "entry" });
 const validOnce = makeValidator(Type.Object({ ...LogEntry.properties, event_id: EventId }), { name: "entry" });
 
 /** Its time where it has one, else now. */
-function timeOf(text: string | undefined): Result<Date> {
+function createdAtOf(text: string | undefined): Result<Date> {
   if (text === undefined) return ok(new Date());
-  const date = parseRfc3339(text);
-  if (date === undefined) return fail("invalid", "created_at must be a time as RFC 3339 writes it");
-  if (date.getTime() > Date.now() + MAX_AHEAD_MS) return fail("invalid", "created_at lies more than a day ahead");
-  return ok(date);
+  const date = timeOf("created_at", text);
+  if (!date.ok) return date;
+  if (date.value.getTime() > Date.now() + MAX_AHEAD_MS) return fail("invalid", "created_at lies more than a day ahead");
+  return date;
 }
 
 /** Those who only want it stored need not know whether it was before. */
@@ -90,7 +89,7 @@ function recordOf(
   context: CallContext,
   once: boolean,
 ): Result<{ record: LogRecord; bytes: number }> {
-  const createdAt = timeOf(entry.created_at);
+  const createdAt = createdAtOf(entry.created_at);
   if (!createdAt.ok) return createdAt;
   const encoded = encodeData(entry.data);
   if (!encoded.ok) return encoded;
