@@ -11,7 +11,7 @@ import { MESSAGE_LIMITS } from "#contracts/limits";
 import { type LogEntry, Producer } from "#contracts/logs";
 import { FAILURES, Failure, type FailureCode, failureOf, ok, type QueueFate, type Result } from "#shared/errors";
 import { newTrace, type Trace, traceOf } from "#shared/telemetry";
-import { makeValidator, parseJson, type Validator } from "#shared/validation";
+import { makeValidator, parseJson, timeOf, type Validator } from "#shared/validation";
 import type { Fate } from "./pipeline.ts";
 
 /** A message as far as its fate depends on it. */
@@ -52,8 +52,6 @@ export interface Received<M, T> {
 
 const logEventOf = makeValidator(LogEvent);
 const producerOf = makeValidator(Producer);
-/** RFC 3339 §5.6. */
-const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/i;
 /** As `EventId` of the contracts; whoever sends none gets one, which holds until the message is dealt with. */
 const SANE_ID = /^[^\0]{1,128}$/;
 
@@ -96,7 +94,7 @@ export function readEvent(message: Message): Reading<LogEntry> {
 /** When it was accepted, as exactly as anybody said it. */
 function createdAt({ headers, timestamp }: Message): string {
   const header = headers[HEADER_CREATED_AT];
-  if (typeof header === "string" && DATE_TIME.test(header) && !Number.isNaN(Date.parse(header))) return header;
+  if (typeof header === "string" && timeOf(HEADER_CREATED_AT, header).ok) return header;
   return (timestamp ?? new Date()).toISOString();
 }
 
