@@ -23,8 +23,8 @@ function smtpTo(url: string, options: Partial<SmtpOptions> = {}): Smtp {
     url: new Secret(url),
     tls: "auto",
     name: "here.example",
-    connectTimeoutMs: 2_000,
-    idleTimeoutMs: 2_000,
+    connectTimeoutMs: 20_000,
+    idleTimeoutMs: 20_000,
     onLost: () => undefined,
     ...options,
   });
