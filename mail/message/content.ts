@@ -24,10 +24,19 @@ export interface Content {
 }
 
 /**
+ * Headers that mail providers take as orders and cut out: further recipients (`X-SMTPAPI`, `X-MSYS-API`,
+ * `X-MC-BccAddress`), tracking, another text. SendGrid, SparkPost, Mandrill, Mailgun, Mailjet, Postmark, SES, Brevo.
+ */
+const ORDERS = "x-(?:smtpapi$|msys-|mc-|mailgun-|mj-|mailjet-|pm-|ses-|mailin-|sib-)";
+
+/**
  * Names of headers that a sender may set (`headers`), in any case: what tells of a mail, and nothing that makes it go
  * elsewhere or be read as something else.
  */
-export const SENDER_HEADER = /^(x-[a-z0-9][a-z0-9-]{0,60}|in-reply-to|references|organization)$/i;
+export const SENDER_HEADER = new RegExp(
+  `^(?!${ORDERS})(?:x-[a-z0-9][a-z0-9-]{0,60}|in-reply-to|references|organization)$`,
+  "i",
+);
 
 /** An attachment without what is in it. */
 export interface AttachmentView {
