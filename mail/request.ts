@@ -86,7 +86,7 @@ function allowedHeaders(headers: Readonly<Record<string, string>>): Result<void>
       const shown = JSON.stringify(name.slice(0, 64));
       return fail(
         "invalid",
-        `headers: ${shown} is not allowed; X-… (but ${[...OUR_HEADERS].join(", ")}), In-Reply-To, References and Organization are`,
+        `headers: ${shown} is not allowed; X-… (but ${[...OUR_HEADERS].join(", ")}, and what mail providers take as orders), In-Reply-To, References and Organization are`,
       );
     }
     if (seen.has(lower)) return fail("invalid", `headers: ${name} is given twice`);

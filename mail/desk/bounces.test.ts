@@ -179,4 +179,11 @@ describe.skipIf(POSTGRES_URL === undefined)(`POST /bounces ${NEEDS}`, () => {
       expect(await scene.call("POST", "/bounces", body)).toMatchObject({ status: 422, message });
     }
   });
+
+  test("nearly a megabyte of spaces is no base64, and is known as none at once", async () => {
+    const startedAt = performance.now();
+    const answer = await scene.call("POST", "/bounces", { message: `${" ".repeat(900_000)}!`, encoding: "base64" });
+    expect(answer).toMatchObject({ status: 422, message: "message must be base64" });
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+  });
 });

@@ -70,6 +70,9 @@ const LAST_WRITES_MS = 1_000;
 const COUNT_EVERY_MS = 5_000;
 const SETTLE_BACKOFF = exponential({ firstMs: 200, maxMs: 2_000 });
 const MAX_TEXT = 500;
+const MAX_DOUBTFUL = 1_000;
+/** Mails that are given up in one statement. */
+const EXPIRE_AT_ONCE = 500;
 /** Failures of an insert after which it is known that nothing of it is there. */
 const NOTHING_STORED: ReadonlySet<FailureCode> = new Set(["exhausted", "conflict", "invalid"]);
 
@@ -98,6 +101,8 @@ export function startOutbox(options: OutboxOptions): Outbox {
   const teller = makeTeller(store);
   /** Claims of which it is not known whether they hold anything: the answer of the database was lost. */
   const doubtful = new Set<string>();
+  /** Beyond so many the end of their lease does the same, a little later. */
+  const doubt = (claim: string): unknown => doubtful.size < MAX_DOUBTFUL && doubtful.add(claim);
   /** There may be more that is due than there were places. */
   let backlog = false;
   let reserved = 0;
@@ -194,7 +199,7 @@ export function startOutbox(options: OutboxOptions): Outbox {
       const claimed = await store.claim(claim, limit, LEASE_MS, soon());
       reserved -= limit;
       if (!claimed.ok) {
-        doubtful.add(claim);
+        doubt(claim);
         return;
       }
       const { mails, suppressed } = claimed.value;
@@ -209,27 +214,29 @@ export function startOutbox(options: OutboxOptions): Outbox {
   let sweptAt = Number.NEGATIVE_INFINITY;
 
   async function tidy(): Promise<void> {
-    for (const claim of doubtful) {
-      const released = await store.release(claim, soon());
-      if (!released.ok) return;
-      doubtful.delete(claim);
+    if (doubtful.size > 0) {
+      const claims = [...doubtful];
+      if (!(await store.release(claims, soon())).ok) return;
+      for (const claim of claims) doubtful.delete(claim);
     }
     if (performance.now() - sweptAt >= pollMs / 2) {
       const resendAfterMs = ambiguousPolicy === "resend" ? (scheduleMs[0] ?? 0) : undefined;
-      const swept = await store.sweep({ conclusive: leases.conclusive, resendAfterMs }, soon());
+      const swept = await store.sweep({ conclusive: leases.conclusive, resendAfterMs, limit: EXPIRE_AT_ONCE }, soon());
       leases.answered(swept.ok);
       if (!swept.ok) return;
-      sweptAt = performance.now();
       const { requeued, ambiguous, resent, expired } = swept.value;
+      // There may be more of them, after the mails that are due.
+      if (expired === EXPIRE_AT_ONCE) wake();
+      else sweptAt = performance.now();
       measured.swept({ ambiguous: ambiguous - resent, deferred: resent, expired });
       if (requeued + ambiguous > 0) log.warn("leases ran out", { requeued, ambiguous, resent });
       if (expired > 0) log.warn("mails expired", { expired });
     }
     if (performance.now() - countedAt >= COUNT_EVERY_MS) {
       const counted = await store.counts(soon());
-      if (!counted.ok) return;
+      // Also where it took too long: the mails come first.
       countedAt = performance.now();
-      measured.counted(counted.value);
+      if (counted.ok) measured.counted(counted.value);
     }
   }
 
@@ -274,7 +281,7 @@ export function startOutbox(options: OutboxOptions): Outbox {
     await leases[Symbol.asyncDispose]();
     await teller[Symbol.asyncDispose]();
     await waiting[Symbol.asyncDispose]();
-    await Promise.all([...doubtful].map((claim) => store.release(claim, Deadline.after(LAST_WRITES_MS))));
+    if (doubtful.size > 0) await store.release([...doubtful], Deadline.after(LAST_WRITES_MS));
   }
 
   return {
@@ -292,7 +299,7 @@ export function startOutbox(options: OutboxOptions): Outbox {
       );
       reserved -= places;
       if (!stored.ok) {
-        if (claim !== undefined && !NOTHING_STORED.has(stored.error.code)) doubtful.add(claim);
+        if (claim !== undefined && !NOTHING_STORED.has(stored.error.code)) doubt(claim);
         wake();
         return stored;
       }

@@ -1,6 +1,9 @@
 /** What is deleted with time and what never is, on a real PostgreSQL. */
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { MAIL_STATES } from "#contracts/mail";
+import { fail, ok } from "#shared/errors";
+import { silentLog } from "#shared/log";
+import { keepRetention } from "./retention.ts";
 import { makeWorld, POSTGRES_URL, type World } from "../service.test-kit.ts";
 
 setDefaultTimeout(30_000);
@@ -12,6 +15,21 @@ const mail = {
   message: "Hello world!",
 };
 const DAY_MS = "86400000";
+
+test("a batch that took the database too long is halved until one is done, and grows again", async () => {
+  const asked: number[] = [];
+  const enough = Promise.withResolvers<void>();
+  const store = {
+    forget: (_olderThanMs: number | undefined, limit: number) => {
+      asked.push(limit);
+      if (asked.length === 4) enough.resolve();
+      return Promise.resolve(limit > 100 ? fail("deadline", "the database took too long") : ok(limit));
+    },
+  };
+  await using _kept = keepRetention({ store, log: silentLog, retentionMs: 1_000 });
+  await enough.promise;
+  expect(asked.slice(0, 4)).toEqual([200, 100, 200, 100]);
+});
 
 describe.skipIf(POSTGRES_URL === undefined)("retention (needs TEST_POSTGRES_URL)", () => {
   let world: World;

@@ -50,12 +50,14 @@ export interface Swept {
   readonly expired: number;
 }
 
-/** What to do about leases that ran out. */
+/** What to do about leases that ran out, and about mails that are too old. */
 export interface Lapse {
   /** Whether those that ran out tell anything. */
   readonly conclusive: boolean;
   /** What may have been sent is sent again after this wait (ms); undefined: never by itself. */
   readonly resendAfterMs: number | undefined;
+  /** Mails that are given up at once, at most: a statement that took too long would give up none, for ever. */
+  readonly limit: number;
 }
 
 export interface Store extends Intake {
@@ -67,8 +69,8 @@ export interface Store extends Intake {
     leaseMs: number,
     deadline: Deadline,
   ): Promise<Result<void>>;
-  /** Gives back what a claim holds, where its content cannot have begun: for a `claim` call whose answer was lost. */
-  release(claim: string, deadline: Deadline): Promise<Result<void>>;
+  /** Gives back what claims hold, where its content cannot have begun: for calls whose answer was lost. */
+  release(claims: readonly string[], deadline: Deadline): Promise<Result<void>>;
   /** Notes that content begins. @returns whether the claim still holds: only then may it. */
   beginContent(id: string, claim: string, deadline: Deadline): Promise<Result<boolean>>;
   /** Ends an attempt and adds it to the history. @returns whether it was still the claim's to end. */
@@ -97,12 +99,15 @@ export function makeStore(database: Database): Store {
     claim: (claim, limit, leaseMs, deadline) =>
       database.query(
         async (sql) => {
+          // Priority by priority: one look at all of them would pass everything of the first that is due later.
           // An array, since the planner takes its length for short: a join with `due` may read the whole outbox.
           const rows = await sql<(RecipientRow & MessageRow)[]>`
             WITH due AS (
-              SELECT id FROM mail_outbox
-              WHERE state IN ('queued', 'deferred') AND next_at <= now() AND expires_at > now()
-              ORDER BY priority, next_at LIMIT ${limit} FOR UPDATE SKIP LOCKED),
+              SELECT o.id FROM (VALUES (0::smallint), (1::smallint), (2::smallint)) p (priority) CROSS JOIN LATERAL (
+                SELECT id FROM mail_outbox
+                WHERE state IN ('queued', 'deferred') AND priority = p.priority AND next_at <= now() AND expires_at > now()
+                ORDER BY next_at LIMIT ${limit} FOR UPDATE SKIP LOCKED) o
+              LIMIT ${limit}),
             known AS (
               SELECT o.id AS row_id, m.*, s.reason FROM mail_outbox o JOIN mail_messages m ON m.id = o.mail_id
               LEFT JOIN LATERAL (
@@ -144,13 +149,13 @@ export function makeStore(database: Database): Store {
         { deadline, retry: true },
       ),
 
-    release: (claim, deadline) =>
+    release: (claims, deadline) =>
       database.query(
         async (sql) => {
           await sql`
             UPDATE mail_outbox SET state = CASE WHEN attempt > 0 THEN 'deferred' ELSE 'queued' END, claim = NULL,
               lease_until = NULL, updated_at = now()
-            WHERE state = 'sending' AND claim = ${claim} AND data_at IS NULL`;
+            WHERE state = 'sending' AND claim = ANY(${claims}::uuid[]) AND data_at IS NULL`;
         },
         { deadline, retry: true },
       ),
@@ -192,7 +197,7 @@ export function makeStore(database: Database): Store {
         { deadline, retry: true },
       ),
 
-    sweep: ({ conclusive, resendAfterMs }, deadline) =>
+    sweep: ({ conclusive, resendAfterMs, limit }, deadline) =>
       database.query(
         async (sql) => {
           const over = await sql<{ begun: boolean; again: boolean }[]>`
@@ -210,12 +215,15 @@ export function makeStore(database: Database): Store {
               attempt = attempt + again::int,
               claim = CASE WHEN begun AND NOT again THEN claim END,
               data_at = CASE WHEN begun AND NOT again THEN data_at END,
-              smtp_text = CASE WHEN begun THEN ${WENT_MISSING} ELSE smtp_text END, lease_until = NULL, updated_at = now(),
+              smtp_code = CASE WHEN NOT begun THEN smtp_code END,
+              smtp_text = CASE WHEN begun THEN ${WENT_MISSING} ELSE smtp_text END,
+              smtp_command = CASE WHEN NOT begun THEN smtp_command END, lease_until = NULL, updated_at = now(),
               next_at = now() + CASE WHEN again THEN ${resendAfterMs ?? 0} ELSE 0 END * interval '1 ms'
             FROM lapsed WHERE o.id = lapsed.id RETURNING begun, again`;
           const expired = await sql`
-            UPDATE mail_outbox SET state = 'expired', updated_at = now()
-            WHERE state IN ('queued', 'deferred') AND expires_at <= now() RETURNING id`;
+            UPDATE mail_outbox SET state = 'expired', updated_at = now() WHERE id = ANY(ARRAY(
+              SELECT id FROM mail_outbox WHERE state IN ('queued', 'deferred') AND expires_at <= now()
+              ORDER BY expires_at LIMIT ${limit} FOR UPDATE SKIP LOCKED)) RETURNING id`;
           const begun = over.filter((row) => row.begun).length;
           const resent = over.filter((row) => row.again).length;
           return { requeued: over.length - begun, ambiguous: begun, resent, expired: expired.length };
