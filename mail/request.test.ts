@@ -5,7 +5,8 @@ import { MailMessage } from "#contracts/mail";
 import { fail, ok } from "#shared/errors";
 import { makeValidator } from "#shared/validation";
 import { ATTACHMENTS_MAX_BYTES } from "./attachments.ts";
-import { contentHashOf, makePrepare, ordered, type Rendered, type RequestOptions } from "./request.ts";
+import { contentHashOf, makePrepare, ordered, type RequestOptions } from "./request.ts";
+import type { Rendered } from "./template/templates.ts";
 
 const NOW = Date.parse("2026-11-23T10:00:00Z");
 const mail = { from: "me@example.com", to: "you@there.example", subject: "Hi", message: "Hello" };

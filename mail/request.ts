@@ -1,31 +1,16 @@
 /** From what a caller asks for to what is kept of it. Checks what the contract's schema cannot say; knows no HTTP and no SQL. */
 import type { TObject } from "@sinclair/typebox";
-import {
-  Attachment,
-  MailMessage,
-  PRIORITIES,
-  RECIPIENTS_MAX,
-  TemplateChoice,
-  type TemplateChoice as Choice,
-} from "#contracts/mail";
+import { Attachment, faultOf, MailMessage, PRIORITIES, TemplateChoice } from "#contracts/mail";
 import { fail, ok, type Result } from "#shared/errors";
 import { timeOf } from "#shared/validation";
 import { makeAllowed, mailboxOf, type NamedAddress, plainAddresses } from "./address.ts";
 import { allowedAttachments } from "./attachments.ts";
 import { type Content, SENDER_HEADER } from "./message/content.ts";
 import type { NewMail, NewRecipient } from "./outbox/rows.ts";
+import type { Templates } from "./template/templates.ts";
 
-/** A template with its variables filled in. */
-export interface Rendered {
-  readonly name: string;
-  readonly version: number;
-  readonly locale: string;
-  readonly subject: string;
-  readonly html: string;
-  readonly text: string;
-}
 /** @returns failure `invalid` that names the field, also for a template that is not there. */
-export type Render = (choice: Choice) => Promise<Result<Rendered>>;
+type Render = Templates["render"];
 
 /** What is kept of a request. */
 export interface Prepared extends Pick<NewMail, "sender" | "subject" | "content" | "list" | "priority" | "sendAt"> {
@@ -151,9 +136,6 @@ export function makePrepare(options: RequestOptions): Prepare {
 
   /** @returns each mailbox once. */
   function recipientsOf(all: readonly Named[]): Result<Named[]> {
-    if (all.length > RECIPIENTS_MAX) {
-      return fail("invalid", `to, cc and bcc must be at most ${RECIPIENTS_MAX} addresses together`);
-    }
     const refused = all.find(({ address }) => !mayReceive(address));
     if (refused !== undefined) return fail("forbidden", `${refused.field} is not an address that may be written to`);
     const first = new Map<string, Named>();
@@ -172,14 +154,8 @@ export function makePrepare(options: RequestOptions): Prepare {
   async function wordsOf(
     message: MailMessage,
   ): Promise<Result<{ subject: string } & Pick<Content, "text" | "html" | "template">>> {
-    const { subject, message: text, template } = message;
-    if (template === undefined) {
-      if (subject === undefined) return fail("invalid", "subject is needed, or a template");
-      if (text === undefined) return fail("invalid", "message is needed, or a template");
-      return ok({ subject, text });
-    }
-    if (subject !== undefined) return fail("invalid", "subject must not be given with a template, which has its own");
-    if (text !== undefined) return fail("invalid", "message must not be given with a template, which has its own");
+    const { subject = "", message: text = "", template } = message;
+    if (template === undefined) return ok({ subject, text });
     const rendered = await render(template);
     if (!rendered.ok) return rendered;
     const { name, version, locale, html } = rendered.value;
@@ -196,6 +172,8 @@ export function makePrepare(options: RequestOptions): Prepare {
     const plain = plainAddresses([sender, ...all, ...replyTo]);
     if (!plain.ok) return plain;
     if (!maySend(sender.address)) return fail("forbidden", "from is not an address that may send");
+    const fault = faultOf(message);
+    if (fault !== undefined) return fail("invalid", fault);
     const recipients = recipientsOf(all);
     if (!recipients.ok) return recipients;
     if (message.list !== undefined && !listsReady.ok) return listsReady;

@@ -5,7 +5,7 @@ import { asUuidV8, idempotencyKeyOf, isUuid, uuidText } from "#shared/ids";
 import { type CallContext, traceparentOf } from "#shared/telemetry";
 import { messageIdOf } from "./message/message.ts";
 import type { Outbox } from "./outbox/outbox.ts";
-import { type Standing, SUPPRESSED } from "./outbox/rows.ts";
+import { type Standing, DECIDED, SUPPRESSED } from "./outbox/rows.ts";
 import { type MailState, sumOf } from "./outbox/states.ts";
 import type { Store } from "./outbox/store.ts";
 import { contentHashOf, type Prepare, type Prepared } from "./request.ts";
@@ -81,6 +81,7 @@ function reasonOf({ state, smtpText, smtpCommand }: Standing, to: string): strin
     default: {
       if (smtpCommand === SUPPRESSED)
         return `${to} is on the suppression list: ${(smtpText ?? "").replace(/^suppressed: /, "")}`;
+      if (smtpCommand === DECIDED) return "the mail was given up: it was decided by hand that it did not arrive";
       const field = smtpCommand === "RCPT TO" ? to : smtpCommand === "MAIL FROM" ? "from" : "the mail";
       return `${field} was refused by the mail server: ${smtpText ?? "no reason given"}`;
     }

@@ -7,6 +7,7 @@ import type { MailState } from "#contracts/mail";
 import type { Result } from "#shared/errors";
 import type { Database, Sql } from "#shared/postgres";
 import type { Deadline } from "#shared/resilience";
+import { DECIDED } from "../outbox/rows.ts";
 import type { Place } from "./cursor.ts";
 import type { StoredMail, StoredRecipient, TemplateUsed } from "./view.ts";
 
@@ -219,6 +220,9 @@ export function makeDeskStore(database: Database): DeskStore {
                 updated_at = now(),
                 attempt = CASE WHEN ${renews} THEN 0 ELSE o.attempt END,
                 interruptions = CASE WHEN ${renews} THEN 0 ELSE o.interruptions END,
+                smtp_code = CASE WHEN ${state === "failed"} THEN NULL ELSE o.smtp_code END,
+                smtp_text = CASE WHEN ${state === "failed"} THEN 'decided by hand' ELSE o.smtp_text END,
+                smtp_command = CASE WHEN ${state === "failed"} THEN ${DECIDED} ELSE o.smtp_command END,
                 next_at = CASE WHEN ${renews} THEN p.due ELSE o.next_at END,
                 expires_at = CASE WHEN ${renews} THEN p.due + ${renewedForMs ?? 0} * interval '1 ms' ELSE o.expires_at END
               FROM picked p WHERE o.id = p.id AND o.state = ANY(${from}::text[]) AND NOT p.suppressed

@@ -92,6 +92,8 @@ export interface RecipientRow {
 
 /** `smtp_command` of a row that never reached a mail server, since its recipient is suppressed. */
 export const SUPPRESSED = "suppressed";
+/** The same of a recipient whom somebody decided about: he is not sent the mail. */
+export const DECIDED = "decided";
 
 /** @param claim under which the row is held. */
 export function claimedOf(
