@@ -84,6 +84,16 @@ function printable(text: string): string {
     .slice(0, MAX_TEXT);
 }
 
+/** As a server's "not now" (4xx): it is tried again by the schedule, perhaps by a release that can. */
+const NOT_COMPOSED: SmtpResult = {
+  ok: false,
+  stage: "envelope",
+  code: 451,
+  text: "451 it could not be composed here",
+  command: undefined,
+  withheld: false,
+};
+
 function attemptOf(outcome: Outcome, result: SmtpResult, tookMs: number): Attempt {
   const { code, text } = result;
   return { outcome, code, text: printable(text), command: result.ok ? undefined : result.command, tookMs };
@@ -123,23 +133,34 @@ export function startOutbox(options: OutboxOptions): Outbox {
     attempts.set(work, mail);
   }
 
-  async function attempt(mail: ClaimedMail): Promise<void> {
-    const startedAt = performance.now();
+  /** Its bytes, and from then on the server's answer. What cannot be put into bytes is put off like what a server puts off. */
+  async function handOver(mail: ClaimedMail): Promise<SmtpResult> {
     const { sender, subject, content, messageId, date, requestId, traceparent, priority, list } = mail;
     const unsubscribeUrl = list === undefined ? undefined : unsubscribeUrlOf(mail.recipient, list);
     const draft = { messageId, from: sender, subject, date, content, requestId, traceparent, priority };
-    const composed = await compose({
-      ...draft,
-      ...(list === undefined ? {} : { list }),
-      ...(unsubscribeUrl === undefined ? {} : { unsubscribeUrl }),
-    });
-    const bytes = await sign(composed);
+    let bytes: Uint8Array;
+    try {
+      const composed = await compose({
+        ...draft,
+        ...(list === undefined ? {} : { list }),
+        ...(unsubscribeUrl === undefined ? {} : { unsubscribeUrl }),
+      });
+      bytes = await sign(composed);
+    } catch (error) {
+      log.error("a mail cannot be composed or signed: this is a bug", { mail_id: mail.mailId, error });
+      return NOT_COMPOSED;
+    }
     const beginContent = async (): Promise<boolean> => {
       const begun = await store.beginContent(mail.id, mail.claim, soon());
       return begun.ok && begun.value;
     };
     const signal = AbortSignal.any([cutting.signal, AbortSignal.timeout(attemptMs)]);
-    const result = await smtp.send({ from: sender, to: mail.recipient, bytes }, beginContent, signal);
+    return smtp.send({ from: sender, to: mail.recipient, bytes }, beginContent, signal);
+  }
+
+  async function attempt(mail: ClaimedMail): Promise<void> {
+    const startedAt = performance.now();
+    const result = await handOver(mail);
     const tookMs = performance.now() - startedAt;
     // What we cut ourselves says nothing about the server.
     const seen = outcomeOf(result);
@@ -149,7 +170,7 @@ export function startOutbox(options: OutboxOptions): Outbox {
     const transition = transitionOf(left, outcome, scheduleMs, ambiguousPolicy);
     measured.attempt(outcome, tookMs);
     if (transition.attempt > mail.attempt) measured.ended(transition.state);
-    const fields = { mail_id: mail.mailId, request_id: requestId, outcome, state: transition.state };
+    const fields = { mail_id: mail.mailId, request_id: mail.requestId, outcome, state: transition.state };
     if (outcome === "sent") log.debug("mail sent", fields);
     else log.warn("mail not sent", { ...fields, attempt: transition.attempt, reply: printable(result.text) });
 

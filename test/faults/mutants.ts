@@ -89,9 +89,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the outbox writes down that a mail is sent before the mail server has answered",
     file: "mail/outbox/outbox.ts",
-    find: "const result = await smtp.send({ from: sender, to: mail.recipient, bytes }, beginContent, signal);",
+    find: "return smtp.send({ from: sender, to: mail.recipient, bytes }, beginContent, signal);",
     replace:
-      'void smtp.send({ from: sender, to: mail.recipient, bytes }, beginContent, signal);\n    const result: SmtpResult = { ok: true, code: 250, text: "ok" };',
+      'void smtp.send({ from: sender, to: mail.recipient, bytes }, beginContent, signal);\n    return { ok: true, code: 250, text: "ok" };',
     cases: ["F19b"],
   },
 ];
