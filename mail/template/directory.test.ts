@@ -189,6 +189,11 @@ test.each<[string, Record<string, string | undefined>, string]>([
     { "hello/1/en.html.liquid": '<img src="https://example.org/p">' },
     "a picture has to be attached",
   ],
+  [
+    "a picture from elsewhere that the example does not show",
+    { "hello/1/en.html.liquid": '{% if name == "Bob" %}<img src="https://example.org/p">{% endif %}' },
+    "a picture has to be attached",
+  ],
   ["a variable as a link", { "hello/1/en.html.liquid": '<a href="{{ name }}">' }, "href may only be one variable"],
   [
     "a link that the text has not",
@@ -198,6 +203,11 @@ test.each<[string, Record<string, string | undefined>, string]>([
   ["an empty subject", { "hello/1/en.subject.liquid": "\n" }, "the subject is empty"],
   ["an empty text", { "hello/1/en.html.liquid": "<p>x</p>", "hello/1/en.text.liquid": "\n" }, "the text is empty"],
   ["a locale that is none", { "hello/1/EN.text.liquid": "x" }, '"EN" is no locale'],
+  [
+    "a variable as a link by another name",
+    { "hello/1/en.html.liquid": '{% assign url = name %}<a href="{{ url }}">x</a>' },
+    "href may not be a variable that the template itself sets",
+  ],
   ["a file with no place", { "hello/1/en.htm.liquid": "x" }, "hello/1/en.htm.liquid: has no place here"],
   [
     "a version that is no number",
