@@ -246,5 +246,7 @@ test("a directory that is not there stops the start; one that leads into itself 
 test("what is neither file nor directory stops the start, rather than being waited for", () => {
   const directory = directoryOf({ "hello/1/en.text.liquid": undefined });
   Bun.spawnSync(["mkfifo", join(directory, "hello/1/en.text.liquid")]);
-  expect(problemsOf(directory)).toContain(`TEMPLATES_DIR ${directory}: cannot be read: hello/1/en.text.liquid is no file`);
+  expect(problemsOf(directory)).toContain(
+    `TEMPLATES_DIR ${directory}: cannot be read: hello/1/en.text.liquid is no file`,
+  );
 });

@@ -96,6 +96,11 @@ test.each<[string, object, string]>([
     { type: "string", format: "uri", maxLength: 9 },
     "a link needs a pattern that begins with ^https:// or ^https?://",
   ],
+  [
+    "a link to one place, or to anything",
+    { format: "uri", pattern: "^https://a|^javascript:", maxLength: 9 },
+    "with | in brackets only",
+  ],
   ["a link to something else", { format: "uri", pattern: "^ftp://", maxLength: 9 }, "a link needs a pattern"],
   ["a pattern without a length", { pattern: "^a$" }, "needs a maxLength of at most 2048"],
   [
@@ -120,6 +125,12 @@ test("the whole has to be a closed object, and leave `mail` alone", () => {
   expect(schemaProblems(mail).join("\n")).toContain("schema.properties.mail: that name is taken");
   expect(schemaProblems(mail).join("\n")).toContain('"a-b" is no name');
   expect(schemaProblems(7)).toEqual(["schema must be an object"]);
+});
+
+test("a link may be to one of several places", () => {
+  const pattern = "^https://([ab|]|\\|(c|d))\\.example/";
+  const url = { type: "string", format: "uri", pattern, maxLength: 99 };
+  expect(schemaProblems({ type: "object", additionalProperties: false, properties: { url } })).toEqual([]);
 });
 
 test("a field is a link where all of its name are", () => {

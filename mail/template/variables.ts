@@ -168,6 +168,16 @@ export function makeVariablesCheck(schema: Variables): CheckVariables {
   };
 }
 
+/** Whether a regular expression is a choice as a whole: what it begins with is then said of the first part alone. */
+function hasChoice(pattern: string): boolean {
+  let rest = pattern.replaceAll(/\\.|\[(?:\\.|[^\]\\])*\]/gsu, "");
+  for (let before = ""; before !== rest; ) {
+    before = rest;
+    rest = rest.replaceAll(/\([^()]*\)/g, "");
+  }
+  return rest.includes("|");
+}
+
 const KEYWORDS = new Set(
   (
     "$schema $comment $defs $ref title description examples default type properties required additionalProperties enum " +
@@ -215,8 +225,10 @@ export function schemaProblems(schema: unknown): string[] {
         problems.push(`${path}.pattern is no regular expression`);
       }
     }
-    if (format === "uri" && !/^\^https(\?|):\/\//.test(shown(pattern))) {
-      problems.push(`${path}: a link needs a pattern that begins with ^https:// or ^https?://`);
+    if (format === "uri" && (!/^\^https(\?|):\/\//.test(shown(pattern)) || hasChoice(shown(pattern)))) {
+      problems.push(
+        `${path}: a link needs a pattern that begins with ^https:// or ^https?://, with | in brackets only`,
+      );
     }
     for (const group of ["properties", "$defs"]) {
       const named = part[group];
