@@ -127,6 +127,17 @@ test("a subject is one line whatever is in it, and not longer than a subject may
   );
 });
 
+test("a text of many spaces is tidied in no time", async () => {
+  const templates = open(
+    directoryOf({ "hello/1/en.text.liquid": "Hello {{ name }}{% if url %} {{ url }}{% endif %} \t \n!" }),
+  );
+  const name = `a${" ".repeat(100_000)}b`;
+  const startedAt = performance.now();
+  const mail = await templates.render({ name: "hello", variables: { name } });
+  expect(performance.now() - startedAt).toBeLessThan(1_000);
+  expect(mail.ok && mail.value.text === `Hello ${name}\n!\n`).toBe(true);
+});
+
 test("a locale that reads from right to left says so; the first locale is taken where there is no other", async () => {
   const files = Object.fromEntries(Object.entries(GOOD).map(([path, text]) => [path.replace("/en.", "/ar."), text]));
   const gone = Object.fromEntries(Object.keys(GOOD).map((path) => [path, undefined]));
