@@ -8,9 +8,7 @@ const { platform } = brokers();
 /** The status line of an answer. */
 function ask(port: number, line: string): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const socket = connect(port, "127.0.0.1", () =>
-    socket.write(`${line} HTTP/1.1\r\nHost: x\r\n\r\n`),
-  );
+  const socket = connect(port, "127.0.0.1", () => socket.write(`${line} HTTP/1.1\r\nHost: x\r\n\r\n`));
   socket.once("data", (data) => {
     socket.destroy();
     resolve(data.toString().split("\r\n")[0] ?? "");
