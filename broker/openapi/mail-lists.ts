@@ -18,6 +18,8 @@ import {
   REFUSED_OPERATOR,
 } from "./parts.ts";
 
+/** Variables of the template `welcome`. */
+const WELCOMED = { address: "ann@example.org" };
 const SUPPRESSION = { address: "ann@example.org", reason: "550 5.1.1 no such user", created_at: AT };
 
 export const MAIL_LISTS = {
@@ -36,9 +38,9 @@ export const MAIL_LISTS = {
                   name: "welcome",
                   version: 1,
                   locales: ["de", "en"],
-                  description: "To somebody who has registered",
-                  schema: { type: "object", properties: { name: { type: "string" } }, required: ["name"] },
-                  example: { name: "Ann" },
+                  description: "Sent once when somebody has registered.",
+                  schema: { type: "object", properties: { address: { type: "string" } }, required: ["address"] },
+                  example: WELCOMED,
                 },
               ],
             },
@@ -60,8 +62,8 @@ export const MAIL_LISTS = {
         IDEMPOTENCY_KEY,
       ],
       requestBody: body(ref("PreviewRequest"), {
-        german: { locale: "de", variables: { name: "Ann" } },
-        "an older version": { version: 1, variables: { name: "Ann" } },
+        german: { locale: "de", variables: WELCOMED },
+        "this version": { version: 1, variables: WELCOMED },
       }),
       responses: {
         "200": answer(
@@ -70,9 +72,9 @@ export const MAIL_LISTS = {
           ["Idempotent-Replayed"],
         ),
         ...REFUSED_OPERATOR,
-        "404": refusal("No such template, or not in this version"),
         "409": UNDER_WAY,
         ...BODY_REFUSALS,
+        "422": refusal("No such template or version, or variables that are not as its schema says"),
         ...BEHIND,
       },
     },

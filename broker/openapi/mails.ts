@@ -37,9 +37,9 @@ const VIEW = {
 };
 const TEMPLATE = { name: "welcome", version: 1, locale: "en" };
 export const CONTENT = {
-  subject: "Welcome, Ann",
-  text: "Hello Ann, …",
-  html: "<!doctype html><p>Hello Ann, …</p>",
+  subject: "Welcome",
+  text: "Hello,\n\nyour account for ann@example.org is ready. …",
+  html: "<!doctype html>…",
   template: TEMPLATE,
 };
 
@@ -51,6 +51,10 @@ const TOKEN = path(
   "v1.eyJhIjox.c2lnbmF0dXJl",
 );
 const NOT_FOUND = refusal("No such mail");
+const UNSUBSCRIBED = answer(
+  "Done: no more mails of this list go to this address; a page for whoever accepts one",
+  undefined,
+);
 export const QUERY_REFUSED = refusal("A query parameter that is not known or not valid");
 export const READ = { tags: ["Operators"], security: OPERATOR };
 export const DO = { ...READ, parameters: [IDEMPOTENCY_KEY] };
@@ -78,7 +82,7 @@ const SENDING = {
         template: {
           from: MAIL.from,
           to: MAIL.to,
-          template: { name: "welcome", locale: "de-AT", variables: { name: "Ann" } },
+          template: { name: "welcome", locale: "de-AT", variables: { address: MAIL.to } },
           send_at: "2026-11-24T08:00:00Z",
         },
         bulk: { ...MAIL, list: "news", priority: "low" },
@@ -141,10 +145,7 @@ const SENDING = {
       description: "What mail programs and that page's button send. A body is ignored. Twice is once.",
       parameters: [TOKEN],
       responses: {
-        "200": {
-          description: "Done: no more mails of this list go to this address",
-          content: { "text/html": { schema: { type: "string" } } },
-        },
+        "200": { ...UNSUBSCRIBED, content: { ...UNSUBSCRIBED.content, "text/html": { schema: { type: "string" } } } },
         "404": refusal("Not one of our links"),
         "502": BEHIND["502"],
         "503": refusal("The mail service is away; a page for whoever accepts one", "Retry-After"),

@@ -112,3 +112,23 @@ test("every example is what its schema says", () => {
   }
   expect(checked).toBeGreaterThan(12);
 });
+
+test("the examples with a template are mails that the mail service would take", async () => {
+  const at = new URL("../../mail/templates/welcome/1/template.json", import.meta.url);
+  const { schema } = (await Bun.file(at).json()) as { schema: { properties: Described; required: string[] } };
+  const values = operations.flatMap(({ operation }) =>
+    Object.values(operation.requestBody?.content ?? {}).flatMap(({ examples }) =>
+      Object.values(examples ?? {}).map(({ value }) => value as { template?: Described; variables?: Described }),
+    ),
+  );
+  const chosen = values.flatMap((value): Described[] =>
+    value.template === undefined ? ("variables" in value ? [{ ...value }] : []) : [value.template],
+  );
+  expect(chosen.length).toBeGreaterThan(1);
+  for (const choice of chosen) {
+    expect([choice["name"] ?? "welcome", choice["version"] ?? 1]).toEqual(["welcome", 1]);
+    const names = Object.keys(choice["variables"] as Described);
+    expect(names.filter((given) => !Object.hasOwn(schema.properties, given))).toEqual([]);
+    expect(schema.required.filter((needed) => !names.includes(needed))).toEqual([]);
+  }
+});

@@ -5,7 +5,7 @@
 import { type TObject, type TSchema, Type } from "@sinclair/typebox";
 import type { Envelope } from "#contracts/envelope";
 import { ACTOR_HEADER, IDEMPOTENCY_KEY_HEADER } from "#contracts/headers";
-import { type FailureCode, ok, type Result } from "#shared/errors";
+import { Failure, type FailureCode, ok, type Result } from "#shared/errors";
 import { contextOf, envelope } from "#shared/http";
 import { Deadline } from "#shared/resilience";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
@@ -47,9 +47,13 @@ interface Told {
 /** The owner's path; one with a parameter is made by `at`. */
 export type OwnersPath = string | ((params: Readonly<Record<string, string>>) => string);
 
-/** A path with the parameter `name` in it, and what follows. */
+/** A path with the parameter `name` in it, and what follows. Failure `not_found` for dots, which would be another path. */
 export function at(before: string, name: string, after = ""): OwnersPath {
-  return (params) => `${before}/${encodeURIComponent(params[name] ?? "")}${after}`;
+  return (params) => {
+    const value = params[name] ?? "";
+    if (/^\.\.?$/.test(value)) throw new Failure("not_found", `no such ${name}`);
+    return `${before}/${encodeURIComponent(value)}${after}`;
+  };
 }
 
 /** A GET or DELETE. @param data schema of what the owner answers. */

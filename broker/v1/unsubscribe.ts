@@ -13,8 +13,8 @@ import { type CallContext, traceparentOf } from "#shared/telemetry";
 import { isAway } from "../handle.ts";
 import type { Settable } from "../marks.ts";
 
-/** What the mail service puts into its links; longer ones are not its own. */
-const TOKEN = /^[\w.~-]{1,1024}$/;
+/** What the mail service puts into its links; longer ones are not its own, and dots alone would be another path. */
+const TOKEN = /^(?!\.\.?$)[\w.~-]{1,1024}$/;
 /** Answers that say something of the token. */
 const HANDED_ON: ReadonlySet<number> = new Set([200, 404, 410, 422]);
 const TYPES = /^(text\/html|text\/plain|application\/json)\s*(;|$)/i;

@@ -31,7 +31,7 @@ export interface RelayOptions {
 export interface Relay extends AsyncDisposable {
   /** There may be events to tell. */
   wake(): void;
-  /** Finishes the batch in hand: at most about 2 s while the database answers. */
+  /** Finishes the batch in hand, and tells one more of what there is: at most about 2 s while the database answers. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -43,7 +43,7 @@ const CONFIRM_MS = 2_000;
 const BATCH_MS = 5_000;
 const COUNT_MS = 2_000;
 const COUNT_EVERY_MS = 5_000;
-/** While RabbitMQ is there and does not take them: others may get the same events again at each try. */
+/** While RabbitMQ does not take them, or they cannot be marked: others may get the same events again at each try. */
 const refusedBackoff = exponential({ firstMs: 250, maxMs: 30_000 });
 
 export function startRelay(options: RelayOptions): Relay {
@@ -86,21 +86,28 @@ export function startRelay(options: RelayOptions): Relay {
     return told;
   }
 
-  /** Tells what there is. */
+  /** Tells what there is; of that, one batch where it is stopping. */
   async function tellAll(): Promise<void> {
-    while (!stopping.signal.aborted && publisher.state === "connected") {
-      const done = await store.tellOldest({ limit: BATCH, last, tell }, Deadline.after(BATCH_MS));
-      if (!done.ok || done.value === undefined) return;
-      const { handed, told } = done.value;
+    while (publisher.state === "connected") {
+      let isHanded = false;
+      const telling = (events: readonly WaitingEvent[]): Promise<string[]> => {
+        isHanded = true;
+        return tell(events);
+      };
+      const done = await store.tellOldest({ limit: BATCH, last, tell: telling }, Deadline.after(BATCH_MS));
+      const { handed, told } = (done.ok ? done.value : undefined) ?? { handed: 0, told: new Map<string, number>() };
       measured.told(told);
       const toldCount = [...told.values()].reduce((sum, count) => sum + count, 0);
-      if (toldCount < handed) {
+      // Or told and not marked: a database that can be read and not written is no reason to repeat it at every look.
+      if (toldCount < handed || (!done.ok && isHanded)) {
         await pause(refusedBackoff(refusals), stopping.signal);
         refusals += 1;
+        if (stopping.signal.aborted) return;
         continue;
       }
+      if (!done.ok || done.value === undefined) return;
       refusals = 0;
-      if (handed < BATCH) return;
+      if (handed < BATCH || stopping.signal.aborted) return;
     }
     refusals = 0;
   }
@@ -114,9 +121,12 @@ export function startRelay(options: RelayOptions): Relay {
   }
 
   async function work(): Promise<void> {
-    while (!stopping.signal.aborted) {
+    for (;;) {
+      // What came just before the end is told as well, unless the batch in hand was in vain.
+      const isLast = stopping.signal.aborted;
       await tellAll();
-      await count();
+      if (isLast || (stopping.signal.aborted && refusals > 0)) return;
+      if (!stopping.signal.aborted) await count();
       await bell.wait(pollMs);
       await pause(GATHER_MS, stopping.signal);
     }

@@ -127,6 +127,17 @@ test("a subject is one line whatever is in it, and not longer than a subject may
   );
 });
 
+test("a text of many spaces is tidied in no time", async () => {
+  const templates = open(
+    directoryOf({ "hello/1/en.text.liquid": "Hello {{ name }}{% if url %} {{ url }}{% endif %} \t \n!" }),
+  );
+  const name = `a${" ".repeat(100_000)}b`;
+  const startedAt = performance.now();
+  const mail = await templates.render({ name: "hello", variables: { name } });
+  expect(performance.now() - startedAt).toBeLessThan(1_000);
+  expect(mail.ok && mail.value.text === `Hello ${name}\n!\n`).toBe(true);
+});
+
 test("a locale that reads from right to left says so; the first locale is taken where there is no other", async () => {
   const files = Object.fromEntries(Object.entries(GOOD).map(([path, text]) => [path.replace("/en.", "/ar."), text]));
   const gone = Object.fromEntries(Object.keys(GOOD).map((path) => [path, undefined]));
@@ -189,6 +200,11 @@ test.each<[string, Record<string, string | undefined>, string]>([
     { "hello/1/en.html.liquid": '<img src="https://example.org/p">' },
     "a picture has to be attached",
   ],
+  [
+    "a picture from elsewhere that the example does not show",
+    { "hello/1/en.html.liquid": '{% if name == "Bob" %}<img src="https://example.org/p">{% endif %}' },
+    "a picture has to be attached",
+  ],
   ["a variable as a link", { "hello/1/en.html.liquid": '<a href="{{ name }}">' }, "href may only be one variable"],
   [
     "a link that the text has not",
@@ -198,6 +214,11 @@ test.each<[string, Record<string, string | undefined>, string]>([
   ["an empty subject", { "hello/1/en.subject.liquid": "\n" }, "the subject is empty"],
   ["an empty text", { "hello/1/en.html.liquid": "<p>x</p>", "hello/1/en.text.liquid": "\n" }, "the text is empty"],
   ["a locale that is none", { "hello/1/EN.text.liquid": "x" }, '"EN" is no locale'],
+  [
+    "a variable as a link by another name",
+    { "hello/1/en.html.liquid": '{% assign url = name %}<a href="{{ url }}">x</a>' },
+    "href may not be a variable that the template itself sets",
+  ],
   ["a file with no place", { "hello/1/en.htm.liquid": "x" }, "hello/1/en.htm.liquid: has no place here"],
   [
     "a version that is no number",
@@ -231,4 +252,12 @@ test("a directory that is not there stops the start; one that leads into itself 
   const directory = directoryOf({});
   symlinkSync(directory, join(directory, "loop"));
   expect(problemsOf(directory)).toContain("has no place here");
+});
+
+test("what is neither file nor directory stops the start, rather than being waited for", () => {
+  const directory = directoryOf({ "hello/1/en.text.liquid": undefined });
+  Bun.spawnSync(["mkfifo", join(directory, "hello/1/en.text.liquid")]);
+  expect(problemsOf(directory)).toContain(
+    `TEMPLATES_DIR ${directory}: cannot be read: hello/1/en.text.liquid is no file`,
+  );
 });

@@ -95,6 +95,8 @@ function filesOf(directory: string): [string, string][] {
       // A level more than there may be: what lies too deep is told, and not followed for ever.
       if (stat.isDirectory() && below.split("/").length <= 3) visit(below);
       else if (stat.isDirectory()) found.push([below, ""]);
+      // A pipe or a device may be read for ever.
+      else if (!stat.isFile()) throw new Error(`${below} is no file`);
       else
         found.push([
           below,

@@ -1,6 +1,6 @@
 /** HTML of templates: what is put around it, and what is refused in it. */
 import { expect, test } from "bun:test";
-import { inLayout, inlined, liquidProblems, look } from "./markup.ts";
+import { inLayout, inlined, liquidProblems, look, lookAtSource } from "./markup.ts";
 
 const isLink = (name: string): boolean => name === "url";
 
@@ -27,6 +27,7 @@ test.each([
   `<!doctype html><!-- plain --><a class="b" href="{{ url }}" title='{{ x }}'>x</a>`,
   `<a href="{{- item.url -}}">{{ x }}</a>`,
   `<a href="https://example.org">1 < 2</a>`,
+  `{% for url in urls %}<a href="{{ entry.url }}">x</a>{% endfor %}`,
 ])("right: %s", (source) => {
   expect(liquidProblems(source, isLink)).toEqual([]);
 });
@@ -46,6 +47,9 @@ test.each([
   ['<a href="{{ x }}">', 'href may only be one variable whose schema has "format": "uri"'],
   ['<a href="https://example.org/{{ url }}">', "href may only be one variable"],
   ['<a href="{{ url | append: x }}">', "href may only be one variable"],
+  ['{% assign url = x %}<a href="{{ url }}">', "href may not be a variable that the template itself sets"],
+  ['{%- for url in xs -%}<a href="{{ url }}">{% endfor %}', "that the template itself sets"],
+  ['{% capture url %}{{ x }}{% endcapture %}<a href="{{ url }}">', "that the template itself sets"],
   ["<script>{{ x }}</script>", "Liquid in <script>"],
   ["<style>p { color: {{ x }} }</style>", "Liquid in <style>"],
   ["<!-- {{ x }} -->", "Liquid in a comment"],
@@ -79,4 +83,13 @@ test("links are told as they are meant; pictures by cid are fine", () => {
     problems: [],
     links: ['https://example.org/?a=1&b="', "mailto:a@b.c"],
   });
+});
+
+test("a template is looked over in all of its branches, and what is commented out is not there", () => {
+  expect(
+    lookAtSource(`{% if a %}<img src="https://example.org/p">{% elsif b %}<p onclick="x()">{% endif %}`).join("\n"),
+  ).toMatch(/has to be attached[\s\S]*is code/);
+  expect(
+    lookAtSource(`{% comment %}<script>{% endcomment %}<a href="{{ url }}" title="{{ x }}">{% if x %}x{% endif %}</a>`),
+  ).toEqual([]);
 });

@@ -43,6 +43,9 @@ const MARK = /\uE000(\d+)\uE001/g;
 const TAG = /<[a-zA-Z](?:"[^"]*"|'[^']*'|[^"'>])*>/g;
 const ATTRIBUTE = /([^\s=>"'/<]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s"'>]+))?/g;
 const LITERAL = ["class", "id", "style", "src"];
+const COMMENT = /\{%-?\s*comment\s*-?%\}[\s\S]*?\{%-?\s*endcomment\s*-?%\}/g;
+/** What gives a name another value than the caller's. */
+const SETS = /^\{%-?\s*(?:assign|capture|for)\s+([\w-]+)/;
 
 /**
  * What is wrong with how Liquid is used in HTML, a line each. Escaping makes a variable text, in text and in quoted
@@ -53,6 +56,7 @@ export function liquidProblems(source: string, isLink: (name: string) => boolean
   const problems: string[] = [];
   const pieces: string[] = [];
   const marked = source.replaceAll(LIQUID, (piece) => `\uE000${pieces.push(piece) - 1}\uE001`);
+  const set = new Set(pieces.map((piece) => SETS.exec(piece)?.[1]));
   const shown = (text: string): string => text.replaceAll(MARK, (_mark, index: string) => pieces[Number(index)] ?? "");
   for (const element of ["script", "style"]) {
     const inside = new RegExp(`<${element}\\b[^>]*>[^<]*\uE000`, "i");
@@ -75,9 +79,12 @@ export function liquidProblems(source: string, isLink: (name: string) => boolean
         problems.push(`${shown(tag)}: Liquid may not be in ${name}; put {% if %} around the element`);
       }
       if (name.toLowerCase() === "href") {
-        const variable = /^\{\{-?\s*(?:[a-z0-9_]+\.)*([a-z0-9_]+)\s*-?\}\}$/.exec(shown(quoted.slice(1, -1)))?.[1];
+        const [, of, variable] =
+          /^\{\{-?\s*((?:[a-z0-9_]+\.)*)([a-z0-9_]+)\s*-?\}\}$/.exec(shown(quoted.slice(1, -1))) ?? [];
         if (variable === undefined || !isLink(variable)) {
           problems.push(`${shown(tag)}: href may only be one variable whose schema has "format": "uri"`);
+        } else if (of === "" && set.has(variable)) {
+          problems.push(`${shown(tag)}: href may not be a variable that the template itself sets`);
         }
       }
     }
@@ -118,6 +125,12 @@ export function look(html: string): { readonly problems: string[]; readonly link
     })
     .transform(html);
   return { problems, links };
+}
+
+/** As `look`, of a template: in all of its branches, whichever of them the example takes. @returns the problems. */
+export function lookAtSource(source: string): string[] {
+  const stripped = source.replaceAll(COMMENT, "");
+  return look(stripped.replaceAll(LIQUID, (piece) => (piece.startsWith("{{") ? "https://variable" : ""))).problems;
 }
 
 /** What `Bun.escapeHTML` did, back. */

@@ -9,6 +9,8 @@ import { fail, ok, type Result } from "#shared/errors";
 export const VARIABLES_MAX = 131_072;
 /** Longest text that has a format or a pattern (characters). */
 const TEXT_MAX = 2_048;
+/** Most items of a list that has to have no two alike: each is compared with each. */
+const UNIQUE_MAX = 1_000;
 const DEPTH_MAX = 16;
 /** Own fields that stand for something else on every object. */
 const NO_NAMES = new Set(["__proto__", "constructor", "prototype"]);
@@ -135,10 +137,10 @@ function problemOf(errors: readonly OutputUnit[], schema: Variables, variables: 
     : `${pathOf(stray.instanceLocation)} is not a known field`;
 }
 
-/** What is only looked at once a text is known to be short. */
-const SLOW = new Set(["format", "pattern", "anyOf", "oneOf"]);
+/** What is only looked at once a text or a list is known to be short. */
+const SLOW = new Set(["format", "pattern", "anyOf", "oneOf", "uniqueItems"]);
 
-/** `schema` without what takes long for long texts. */
+/** `schema` without what takes long for long texts and lists. */
 function quickOf(schema: unknown, isNames = false): unknown {
   if (Array.isArray(schema)) return schema.map((item) => quickOf(item));
   if (!isObject(schema)) return schema;
@@ -166,6 +168,16 @@ export function makeVariablesCheck(schema: Variables): CheckVariables {
     }
     return ok();
   };
+}
+
+/** Whether a regular expression is a choice as a whole: what it begins with is then said of the first part alone. */
+function hasChoice(pattern: string): boolean {
+  let rest = pattern.replaceAll(/\\.|\[(?:\\.|[^\]\\])*\]/gsu, "");
+  for (let before = ""; before !== rest; ) {
+    before = rest;
+    rest = rest.replaceAll(/\([^()]*\)/g, "");
+  }
+  return rest.includes("|");
 }
 
 const KEYWORDS = new Set(
@@ -196,6 +208,9 @@ export function schemaProblems(schema: unknown): string[] {
     if ((format ?? pattern) !== undefined && !(Number(longest) <= TEXT_MAX)) {
       problems.push(`${path}: text with a format or a pattern needs a maxLength of at most ${TEXT_MAX}`);
     }
+    if (part["uniqueItems"] === true && !(Number(part["maxItems"]) <= UNIQUE_MAX)) {
+      problems.push(`${path}: a list with uniqueItems needs maxItems of at most ${UNIQUE_MAX}`);
+    }
     if (properties !== undefined || part["type"] === "object") {
       if (additionalProperties !== false) problems.push(`${path}.additionalProperties must be false`);
     }
@@ -215,8 +230,10 @@ export function schemaProblems(schema: unknown): string[] {
         problems.push(`${path}.pattern is no regular expression`);
       }
     }
-    if (format === "uri" && !/^\^https(\?|):\/\//.test(shown(pattern))) {
-      problems.push(`${path}: a link needs a pattern that begins with ^https:// or ^https?://`);
+    if (format === "uri" && (!/^\^https(\?|):\/\//.test(shown(pattern)) || hasChoice(shown(pattern)))) {
+      problems.push(
+        `${path}: a link needs a pattern that begins with ^https:// or ^https?://, with | in brackets only`,
+      );
     }
     for (const group of ["properties", "$defs"]) {
       const named = part[group];
