@@ -92,7 +92,7 @@ withServer(`the mail goes to him, from whom we say, under the key that is its id
   const { json } = await register({ email, password: PASSWORD, first_name: "http://evil.example" });
   const sent = await until("asked to send", () => mails.find(({ to }) => to === email));
   expect(sent).toMatchObject({ from: "hello@platform.example", key: String(json.data["mail_id"]) });
-  expect(sent.template).toEqual({ name: "welcome", locale: "en", variables: { address: email } });
+  expect(sent.template).toEqual({ name: "welcome", version: 1, locale: "en", variables: { address: email } });
   // Who registers somebody else must not choose what he reads.
   expect(JSON.stringify(sent)).not.toContain("evil");
 });

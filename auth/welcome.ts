@@ -77,9 +77,12 @@ export interface WelcomePorts {
   store: Pick<RegistrationStore, "mark" | "complete">;
 }
 
-/** Nothing that was typed in but the address goes into it: who registers somebody else must not choose what he reads. */
+/**
+ * Nothing that was typed in but the address goes into it: who registers somebody else must not choose what he reads. The
+ * version is named, since another one may ask for other variables; what it says can be put in its place (TEMPLATES_DIR).
+ */
 export function welcomeLetter(from: string, to: string): MailMessage {
-  return { from, to, template: { name: "welcome", locale: "en", variables: { address: to } } };
+  return { from, to, template: { name: "welcome", version: 1, locale: "en", variables: { address: to } } };
 }
 
 export function makeRegistrationSaga(ports: WelcomePorts): Saga<RegistrationData> {
