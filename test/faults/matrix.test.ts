@@ -6,12 +6,12 @@ import { linesOf } from "./report.ts";
 import { makePlatforms, type Platforms, runCase } from "./run.ts";
 
 /** Each in under 20 s on an idle machine; this beside everything else that is tested, tried again included (ms). */
-const CASE_MS = 400_000;
+const CASE_MS = 600_000;
 /**
  * Other tests run beside these: a figure that is missed is tried again so often. What is lost, stored twice, or wrong is not:
  * that no machine is too busy for.
  */
-const TRIES = 3;
+const TRIES = 5;
 const seed = Number(process.env["FAULTS_SEED"] ?? Math.floor(Math.random() * 1_000_000));
 const cases = (await matrix()).filter(({ inTests }) => inTests);
 

@@ -624,6 +624,9 @@ describe.skipIf(!HAS_BACKING)("bad input (needs the backing services of `bun run
     const before = new Map(
       await Promise.all(SERVICE_NAMES.map(async (name) => [name, await footprintOf(pids.get(name) ?? 0)] as const)),
     );
+    const quiet = watchPings(SERVICE_NAMES.map(url));
+    await Bun.sleep(1_000);
+    const usual = await quiet.stop();
     const pings = watchPings(SERVICE_NAMES.map(url));
     const starts = [
       "",
@@ -667,7 +670,9 @@ describe.skipIf(!HAS_BACKING)("bad input (needs the backing services of `bun run
     for (const socket of halfOpen) socket.destroy();
     // Some for each service, also where all of it takes half a second.
     expect(times.length).toBeGreaterThan(4 * SERVICE_NAMES.length);
-    expect(times[Math.floor(times.length * 0.99)]).toBeLessThan(100);
+    // Beside what it takes on this machine at this time, where other tests run.
+    const slowest = (all: readonly number[]): number => all[Math.floor(all.length * 0.99)] ?? 0;
+    expect(slowest(times)).toBeLessThan(100 + 3 * slowest(usual));
     // The rest is the machine's, which runs the platform, its databases and this test.
     expect(times.at(-1)).toBeLessThan(1_000);
 
