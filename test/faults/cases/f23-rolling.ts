@@ -39,6 +39,8 @@ const rolling: FaultCase = {
       });
       const rounds = full ? 5 : 1;
       for (let round = 0; round < rounds; round += 1) {
+        // The inbox keeps the newest thousand.
+        await history.lookAtInbox();
         for (const name of ["broker", "auth", "logger", "mail", "listener"] as const) {
           await Bun.sleep(full ? 3_000 : 300);
           const part = platform.stack.part(name);
