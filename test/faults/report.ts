@@ -51,7 +51,7 @@ function rowOf(runs: readonly Outcome[], full: boolean): string {
     sum(({ twice }) => twice.length),
     heals.length === 0 ? "" : `${Math.max(...heals)} ms`,
     figures.join(", "),
-    `${runs.length}${full ? "" : " short"}, seed ${seed}`,
+    `${runs.length} ${full ? "full" : "short"}, seed ${seed}`,
   ];
   return `| ${cells.map((cell) => String(cell).replaceAll("|", "\\|").replaceAll("\n", " ")).join(" | ")} |`;
 }
