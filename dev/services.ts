@@ -103,16 +103,14 @@ export function environmentOf(name: ServiceName, options: EnvironmentOptions): R
     LISTENER_URL: urlOf("listener", ports, env),
     LOGGER_RPC_URL: rpcUrlOf(ports, env),
     SPOOL_DIR: join(options.dataDir, "spool", name),
-    ...(isSet("PUBLIC_URL") ? {} : { PUBLIC_URL: urlOf("broker", ports, env) }),
-    ...(isSet("UNSUBSCRIBE_SECRET") ? {} : { UNSUBSCRIBE_SECRET: LINKS_SECRET }),
+    PUBLIC_URL: isSet("PUBLIC_URL") ? undefined : urlOf("broker", ports, env),
+    UNSUBSCRIBE_SECRET: isSet("UNSUBSCRIBE_SECRET") ? undefined : LINKS_SECRET,
   };
   const result: Record<string, string> = {};
   for (const [key, value] of Object.entries(env)) if (value !== undefined) result[key] = value;
   for (const [key, value] of Object.entries(own)) {
     const variable = `${name.toUpperCase()}_${key}`;
-    if (value !== undefined && result[variable] === undefined && result[`${variable}_FILE`] === undefined) {
-      result[variable] = value;
-    }
+    if (value !== undefined && !isSet(variable)) result[variable] = value;
   }
   return result;
 }

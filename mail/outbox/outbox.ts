@@ -10,6 +10,7 @@ import type { Log } from "#shared/log";
 import { Deadline, exponential, keepTrying } from "#shared/resilience";
 import type { Metrics } from "#shared/telemetry";
 import type { FailureCode, Result } from "#shared/errors";
+import { makeBell } from "../bell.ts";
 import { compose } from "../message/message.ts";
 import { keepLeases, LEASE_MS } from "./leases.ts";
 import { makeMailMetrics } from "./metrics.ts";
@@ -116,12 +117,12 @@ export function startOutbox(options: OutboxOptions): Outbox {
   /** There may be more that is due than there were places. */
   let backlog = false;
   let reserved = 0;
-  let bell = Promise.withResolvers<void>();
+  const bell = makeBell();
 
   const free = (): number => connections - attempts.size - reserved;
   const canSend = (): boolean => watch.state !== "away" && !stopping.signal.aborted;
   const soon = (): Deadline => Deadline.after(QUERY_MS);
-  const wake = (): void => bell.resolve();
+  const wake = (): void => bell.ring();
 
   function begin(mail: ClaimedMail): void {
     const work = attempt(mail)
@@ -265,20 +266,8 @@ export function startOutbox(options: OutboxOptions): Outbox {
     while (!stopping.signal.aborted) {
       await tidy();
       await takeDue();
-      // Half of the pause at random, so that replicas do not look at the same moment.
-      await bellOr(pollMs * (0.75 + Math.random() / 2));
-      bell = Promise.withResolvers();
+      await bell.wait(pollMs);
     }
-  }
-
-  function bellOr(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      void bell.promise.then(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
   }
 
   const leases = keepLeases({ store, held: () => attempts.values() });
