@@ -13,16 +13,16 @@ import { makeClients } from "./clients.ts";
 import { type Config, secretOf } from "./config.ts";
 import { makeHashers } from "./hashers.ts";
 import { makeSealer } from "./keys.ts";
-import { makeLogin } from "./login.ts";
-import { makeMe } from "./me.ts";
+import { makeLogin } from "./sessions/login.ts";
+import { makeMe } from "./sessions/me.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { makePasswords } from "./passwords.ts";
-import { makeRegister, registrationViewOf } from "./register.ts";
-import { makeRegistrationStore } from "./registration-store.ts";
+import { makeRegister, registrationViewOf } from "./registration/register.ts";
+import { makeRegistrationStore } from "./registration/registration-store.ts";
 import { type Operations, routes } from "./routes.ts";
 import { makeStore } from "./store.ts";
-import { makeTokens } from "./tokens.ts";
-import { makeRegistrationSaga } from "./welcome.ts";
+import { makeTokens } from "./sessions/tokens.ts";
+import { makeRegistrationSaga } from "./registration/welcome.ts";
 
 /** Contract: the pool has at most 25 connections. */
 const MAX_CONNECTIONS = 25;

@@ -108,6 +108,11 @@ withServer(`the right password: 202, the user and his tokens, nothing of the has
       active: 1,
       created_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
       updated_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
+      session_id: expect.any(String),
+      role: "member",
+      scopes: ["logs:write", "mails:send"],
+      email_verified: false,
+      version: 1,
       access_token: expect.stringMatching(/^ey/),
       refresh_token: expect.stringMatching(/^[\w-]{43}$/),
       expires_in: 600,
@@ -117,7 +122,7 @@ withServer(`the right password: 202, the user and his tokens, nothing of the has
   expect(Math.abs(age)).toBeLessThan(60_000);
   for (const hidden of ["$2", "s3cret", '"password"', "private"]) expect(reply.text).not.toContain(hidden);
   const digest = new Bun.CryptoHasher("sha256").update(String(reply.json.data?.["refresh_token"])).digest();
-  expect((await sql`select 1 from sessions where token_hash = ${digest}`).length).toBe(1);
+  expect((await sql`select 1 from refresh_tokens where token_hash = ${digest}`).length).toBe(1);
 });
 
 withServer(`the access token verifies with the key set, and says who, for whom and how long ${NEEDS}`, async () => {
@@ -132,7 +137,7 @@ withServer(`the access token verifies with the key set, and says who, for whom a
   });
   expect(protectedHeader.kid).toBeString();
   expect(payload.sub).toBe(String(json.data?.["id"]));
-  expect((await sql`select 1 from sessions where family = ${String(payload["sid"])}`).length).toBe(1);
+  expect((await sql`select 1 from sessions where id = ${String(payload["sid"])}`).length).toBe(1);
   const set = await fetch(`${app.url}/.well-known/jwks.json`);
   expect(set.headers.get("cache-control")).toBe("public, max-age=60");
   expect(await set.text()).not.toContain('"d"');

@@ -8,7 +8,7 @@ import { FAILURES, Failure, fail, ok, type Result } from "#shared/errors";
 import type { Edge } from "#shared/resilience";
 import type { CallContext } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
-import type { Sent, WelcomePorts } from "./welcome.ts";
+import type { Sent, WelcomePorts } from "./registration/welcome.ts";
 
 export interface Clients {
   readonly mail: { readonly client: JsonClient; readonly edge: Edge };

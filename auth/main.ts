@@ -2,7 +2,7 @@
 import { run } from "#shared/lifecycle";
 import { start } from "./app.ts";
 import { fields, problemsOf } from "./config.ts";
-import { sagasCommand } from "./sagas-command.ts";
+import { sagasCommand } from "./registration/sagas-command.ts";
 import { seed } from "./seed.ts";
 
 await run({

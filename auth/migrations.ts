@@ -3,6 +3,7 @@ import type { Migration } from "#shared/postgres";
 import { sagasMigration } from "#shared/saga";
 import users from "./migrations/0001_users.sql" with { type: "text" };
 import sessions from "./migrations/0002_sessions.sql" with { type: "text" };
+import identity from "./migrations/0005_identity.sql" with { type: "text" };
 import registrations from "./migrations/0004_registrations.sql" with { type: "text" };
 
 export const MIGRATIONS: readonly Migration[] = [
@@ -10,4 +11,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 2, name: "sessions", sql: sessions },
   sagasMigration(3),
   { version: 4, name: "registrations", sql: registrations },
+  { version: 5, name: "identity", sql: identity },
 ];

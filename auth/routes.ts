@@ -6,10 +6,10 @@ import { Failure, type Result } from "#shared/errors";
 import { contextOf, envelope } from "#shared/http";
 import type { Deadline } from "#shared/resilience";
 import { makeValidator } from "#shared/validation";
-import type { Login } from "./login.ts";
-import type { Me } from "./me.ts";
-import type { Register } from "./register.ts";
-import type { Tokens } from "./tokens.ts";
+import type { Login } from "./sessions/login.ts";
+import type { Me } from "./sessions/me.ts";
+import type { Register } from "./registration/register.ts";
+import type { Tokens } from "./sessions/tokens.ts";
 
 /** Longest that a login or a registration may take (ms), waiting for a hashing thread included. */
 const HASHING_MS = 10_000;

@@ -37,8 +37,8 @@ export async function seedDevelopmentUser(databaseUrl: string): Promise<"created
   const hash = await Bun.password.hash(password, { algorithm: "bcrypt", cost: COST });
   const added = await database.query(
     (sql) => sql`
-      insert into users (email, first_name, last_name, password, user_active)
-      select ${email}, 'Admin', 'User', ${hash}, 1
+      insert into users (email, first_name, last_name, password, user_active, role, email_verified_at)
+      select ${email}, 'Admin', 'User', ${hash}, 1, 'admin', now()
       where not exists (select 1 from users where lower(email) = lower(${email}))
       on conflict do nothing
       returning id`,

@@ -1,4 +1,5 @@
 /** The tables of auth. Talks SQL, decides nothing. */
+import { isScope, type Role, type Scope } from "#contracts/access";
 import type { RegistrationState } from "#contracts/auth";
 import { ok, type Result } from "#shared/errors";
 import type { Database, Sql } from "#shared/postgres";
@@ -13,6 +14,15 @@ export interface StoredUser {
   active: number;
   createdAt: Date;
   updatedAt: Date;
+  role: Role;
+  /** Besides those of the role. */
+  extraScopes: Scope[];
+  /** Of the row: grows with every change. */
+  version: number;
+  /** Grows with every change of what he may: claim `av`. */
+  accessVersion: number;
+  emailVerifiedAt: Date | null;
+  lastLoginAt: Date | null;
 }
 
 export interface SessionUser {
@@ -20,14 +30,12 @@ export interface SessionUser {
   registration: RegistrationState | undefined;
 }
 
-/** A refresh token as it is stored. */
+/** A login with its first refresh token. */
 export interface NewSession {
   /** UUID. */
   id: string;
   userId: number;
-  /** UUID that all tokens of one login share. */
-  family: string;
-  /** SHA-256 of the token. */
+  /** SHA-256 of the refresh token. */
   tokenHash: Uint8Array;
   expiresAt: Date;
 }
@@ -43,8 +51,8 @@ export interface StoredKey {
 export interface Store {
   /** By address, without regard to case; where several differ in case only, the one that is spelt the same comes first. */
   findUser(email: string, deadline: Deadline): Promise<Result<StoredUser | undefined>>;
-  /** The user of a session (`sessions.family`) that has not expired, and how far his registration is, where he has one. */
-  findSessionUser(userId: number, family: string, deadline: Deadline): Promise<Result<SessionUser | undefined>>;
+  /** The user of a session that has not ended, and how far his registration is, where he has one. */
+  findSessionUser(userId: number, sessionId: string, deadline: Deadline): Promise<Result<SessionUser | undefined>>;
   /** Puts a new hash in the place of `from`, unless the password was changed meanwhile. */
   replaceHash(userId: number, from: string, to: string, deadline: Deadline): Promise<Result<void>>;
   addSession(session: NewSession, deadline: Deadline): Promise<Result<void>>;
@@ -66,6 +74,12 @@ export interface UserRow {
   user_active: number | null;
   created_at: Date;
   updated_at: Date;
+  role: Role;
+  extra_scopes: Scope[];
+  version: number;
+  access_version: number;
+  email_verified_at: Date | null;
+  last_login_at: Date | null;
 }
 
 interface KeyRow {
@@ -89,7 +103,7 @@ export function makeStore(database: Database): Store {
         },
         { deadline, retry: true },
       ),
-    findSessionUser: (userId, family, deadline) =>
+    findSessionUser: (userId, sessionId, deadline) =>
       database.query(
         async (sql) => {
           const [row] = await sql<(UserRow & { registration: RegistrationState | null })[]>`
@@ -97,7 +111,7 @@ export function makeStore(database: Database): Store {
               (select state from registrations where user_id = users.id) as registration
             from users
             where id = ${userId} and exists (
-              select 1 from sessions where user_id = users.id and family = ${family} and expires_at > now())`;
+              select 1 from sessions where id = ${sessionId} and user_id = users.id and ended_at is null and expires_at > now())`;
           return row === undefined ? undefined : { user: userOf(row), registration: row.registration ?? undefined };
         },
         { deadline, retry: true },
@@ -109,13 +123,15 @@ export function makeStore(database: Database): Store {
         },
         { deadline, retry: true },
       ),
-    addSession: ({ id, userId, family, tokenHash, expiresAt }, deadline) =>
-      database.query(
+    addSession: ({ id, userId, tokenHash, expiresAt }, deadline) =>
+      database.transaction(
         async (sql) => {
           await sql`
-            insert into sessions (id, user_id, family, token_hash, expires_at)
-            values (${id}, ${userId}, ${family}, ${tokenHash}, ${expiresAt})
+            insert into sessions (id, user_id, expires_at) values (${id}, ${userId}, ${expiresAt})
             on conflict (id) do nothing`;
+          await sql`
+            insert into refresh_tokens (token_hash, session_id, expires_at) values (${tokenHash}, ${id}, ${expiresAt})
+            on conflict (token_hash) do nothing`;
         },
         { deadline, retry: true },
       ),
@@ -149,7 +165,8 @@ export function makeStore(database: Database): Store {
 export function userColumns(sql: Sql) {
   return sql`id, email, first_name, last_name, password, user_active,
     coalesce(created_at, 'epoch') at time zone 'UTC' as created_at,
-    coalesce(updated_at, created_at, 'epoch') at time zone 'UTC' as updated_at`;
+    coalesce(updated_at, created_at, 'epoch') at time zone 'UTC' as updated_at,
+    role, to_json(extra_scopes) as extra_scopes, version, access_version, email_verified_at, last_login_at`;
 }
 
 export function userOf(row: UserRow): StoredUser {
@@ -162,6 +179,12 @@ export function userOf(row: UserRow): StoredUser {
     active: row.user_active ?? 0,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
+    role: row.role,
+    extraScopes: row.extra_scopes.filter(isScope),
+    version: row.version,
+    accessVersion: row.access_version,
+    emailVerifiedAt: row.email_verified_at,
+    lastLoginAt: row.last_login_at,
   };
 }
 

@@ -1,5 +1,6 @@
 /** Auth as its contract says, for tests that need its faults and its keys: signs what it is told, and can be taken away. */
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK, SignJWT } from "jose";
+import { scopesOf } from "#contracts/access";
 import { ACCESS_TOKEN, type MeView } from "#contracts/auth";
 
 export const USER: Omit<MeView, "session_id"> = {
@@ -10,6 +11,10 @@ export const USER: Omit<MeView, "session_id"> = {
   active: 1,
   created_at: "2026-01-01T00:00:00.000Z",
   updated_at: "2026-01-01T00:00:00.000Z",
+  role: "admin",
+  scopes: scopesOf("admin"),
+  email_verified: true,
+  version: 1,
 };
 
 export interface TestKey {

@@ -33,7 +33,7 @@ test.each([
   [
     "a service imports another",
     "broker/planted.ts",
-    'import "../auth/login.ts";',
+    'import "../auth/sessions/login.ts";',
     "a service never imports another part",
   ],
   ["a service imports a tool", "mail/planted.ts", 'import "../dev/up.ts";', "a service never imports another part"],

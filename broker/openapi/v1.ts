@@ -28,6 +28,15 @@ const USER = {
   updated_at: AT,
 };
 
+const ME = {
+  ...USER,
+  session_id: "01998f5e-7c10-7d01-9b3c-3f5e9d2a4c11",
+  role: "member",
+  scopes: ["logs:write", "mails:send"],
+  email_verified: false,
+  version: 1,
+};
+
 const SESSIONS = {
   "/v1/me": {
     get: {
@@ -44,8 +53,7 @@ const SESSIONS = {
             example: {
               message: "The user of this session",
               data: {
-                ...USER,
-                session_id: "01998f5e-7c10-7d01-9b3c-3f5e9d2a4c11",
+                ...ME,
                 degraded: { auth: "cached;age=12" },
               },
             },

@@ -2,7 +2,7 @@
  * Who is calling: access tokens are verified here, without asking auth; who the user is now is asked of auth, and for a
  * while remembered for the time that auth is away.
  */
-import { decodeJwt, errors, jwtVerify } from "jose";
+import { errors, jwtVerify } from "jose";
 import { ACCESS_TOKEN, type LoginReply, type MeView } from "#contracts/auth";
 import type { Degraded } from "#contracts/broker";
 import { type Failure, fail, ok, type Result } from "#shared/errors";
@@ -94,9 +94,8 @@ export function makeSessions(options: SessionsOptions): Sessions {
       return isAway(answer.error) && code !== "exhausted" ? remembered(session, answer.error) : answer;
     },
 
-    opened({ access_token, refresh_token: _refresh, expires_in: _expires, ...user }) {
-      const sid = sessionIdOf(access_token);
-      if (sid !== undefined) cache.keep(sid, { ...user, session_id: sid }, cache.now());
+    opened({ access_token: _access, refresh_token: _refresh, expires_in: _expires, ...user }) {
+      cache.keep(user.session_id, user, cache.now());
     },
   };
 
@@ -152,17 +151,6 @@ async function verify(
     if (unknown !== undefined) return { ok: false, error: unknown };
     // What is wrong with a token is nobody's business who made it.
     if (error instanceof errors.JOSEError || error instanceof TypeError) return invalid();
-    throw error;
-  }
-}
-
-/** Of a token that auth itself has just given us. */
-function sessionIdOf(token: string): string | undefined {
-  try {
-    const sid = decodeJwt(token)["sid"];
-    return typeof sid === "string" ? sid : undefined;
-  } catch (error) {
-    if (error instanceof errors.JOSEError) return undefined;
     throw error;
   }
 }

@@ -138,7 +138,11 @@ describe("/v1/me", () => {
   test("a login through this broker is remembered, before anybody asked who it is", async () => {
     const { auth, me, handle } = await broker();
     const tokens = { access_token: await sessionToken(), refresh_token: "canary-refresh", expires_in: 600 };
-    auth.answer = () => Response.json({ error: false, message: "", data: { ...USER, ...tokens } }, { status: 202 });
+    auth.answer = () =>
+      Response.json(
+        { error: false, message: "", data: { ...USER, session_id: "session-1", ...tokens } },
+        { status: 202 },
+      );
     expect((await handle({ action: "auth", auth: REGISTRATION })).status).toBe(202);
     await auth.down();
     const answer = await me();

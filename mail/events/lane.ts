@@ -7,7 +7,7 @@ import type { Result } from "#shared/errors";
 import type { Dependency } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
 import { Deadline, exponential, keepTrying } from "#shared/resilience";
-import { makeBell } from "../bell.ts";
+import { makeBell } from "#shared/resilience";
 import { fateOf } from "./fate.ts";
 import type { WebhookMetrics } from "./metrics.ts";
 import type { Post } from "./post.ts";

@@ -11,7 +11,7 @@ import type { Publisher } from "#shared/amqp";
 import type { Log } from "#shared/log";
 import { Deadline, exponential, pause } from "#shared/resilience";
 import { type Metrics, traceOf } from "#shared/telemetry";
-import { GATHER_MS, makeBell } from "../bell.ts";
+import { GATHER_MS, makeBell } from "#shared/resilience";
 import { bodyOf } from "./event.ts";
 import { makeEventMetrics } from "./metrics.ts";
 import type { EventStore, WaitingEvent } from "./store.ts";

@@ -6,7 +6,7 @@ import type { Health } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
 import { Deadline, pause } from "#shared/resilience";
 import type { Metrics } from "#shared/telemetry";
-import { GATHER_MS, makeBell } from "../bell.ts";
+import { GATHER_MS, makeBell } from "#shared/resilience";
 import { startLane } from "./lane.ts";
 import { makeWebhookMetrics } from "./metrics.ts";
 import type { Post } from "./post.ts";

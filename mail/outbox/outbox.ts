@@ -10,7 +10,7 @@ import type { Log } from "#shared/log";
 import { Deadline, exponential, keepTrying } from "#shared/resilience";
 import type { Metrics } from "#shared/telemetry";
 import type { FailureCode, Result } from "#shared/errors";
-import { makeBell } from "../bell.ts";
+import { makeBell } from "#shared/resilience";
 import { compose } from "../message/message.ts";
 import { keepLeases, LEASE_MS } from "./leases.ts";
 import { makeMailMetrics } from "./metrics.ts";

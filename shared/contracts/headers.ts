@@ -12,3 +12,12 @@ export const IDEMPOTENCY_KEY_HEADER = "idempotency-key";
 export const REPLAYED_HEADER = "idempotent-replayed";
 /** On whose behalf a service of ours calls another: for audit entries. Never taken from outside. */
 export const ACTOR_HEADER = "x-actor";
+
+/** A key of a service or of a person, as auth has made it (`pk_…`). */
+export const API_KEY_HEADER = "x-api-key";
+
+/** What a service of ours proves with that it is one, to another. */
+export const SERVICE_KEY_HEADER = "x-service-key";
+/** Whom a service of ours asks for: address and user agent of the client, as the broker saw them. Believed of services only. */
+export const CLIENT_ADDRESS_HEADER = "x-client-address";
+export const CLIENT_AGENT_HEADER = "x-client-agent";

@@ -152,7 +152,7 @@ describe.skipIf(!HAS_BACKING)("sessions while auth is away (needs the backing se
     const [first, second] = await Promise.all([login(user), login(user)]);
     for (const { access_token } of [first, second]) expect((await me(access_token)).status).toBe(200);
     const sql = database();
-    await sql`delete from sessions where family = ${String(claimsOf(first.access_token)["sid"])}`;
+    await sql`delete from sessions where id = ${String(claimsOf(first.access_token)["sid"])}`;
     expect((await me(first.access_token)).status).toBe(401);
     expect((await me(second.access_token)).status).toBe(200);
     await sql`update users set user_active = 0 where email = ${user.email}`;

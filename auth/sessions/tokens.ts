@@ -20,8 +20,8 @@ import { isUuid } from "#shared/ids";
 import type { Dependency } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
 import { Deadline, databaseBackoff, keepTrying, sleep } from "#shared/resilience";
-import type { Sealer } from "./keys.ts";
-import type { Store, StoredKey } from "./store.ts";
+import type { Sealer } from "../keys.ts";
+import type { Store, StoredKey } from "../store.ts";
 
 const REFRESH_MS = 60_000;
 /** A retired key verifies for this long (ms): the life of a token, and time for clocks and caches. */

@@ -2,9 +2,9 @@
 import type { MeView } from "#contracts/auth";
 import { fail, ok, type Result } from "#shared/errors";
 import type { Deadline } from "#shared/resilience";
-import type { Store } from "./store.ts";
+import type { Store } from "../store.ts";
 import type { Tokens } from "./tokens.ts";
-import { viewOf } from "./user-view.ts";
+import { ownViewOf } from "../users/user-view.ts";
 
 /**
  * @returns failure `unauthenticated`, the same for a token that is not one of ours or over, a session that has ended
@@ -28,6 +28,6 @@ export function makeMe({ store, tokens }: MePorts): Me {
     if (!found.ok) return found;
     if (found.value?.user.active !== 1) return refused;
     const { user, registration } = found.value;
-    return ok({ ...viewOf(user), session_id: sessionId, ...(registration === undefined ? {} : { registration }) });
+    return ok({ ...ownViewOf(user, sessionId), ...(registration === undefined ? {} : { registration }) });
   };
 }

@@ -1,14 +1,14 @@
 /** The command, as an operator runs it, on a real PostgreSQL. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
-import { NEEDS, startAuth, withServer } from "./service.test-kit.ts";
+import { NEEDS, startAuth, withServer } from "../service.test-kit.ts";
 
 setDefaultTimeout(30_000);
 
 withServer(`lists what has not ended, and lets a stuck workflow go on ${NEEDS}`, async () => {
   await using auth = await startAuth();
   const sagas = async (...args: string[]): Promise<readonly [number, string]> => {
-    const child = Bun.spawn([process.execPath, join(import.meta.dir, "main.ts"), "sagas", ...args], {
+    const child = Bun.spawn([process.execPath, join(import.meta.dir, "../main.ts"), "sagas", ...args], {
       env: { ...process.env, DATABASE_URL: auth.databaseUrl },
       stdout: "pipe",
       stderr: "pipe",
@@ -41,7 +41,7 @@ test.each([
 ] as const)(
   "%j is answered without a database",
   async (args, code) => {
-    const child = Bun.spawn([process.execPath, join(import.meta.dir, "main.ts"), "sagas", ...args], {
+    const child = Bun.spawn([process.execPath, join(import.meta.dir, "../main.ts"), "sagas", ...args], {
       env: { ...process.env, DATABASE_URL: "postgres://postgres@127.0.0.1:1/users" },
       stdout: "pipe",
       stderr: "pipe",

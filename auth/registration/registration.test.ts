@@ -1,6 +1,6 @@
 /** Registering over real HTTP on a real PostgreSQL, with a mail service that does as it is told. */
 import { afterAll, beforeAll, expect, setDefaultTimeout } from "bun:test";
-import { NEEDS, startAuth, type TestAuth, until, withServer } from "./service.test-kit.ts";
+import { NEEDS, startAuth, type TestAuth, until, withServer } from "../service.test-kit.ts";
 
 setDefaultTimeout(30_000);
 

@@ -5,9 +5,9 @@ import { idempotencyKeyOf } from "#shared/ids";
 import { keyOf, type Saga, type Sagas, uuidOf } from "#shared/saga";
 import type { CallContext } from "#shared/telemetry";
 import type { Metrics } from "#shared/telemetry";
-import type { Passwords } from "./passwords.ts";
+import type { Passwords } from "../passwords.ts";
 import type { RegisteredUser, RegistrationStore } from "./registration-store.ts";
-import { viewOf } from "./user-view.ts";
+import { viewOf } from "../users/user-view.ts";
 import { type RegistrationData, WELCOME_MAIL, welcomeLetter } from "./welcome.ts";
 
 export interface Registered {

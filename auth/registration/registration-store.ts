@@ -3,7 +3,7 @@ import type { RegistrationState } from "#contracts/auth";
 import { Failure, type Result } from "#shared/errors";
 import type { Database, Sql } from "#shared/postgres";
 import type { Deadline } from "#shared/resilience";
-import { type StoredUser, type UserRow, userColumns, userOf } from "./store.ts";
+import { type StoredUser, type UserRow, userColumns, userOf } from "../store.ts";
 
 export interface NewUser {
   readonly email: string;

@@ -5,7 +5,7 @@ import { silentLog } from "#shared/log";
 import { Deadline } from "#shared/resilience";
 import { makeMetrics } from "#shared/telemetry";
 import { type LoginPorts, makeLogin } from "./login.ts";
-import type { NewSession, StoredUser } from "./store.ts";
+import type { NewSession, StoredUser } from "../store.ts";
 
 const ann: StoredUser = {
   id: 7,
@@ -16,6 +16,12 @@ const ann: StoredUser = {
   active: 1,
   createdAt: new Date("2020-01-02T03:04:05Z"),
   updatedAt: new Date("2021-01-02T03:04:05Z"),
+  role: "member",
+  extraScopes: ["logs:read"],
+  version: 3,
+  accessVersion: 2,
+  emailVerifiedAt: null,
+  lastLoginAt: null,
 };
 
 /** A login over `users`, and what it did. */
@@ -78,7 +84,12 @@ test("the right password gives the user and his tokens; only a digest of the ref
     active: 1,
     created_at: "2020-01-02T03:04:05.000Z",
     updated_at: "2021-01-02T03:04:05.000Z",
-    access_token: `token of 7 in ${session?.family}`,
+    session_id: session?.id ?? "",
+    role: "member",
+    scopes: ["logs:write", "logs:read", "mails:send"],
+    email_verified: false,
+    version: 3,
+    access_token: `token of 7 in ${session?.id}`,
     refresh_token: expect.stringMatching(/^[A-Za-z0-9_-]{43}$/),
     expires_in: 600,
   });
@@ -91,7 +102,7 @@ test("no two logins have the same tokens", async () => {
   await login("ann@example.com", "s3cret");
   await login("ann@example.com", "s3cret");
   const [first, second] = seen.sessions;
-  expect(first?.family).not.toBe(second?.family);
+  expect(first?.id).not.toBe(second?.id);
   expect(first?.tokenHash).not.toEqual(second?.tokenHash);
 });
 

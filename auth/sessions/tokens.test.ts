@@ -6,8 +6,8 @@ import { Secret } from "#shared/config";
 import { fail, ok, type Result } from "#shared/errors";
 import { makeHealth } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
-import { makeSealer } from "./keys.ts";
-import type { StoredKey } from "./store.ts";
+import { makeSealer } from "../keys.ts";
+import type { StoredKey } from "../store.ts";
 import { makeTokens, type Tokens } from "./tokens.ts";
 
 function replica(table: StoredKey[], secret = "a", ready: () => Promise<Result<void>> = async () => ok()) {

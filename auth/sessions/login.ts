@@ -4,10 +4,10 @@ import { type Failure, fail, messageOf, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { Deadline } from "#shared/resilience";
 import type { Metrics } from "#shared/telemetry";
-import type { Passwords } from "./passwords.ts";
-import type { Store, StoredUser } from "./store.ts";
+import type { Passwords } from "../passwords.ts";
+import type { Store, StoredUser } from "../store.ts";
 import type { Tokens } from "./tokens.ts";
-import { viewOf } from "./user-view.ts";
+import { ownViewOf } from "../users/user-view.ts";
 
 /** Life of a refresh token that is not used (ms): 30 days. */
 const SESSION_MS = 30 * 86_400_000;
@@ -52,20 +52,19 @@ export function makeLogin({ store, passwords, tokens, log, metrics }: LoginPorts
   /** Opens a session: the access token names it, the refresh token is known to whoever holds it, and nobody else. */
   async function open(user: StoredUser, deadline: Deadline): Promise<Result<LoginReply>> {
     const refreshToken = Buffer.from(crypto.getRandomValues(new Uint8Array(REFRESH_TOKEN_BYTES))).toString("base64url");
-    const family = Bun.randomUUIDv7();
-    const accessToken = await tokens.sign(user.id, family);
+    const sessionId = Bun.randomUUIDv7();
+    const accessToken = await tokens.sign(user.id, sessionId);
     if (!accessToken.ok) return accessToken;
     const session = {
-      id: Bun.randomUUIDv7(),
+      id: sessionId,
       userId: user.id,
-      family,
       tokenHash: new Bun.CryptoHasher("sha256").update(refreshToken).digest(),
       expiresAt: new Date(Date.now() + SESSION_MS),
     };
     const stored = await store.addSession(session, deadline);
     if (!stored.ok) return stored;
     return ok({
-      ...viewOf(user),
+      ...ownViewOf(user, sessionId),
       access_token: accessToken.value,
       refresh_token: refreshToken,
       expires_in: ACCESS_TOKEN.lifetimeS,

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout } from "bun:test";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { ACCESS_TOKEN } from "#contracts/auth";
-import { NEEDS, startAuth, type TestAuth, withServer } from "./service.test-kit.ts";
+import { NEEDS, startAuth, type TestAuth, withServer } from "../service.test-kit.ts";
 
 setDefaultTimeout(30_000);
 let auth: TestAuth | undefined;
@@ -44,6 +44,10 @@ withServer(`an access token gives its user and its session ${NEEDS}`, async () =
       created_at: expect.stringMatching(/Z$/),
       updated_at: expect.stringMatching(/Z$/),
       session_id: claimsOf(token)["sid"],
+      role: "member",
+      scopes: ["logs:write", "mails:send"],
+      email_verified: false,
+      version: 1,
     },
   });
 });

@@ -5,8 +5,8 @@ import { type Log, silentLog } from "#shared/log";
 import { makeDatabase } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
 import { operateSagas, readSagaCommand, SAGAS_USAGE } from "#shared/saga";
-import type { Config } from "./config.ts";
-import { MIGRATIONS } from "./migrations.ts";
+import type { Config } from "../config.ts";
+import { MIGRATIONS } from "../migrations.ts";
 
 /** Longest wait for the database (ms). */
 const WAIT_MS = 10_000;

@@ -1,0 +1,28 @@
+/** A user as anybody may see him. */
+import { scopesOf } from "#contracts/access";
+import type { MeView, UserView } from "#contracts/auth";
+import type { StoredUser } from "../store.ts";
+
+export function viewOf(user: StoredUser): UserView {
+  return {
+    id: user.id,
+    email: user.email,
+    first_name: user.firstName,
+    last_name: user.lastName,
+    active: user.active,
+    created_at: user.createdAt.toISOString(),
+    updated_at: user.updatedAt.toISOString(),
+  };
+}
+
+/** A user as he may see himself, in a session of his. */
+export function ownViewOf(user: StoredUser, sessionId: string): MeView {
+  return {
+    ...viewOf(user),
+    session_id: sessionId,
+    role: user.role,
+    scopes: scopesOf(user.role, user.extraScopes),
+    email_verified: user.emailVerifiedAt !== null,
+    version: user.version,
+  };
+}
