@@ -1,4 +1,5 @@
 /** Which command was asked for. */
+import { audit } from "./commands/audit.ts";
 import { build } from "./commands/build.ts";
 import { check } from "./commands/check.ts";
 import { demo } from "./commands/demo.ts";
@@ -7,13 +8,31 @@ import { faults } from "./commands/faults.ts";
 import { logs } from "./commands/logs.ts";
 import { dlq, outbox } from "./commands/operate.ts";
 import { run } from "./commands/run.ts";
+import { sbom } from "./commands/sbom.ts";
+import { security } from "./commands/security.ts";
 import { status } from "./commands/status.ts";
 import { test } from "./commands/test.ts";
 import { up } from "./commands/up.ts";
 import { type Command, helpOf, parse, UsageError } from "./command.ts";
 import { StackError } from "./stack.ts";
 
-const COMMANDS: readonly Command[] = [up, down, status, logs, demo, dlq, outbox, test, faults, check, build, run];
+const COMMANDS: readonly Command[] = [
+  up,
+  down,
+  status,
+  logs,
+  demo,
+  dlq,
+  outbox,
+  test,
+  faults,
+  security,
+  check,
+  sbom,
+  audit,
+  build,
+  run,
+];
 
 const EXIT_USAGE = 2;
 

@@ -1,0 +1,98 @@
+/** The running platform as fuzzers see it, and what it must be like after each of them. */
+import { readFile } from "node:fs/promises";
+import { logFile } from "../../../dev/paths.ts";
+import { SERVICE_NAMES, type ServiceName } from "../../../dev/services.ts";
+import { type Platform, until } from "../../kit.ts";
+import { footprintOf, watchPings } from "../watch.ts";
+
+/** What a campaign may leave behind (bytes, open files): caches, compiled code, pools of connections; not the attack itself. */
+const LEFT_BYTES = 96 * 1_048_576;
+const LEFT_FILES = 150;
+/** Longest that memory and files may take to be back (ms). */
+const BACK_MS = 30_000;
+/** A token is renewed well before its 10 minutes are over (ms). */
+const RENEW_MS = 300_000;
+
+export interface Guard {
+  /** Ends the watch: promises that were broken meanwhile, in words. */
+  check(): Promise<string[]>;
+}
+
+export interface Target {
+  readonly platform: Platform;
+  readonly url: (service: ServiceName) => string;
+  /** An access token of the development user, who may everything. */
+  token(): Promise<string>;
+  /** Watches from now on: nobody else is kept waiting, no service dies or has a bug, memory and files come back. */
+  guard(): Promise<Guard>;
+}
+
+export function makeTarget(platform: Platform): Target {
+  const url = platform.url;
+  let held: { token: string; at: number } | undefined;
+
+  return {
+    platform,
+    url,
+    async token() {
+      if (held !== undefined && performance.now() - held.at < RENEW_MS) return held.token;
+      const login = await platform.post("auth", "/authenticate", {
+        email: "admin@example.com",
+        password: "verysecret",
+      });
+      const token = (login.body.data as { access_token?: string } | undefined)?.access_token;
+      if (token === undefined) throw new Error(`the development user cannot log in: ${login.body.message}`);
+      held = { token, at: performance.now() };
+      return token;
+    },
+    async guard() {
+      const pidOf = (name: ServiceName): number => platform.stack.part(name).pid ?? 0;
+      const before = new Map(
+        await Promise.all(
+          SERVICE_NAMES.map(async (name) => {
+            const lines = (await logLines(platform, name)).length;
+            return [name, { pid: pidOf(name), lines, ...(await footprintOf(pidOf(name))) }] as const;
+          }),
+        ),
+      );
+      const pings = watchPings(SERVICE_NAMES.map(url));
+      return {
+        async check() {
+          const wrong: string[] = [];
+          const silent = (await pings.stop()).filter((ms) => ms === Number.POSITIVE_INFINITY).length;
+          if (silent > 0) wrong.push(`${silent} times /ping was not answered within 2 s`);
+          for (const [name, was] of before) {
+            if (pidOf(name) !== was.pid) {
+              wrong.push(`${name} was started again: it had died`);
+              continue;
+            }
+            const bugs = bugsIn((await logLines(platform, name)).slice(was.lines));
+            wrong.push(...bugs.slice(0, 3).map((line) => `${name} took it for a bug of its own: ${line}`));
+            let is = was as { rssBytes: number; files: number };
+            await until(
+              `${name} is back`,
+              async () => {
+                is = await footprintOf(was.pid);
+                return is.rssBytes <= was.rssBytes + LEFT_BYTES && is.files <= was.files + LEFT_FILES;
+              },
+              BACK_MS,
+            ).catch(() => {
+              const grown = Math.round((is.rssBytes - was.rssBytes) / 1_048_576);
+              wrong.push(`${name} kept ${grown} MiB and ${is.files - was.files} open files`);
+            });
+          }
+          return wrong;
+        },
+      };
+    },
+  };
+}
+
+async function logLines(platform: Platform, name: ServiceName): Promise<string[]> {
+  return (await readFile(logFile(platform.stack.dataDir, name), "utf8")).trimEnd().split("\n");
+}
+
+/** A line that is not JSON is the runtime's own report of what nobody caught. */
+function bugsIn(lines: readonly string[]): string[] {
+  return lines.filter((line) => line !== "" && (!line.startsWith("{") || line.includes('"level":"error"')));
+}
