@@ -34,13 +34,17 @@ export function readAdvisories(output: string, running: ReadonlySet<string>): Ad
       advisories.push({
         package: name,
         severity: SEVERITIES.find((severity) => severity === one["severity"]) ?? "critical",
-        title: String(one["title"] ?? "without a title"),
-        versions: String(one["vulnerable_versions"] ?? "*"),
+        title: textOf(one["title"]) ?? "without a title",
+        versions: textOf(one["vulnerable_versions"]) ?? "*",
         runs: running.has(name),
       });
     }
   }
   return advisories.sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity));
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
 }
 
 /** What keeps a release back: high or worse, wherever it is. */

@@ -176,7 +176,8 @@ async function open(address: string): Promise<Connection> {
     quiet,
     async answers(count) {
       const endsAt = performance.now() + OWED_MS;
-      while (!isClosed && read().answers.length < count && performance.now() < endsAt) await Bun.sleep(5);
+      const isOwed = (): boolean => !isClosed && read().answers.length < count && performance.now() < endsAt;
+      while (isOwed()) await Bun.sleep(5);
       return quiet();
     },
     async end(what) {
