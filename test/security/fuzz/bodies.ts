@@ -4,15 +4,13 @@
  */
 import { oneOf } from "../../faults/random.ts";
 import type { ServiceName } from "../../../dev/services.ts";
+import { askUntilMeant, makeTurns, type Turns } from "./alone.ts";
 import { Broken, type Campaign } from "./campaign.ts";
 import { mutateBytes, mutateValue } from "./mutate.ts";
 import type { Target } from "./target.ts";
 
 /** Longest that an answer may take (ms). */
 const ANSWER_MS = 10_000;
-/** Before an attempt that was answered 503 or 504 is made again alone (ms): then it is its own doing, and not the crowd's. */
-const AGAIN_MS = 1_500;
-const MAX_AGAIN = 3;
 /** Of a stack, of SQL, of an address within. */
 const LEAK =
   /\n\s+at |node_modules|\.ts:\d+|syntax error at|relation "|mongodb:\/\/|postgres:\/\/|amqp:\/\/|ECONNREFUSED/;
@@ -88,10 +86,11 @@ export const bodies: Campaign = {
   needsPlatform: true,
   async open(target) {
     if (target === undefined) throw new Error("the platform is needed");
+    const turns = makeTurns();
     const routes = [...(await routesOfBroker(target)), ...BEHIND];
     return {
       reaches: ["2xx", "400", "404", "422"],
-      attempt: (random) => attempt(target, routes, random),
+      attempt: (random) => attempt({ target, routes, turns }, random),
       finish: () => Promise.resolve([]),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
@@ -147,7 +146,13 @@ function makePath(random: () => number, { path, query }: Route): string {
   return `${filled}?${pairs.join("&")}`;
 }
 
-async function attempt(target: Target, routes: readonly Route[], random: () => number): Promise<string> {
+interface Scene {
+  readonly target: Target;
+  readonly routes: readonly Route[];
+  readonly turns: Turns;
+}
+
+async function attempt({ target, routes, turns }: Scene, random: () => number): Promise<string> {
   const withBody = random() < 0.8;
   const route = oneOf(random, withBody ? routes.filter((one) => one.bodies.length > 0) : routes);
   const path = makePath(random, route);
@@ -171,12 +176,7 @@ async function attempt(target: Target, routes: readonly Route[], random: () => n
       signal: AbortSignal.timeout(ANSWER_MS),
       ...(body === undefined ? {} : { body }),
     });
-  let answer = await ask();
-  for (let again = 0; (answer.status === 503 || answer.status === 504) && again < MAX_AGAIN; again += 1) {
-    await answer.arrayBuffer();
-    await Bun.sleep(AGAIN_MS);
-    answer = await ask();
-  }
+  const answer = await askUntilMeant(turns, ask);
   const text = await answer.text();
   checkAnswer(what, answer, text);
   return answer.status < 400 ? "2xx" : String(answer.status);

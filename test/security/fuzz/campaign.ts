@@ -9,8 +9,8 @@ import type { Target } from "./target.ts";
 export const FIXED_SEED = 20_261;
 /** A fuzzer that found so much is wrong somewhere: more of it tells nothing (attempts). */
 const MAX_FINDINGS = 10;
-/** Longest that one attempt may take, waiting for a busy machine included (ms). */
-const ATTEMPT_MS = 30_000;
+/** Longest that one attempt may take, waiting for a busy machine and for its turn included (ms). */
+const ATTEMPT_MS = 120_000;
 
 export interface Fuzzer extends AsyncDisposable {
   /**

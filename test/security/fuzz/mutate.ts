@@ -51,7 +51,7 @@ const ODD_VALUES: readonly unknown[] = [
   [null],
   { $ne: "" },
   { length: 1e9 },
-  { toJSON: 1 },
+  { valueOf: 1, toString: null },
 ];
 /** What is put into JSON as text: things that `JSON.stringify` would never write. */
 const ODD_JSON = [

@@ -4,6 +4,7 @@ import { generateKeyPair, type JWK, SignJWT } from "jose";
 import { ACCESS_TOKEN } from "#contracts/auth";
 import { API_KEY_HEADER } from "#contracts/headers";
 import { between, oneOf } from "../../faults/random.ts";
+import { askUntilMeant, makeTurns, type Turns } from "./alone.ts";
 import { Broken, type Campaign } from "./campaign.ts";
 import { mutateValue } from "./mutate.ts";
 import type { Target } from "./target.ts";
@@ -12,11 +13,10 @@ type Random = () => number;
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const ANSWER_MS = 10_000;
-const MAX_AGAIN = 3;
-const AGAIN_MS = 1_500;
 
 interface Material {
   readonly target: Target;
+  readonly turns: Turns;
   readonly publicKeys: readonly JWK[];
   readonly own: CryptoKey;
   /** A good API key. */
@@ -34,7 +34,13 @@ export const tokens: Campaign = {
     if (target === undefined) throw new Error("the platform is needed");
     const keySet = (await (await fetch(`${target.url("auth")}/.well-known/jwks.json`)).json()) as { keys: JWK[] };
     const { privateKey } = await generateKeyPair(ACCESS_TOKEN.algorithm, { crv: "Ed25519" });
-    const material = { target, publicKeys: keySet.keys, own: privateKey, apiKey: await makeApiKey(target) };
+    const material = {
+      target,
+      turns: makeTurns(),
+      publicKeys: keySet.keys,
+      own: privateKey,
+      apiKey: await makeApiKey(target),
+    };
     await checkGood(material);
     return {
       reaches: ["401", "the same token written otherwise"],
@@ -62,16 +68,16 @@ async function makeApiKey(target: Target): Promise<string> {
   return key;
 }
 
-async function ask({ target }: Material, headers: Record<string, string>, path = "/v1/me"): Promise<number> {
+async function ask({ target }: Material, headers: Record<string, string>, path = "/v1/me"): Promise<Response> {
   const answer = await fetch(`${target.url("broker")}${path}`, { headers, signal: AbortSignal.timeout(ANSWER_MS) });
   await answer.arrayBuffer();
-  return answer.status;
+  return answer;
 }
 
 async function checkGood(material: Material): Promise<void> {
-  const byToken = await ask(material, { authorization: `Bearer ${await material.target.token()}` });
+  const { status: byToken } = await ask(material, { authorization: `Bearer ${await material.target.token()}` });
   if (byToken !== 200) throw new Broken(`a good token is answered ${byToken}`);
-  const byKey = await ask(material, { [API_KEY_HEADER]: material.apiKey });
+  const { status: byKey } = await ask(material, { [API_KEY_HEADER]: material.apiKey });
   if (byKey === 401 || byKey >= 500) throw new Broken(`a good API key is answered ${byKey}`);
 }
 
@@ -84,11 +90,7 @@ async function attempt(material: Material, random: Random): Promise<string> {
   if (!/^[\x20-\x7e\x80-\xff]*$/.test(forged)) return "no header";
   const headers = headersOf(random, isKey, forged);
   // A key is looked up by auth and a token is not: both are asked for what only somebody may see.
-  let status = await ask(material, headers);
-  for (let again = 0; (status === 503 || status === 504) && again < MAX_AGAIN; again += 1) {
-    await Bun.sleep(AGAIN_MS);
-    status = await ask(material, headers);
-  }
+  const { status } = await askUntilMeant(material.turns, () => ask(material, headers));
   const what = JSON.stringify(headers);
   if (status >= 500) throw new Broken(`${status} by ${what}`);
   if (status < 400) throw new Broken(`accepted (${status}): ${what}`);
