@@ -13,6 +13,8 @@ import type { ReceiptKind } from "#contracts/receipts";
 import { FAILURES, Failure, fail, ok, type Result } from "#shared/errors";
 import type { CallContext } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
+import type { Client } from "./access/principal.ts";
+import type { ActionName } from "./access/rules.ts";
 import { type Answered, type FirstAnswers, KEY_REUSED } from "./idempotency.ts";
 import type { Ids, KeyScope } from "./ids.ts";
 import type { Numbers } from "./producer.ts";
@@ -39,7 +41,7 @@ export interface Stored {
 /** What the operations need from outside. Failures keep the code of what is behind. */
 export interface Ports {
   /** The user and his tokens. */
-  authenticate(credentials: Credentials, context: CallContext): Promise<Result<object>>;
+  authenticate(credentials: Credentials, client: Client, context: CallContext): Promise<Result<object>>;
   /** Stored and acknowledged by the logger. @param isKeyed its id is made from a key: another entry may have it. */
   storeEntry(entry: AcceptedEntry, isKeyed: boolean, context: CallContext): Promise<Result<Stored>>;
   /** On disk in a queue, for the listener to store. */
@@ -58,9 +60,13 @@ export interface Ports {
   now(): Date;
 }
 
-/** Who asks for something, and under which Idempotency-Key, where there is one. */
+/** Who asks for something, what of it he may, and under which Idempotency-Key, where there is one. */
 export interface Call {
   readonly context: CallContext;
+  /** Where from: for whoever counts logins. */
+  readonly client: Client;
+  /** Failure `unauthenticated`, `forbidden` for what he may not do. */
+  readonly may: (action: ActionName) => Result<void>;
   readonly scope?: KeyScope | undefined;
 }
 
@@ -94,6 +100,8 @@ export interface Operations {
 /** One action of a request: what its ids are made from. */
 interface Action {
   readonly context: CallContext;
+  readonly client: Client;
+  readonly may: Call["may"];
   readonly isKeyed: boolean;
   readonly newId: (kind: ReceiptKind) => string;
 }
@@ -112,9 +120,12 @@ function renamed(failure: Failure, message: string): Result<never> {
   return fail(failure.code, message, { cause: failure, retryAfterS: failure.retryAfterS ?? 1 });
 }
 
-/** A batch of which a part said "not now", or belongs to another request of the key, is done again when it is sent again. */
+/**
+ * A batch of which a part said "not now" or "not you", or belongs to another request of the key, is done again when it is
+ * sent again.
+ */
 function isFinal({ status, message }: BatchItem): boolean {
-  return status !== 409 && status !== 429 && status < 500 && !message.startsWith(KEY_REUSED);
+  return ![403, 409, 429].includes(status) && status < 500 && !message.startsWith(KEY_REUSED);
 }
 
 export function makeOperations(ports: Ports): Operations {
@@ -131,7 +142,7 @@ export function makeOperations(ports: Ports): Operations {
   }
 
   async function auth(credentials: Credentials, action: Action): Promise<Result<Accepted>> {
-    const user = await ports.authenticate(credentials, action.context);
+    const user = await ports.authenticate(credentials, action.client, action.context);
     if (!user.ok) {
       if (user.error.code === "unauthenticated") return fail("unauthenticated", "Invalid credentials!!!");
       return isAway(user.error) && user.error.code !== "exhausted"
@@ -208,6 +219,9 @@ export function makeOperations(ports: Ports): Operations {
       typeof body === "object" && body !== null && Object.hasOwn(body, "action")
         ? (body as { action: unknown }).action
         : undefined;
+    if (name !== "auth" && name !== "log" && name !== "mail") return fail("malformed", "Unknown action!!!");
+    const allowed = action.may(name);
+    if (!allowed.ok) return allowed;
     switch (name) {
       case "auth": {
         const valid = authOf(body);
@@ -225,8 +239,6 @@ export function makeOperations(ports: Ports): Operations {
         // This action tells of a mail no more than it ever did.
         return sent.ok ? ok({ ...sent.value, data: { id: sent.value.receiptId } }) : sent;
       }
-      default:
-        return fail("malformed", "Unknown action!!!");
     }
   }
 
@@ -244,9 +256,11 @@ export function makeOperations(ports: Ports): Operations {
     return ok({ items, degraded });
   }
 
-  function actionOf({ context, scope }: Call, index = 0): Action {
+  function actionOf({ context, client, may, scope }: Call, index = 0): Action {
     return {
       context,
+      client,
+      may,
       isKeyed: scope !== undefined,
       newId: scope === undefined ? (kind) => ids.mint(kind) : (kind) => ids.derive(kind, scope, index),
     };
