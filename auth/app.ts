@@ -9,6 +9,7 @@ import { ok } from "#shared/errors";
 import { makeDatabase } from "#shared/postgres";
 import { type EdgeState, makeEdge } from "#shared/resilience";
 import { runSagas } from "#shared/saga";
+import { makeCallers } from "#shared/service-keys";
 import { makeClients } from "./clients.ts";
 import { type Config, secretOf } from "./config.ts";
 import { makeHashers } from "./hashers.ts";
@@ -19,7 +20,7 @@ import { MIGRATIONS } from "./migrations.ts";
 import { makePasswords } from "./passwords.ts";
 import { makeRegister, registrationViewOf } from "./registration/register.ts";
 import { makeRegistrationStore } from "./registration/registration-store.ts";
-import { type Operations, routes } from "./routes.ts";
+import { CALLERS, type Operations, routes } from "./routes.ts";
 import { makeStore } from "./store.ts";
 import { makeTokens } from "./sessions/tokens.ts";
 import { makeRegistrationSaga } from "./registration/welcome.ts";
@@ -68,7 +69,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   // Neither is needed to be ready: registrations go on once they are back.
   const optional = { required: false };
   const mailUp = health.dependency("mail", optional);
-  const mailClient = makeJsonClient("the mail service", config.MAIL_URL);
+  const mailClient = makeJsonClient("the mail service", config.MAIL_URL, { key: config.SERVICE_KEY });
   stack.use(watchService(mailClient, mailUp));
   const circuit = metrics.gauge("circuitbreaker_state", "0 closed, 1 half-open, 2 open.", ["name"]);
   const onState = (state: EdgeState): void => {
@@ -106,7 +107,9 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   };
 
   const operations = { login, me, register, registrationOf, tokens };
-  const server = stack.use(listen(httpApp(runtime, corsOriginsOf(config)).use(routes(operations)), config));
+  const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
+  const app = httpApp(runtime, corsOriginsOf(config), { callers }).use(routes(operations));
+  const server = stack.use(listen(app, config));
 
   const opened = stack.move();
   return { url: server.url, [Symbol.asyncDispose]: () => opened.disposeAsync() };

@@ -19,7 +19,6 @@ export function callOf(request: Request, route: string, access: Pick<Access, "ma
   const principal = principalOf(request);
   const call = {
     context,
-    client: principal.client,
     may: (action: ActionName) => access.mayAct(request, action),
   };
   const key = orThrow(keyOf(request.headers.get(IDEMPOTENCY_KEY_HEADER)));

@@ -20,7 +20,7 @@ import type { RpcClient } from "#shared/rpc";
 import type { Outcome, Spool, SpoolRecord } from "#shared/spool";
 import { type CallContext, newContext, traceOf, traceparentOf, within } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
-import { ask, headersOf, type Neighbour, OF_THE_CALLER, refusalOf } from "./forward.ts";
+import { ask, type Neighbour, OF_THE_CALLER, refusalOf } from "./forward.ts";
 import type { AcceptedEntry, AcceptedEvent, Ports, Stored } from "./handle.ts";
 
 /** What waits in a spool keeps its trace, so that a delivery hours later is part of the request that it came from. */
@@ -160,14 +160,13 @@ export function makeWaysOut(clients: Clients): WaysOut & { loggerBack(): void } 
   );
 
   return {
-    async authenticate(credentials: Credentials, client, context) {
+    async authenticate(credentials: Credentials, context) {
       const reply = await ask(
         auth,
         {
           method: "POST",
           path: "/authenticate",
           body: credentials,
-          headers: headersOf(client),
           status: 202,
           check: loginReplyOf,
           ofTheCaller: [...OF_THE_CALLER, "unauthenticated"],

@@ -1,11 +1,9 @@
 /** Calls to the services behind: what of their answers is handed on to our caller, and what is a misunderstanding. */
-import { CLIENT_ADDRESS_HEADER, CLIENT_AGENT_HEADER } from "#contracts/headers";
 import { failureOfAnswer, type JsonClient, type Method } from "#shared/client";
 import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
 import type { Edge } from "#shared/resilience";
 import type { CallContext } from "#shared/telemetry";
 import type { Validator } from "#shared/validation";
-import type { Client } from "./access/principal.ts";
 import { isAway } from "./handle.ts";
 
 export interface Neighbour {
@@ -43,11 +41,6 @@ export const OF_THE_CALLER: readonly FailureCode[] = ["invalid", "too_large", "e
 export function refusalOf(failure: Failure, ofTheCaller: readonly FailureCode[] = OF_THE_CALLER): Failure {
   if (ofTheCaller.includes(failure.code) || FAILURES[failure.code].queue === "hold") return failure;
   return new Failure("bad_gateway", undefined, { cause: failure });
-}
-
-/** Where the request is from that a service is asked for: auth counts logins by it, and shows it beside a session. */
-export function headersOf({ address, agent }: Client): Record<string, string> {
-  return { [CLIENT_ADDRESS_HEADER]: address, ...(agent === "" ? {} : { [CLIENT_AGENT_HEADER]: agent }) };
 }
 
 /** When to ask again where nobody said (s): a circuit tries again that soon. */

@@ -13,7 +13,6 @@ import type { ReceiptKind } from "#contracts/receipts";
 import { FAILURES, Failure, fail, ok, type Result } from "#shared/errors";
 import type { CallContext } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
-import type { Client } from "./access/principal.ts";
 import type { ActionName } from "./access/rules.ts";
 import { type Answered, type FirstAnswers, KEY_REUSED } from "./idempotency.ts";
 import type { Ids, KeyScope } from "./ids.ts";
@@ -41,7 +40,7 @@ export interface Stored {
 /** What the operations need from outside. Failures keep the code of what is behind. */
 export interface Ports {
   /** The user and his tokens. */
-  authenticate(credentials: Credentials, client: Client, context: CallContext): Promise<Result<object>>;
+  authenticate(credentials: Credentials, context: CallContext): Promise<Result<object>>;
   /** Stored and acknowledged by the logger. @param isKeyed its id is made from a key: another entry may have it. */
   storeEntry(entry: AcceptedEntry, isKeyed: boolean, context: CallContext): Promise<Result<Stored>>;
   /** On disk in a queue, for the listener to store. */
@@ -63,8 +62,6 @@ export interface Ports {
 /** Who asks for something, what of it he may, and under which Idempotency-Key, where there is one. */
 export interface Call {
   readonly context: CallContext;
-  /** Where from: for whoever counts logins. */
-  readonly client: Client;
   /** Failure `unauthenticated`, `forbidden` for what he may not do. */
   readonly may: (action: ActionName) => Result<void>;
   readonly scope?: KeyScope | undefined;
@@ -100,7 +97,6 @@ export interface Operations {
 /** One action of a request: what its ids are made from. */
 interface Action {
   readonly context: CallContext;
-  readonly client: Client;
   readonly may: Call["may"];
   readonly isKeyed: boolean;
   readonly newId: (kind: ReceiptKind) => string;
@@ -142,7 +138,7 @@ export function makeOperations(ports: Ports): Operations {
   }
 
   async function auth(credentials: Credentials, action: Action): Promise<Result<Accepted>> {
-    const user = await ports.authenticate(credentials, action.client, action.context);
+    const user = await ports.authenticate(credentials, action.context);
     if (!user.ok) {
       if (user.error.code === "unauthenticated") return fail("unauthenticated", "Invalid credentials!!!");
       return isAway(user.error) && user.error.code !== "exhausted"
@@ -256,10 +252,9 @@ export function makeOperations(ports: Ports): Operations {
     return ok({ items, degraded });
   }
 
-  function actionOf({ context, client, may, scope }: Call, index = 0): Action {
+  function actionOf({ context, may, scope }: Call, index = 0): Action {
     return {
       context,
-      client,
       may,
       isKeyed: scope !== undefined,
       newId: scope === undefined ? (kind) => ids.mint(kind) : (kind) => ids.derive(kind, scope, index),

@@ -2,14 +2,14 @@
 import { API_KEY_HEADER } from "#contracts/headers";
 import type { Secret } from "#shared/config";
 import { fail, ok, type Result } from "#shared/errors";
-import { contextOf } from "#shared/http";
-import type { CallContext, Metrics } from "#shared/telemetry";
+import { clientOf, contextOf } from "#shared/http";
+import type { Metrics } from "#shared/telemetry";
 import { markDegraded, type Settable } from "../marks.ts";
 import { bearerOf, namesBearer, orChallenge } from "../sessions/bearer.ts";
 import type { Sessions } from "../sessions/sessions.ts";
 import type { ApiKeys } from "./api-keys.ts";
 import { isOperatorToken } from "./operator-token.ts";
-import { clientOf, type FromClient, OPERATOR_SCOPES, type Principal, principalOf, remember } from "./principal.ts";
+import { OPERATOR_SCOPES, type Principal, principalOf, remember } from "./principal.ts";
 import { type ActionName, decide, isByAction, ruleOf, RULES, type ScopeRule, type Setting } from "./rules.ts";
 
 export interface AccessOptions {
@@ -21,7 +21,8 @@ export interface AccessOptions {
   readonly metrics: Metrics;
 }
 
-interface Call extends FromClient {
+interface Call {
+  readonly request: Request;
   /** Of the route that was found, with the names of its parameters. */
   readonly route: string;
   readonly set: Settable;
@@ -33,7 +34,7 @@ export interface Access {
   /** Whether the one who asks may do an action of a body. */
   mayAct(request: Request, action: ActionName): Result<void>;
   /** Whether the one who asks holds what `rule` wants, on a route that is for everybody. */
-  holds(call: FromClient, rule: ScopeRule): Promise<boolean>;
+  holds(request: Request, rule: ScopeRule): Promise<boolean>;
 }
 
 export function makeAccess(options: AccessOptions): Access {
@@ -47,9 +48,10 @@ export function makeAccess(options: AccessOptions): Access {
   if (rules === undefined || !isByAction(rules)) throw new Error("POST /handle has no rules of its actions");
   const { actions } = rules;
 
-  async function identify(call: FromClient, context: CallContext): Promise<Result<Principal>> {
-    const { request } = call;
-    const client = clientOf(call);
+  const nobody = (request: Request): Principal => ({ kind: "anonymous", address: clientOf(request).address });
+
+  async function identify(request: Request): Promise<Result<Principal>> {
+    const context = contextOf(request);
     const key = request.headers.get(API_KEY_HEADER);
     const isBearer = namesBearer(request);
     if (key !== null && isBearer) return fail("malformed", "one credential is needed: Authorization or X-Api-Key");
@@ -59,21 +61,20 @@ export function makeAccess(options: AccessOptions): Access {
       const { holder, scopes, degraded } = found.value;
       return ok({
         kind: "key",
-        client,
         keyId: holder.key_id,
         scopes,
         ...(holder.service === undefined ? {} : { service: holder.service }),
         ...(degraded === undefined ? {} : { degraded }),
       });
     }
-    if (!isBearer) return ok({ kind: "anonymous", client });
+    if (!isBearer) return ok(nobody(request));
     const token = bearerOf(request);
     if (token !== undefined && isOperatorToken(token, operatorToken)) {
-      return ok({ kind: "operator", client, scopes: OPERATOR_SCOPES });
+      return ok({ kind: "operator", scopes: OPERATOR_SCOPES });
     }
     const session = await sessions.verify(token, context);
     if (!session.ok) return session;
-    return ok({ kind: "user", client, session: session.value, scopes: session.value.scopes });
+    return ok({ kind: "user", session: session.value, scopes: session.value.scopes });
   }
 
   return {
@@ -82,10 +83,10 @@ export function makeAccess(options: AccessOptions): Access {
       const rule = ruleOf({ method: request.method, path: route });
       if (rule === undefined) throw new Error(`no rule for ${request.method} ${route}`);
       if (rule === "public") {
-        remember(request, { kind: "anonymous", client: clientOf(call) });
+        remember(request, nobody(request));
         return;
       }
-      const identified = await identify(call, contextOf(request));
+      const identified = await identify(request);
       if (!identified.ok) decisions.inc({ who: "nobody", outcome: identified.error.code });
       const principal = orChallenge(identified, request, set);
       const decided = isByAction(rule) ? ok() : decide(rule, principal, setting);
@@ -97,8 +98,8 @@ export function makeAccess(options: AccessOptions): Access {
 
     mayAct: (request, action) => decide(actions[action], principalOf(request), setting),
 
-    async holds(call, rule) {
-      const identified = await identify(call, contextOf(call.request));
+    async holds(request, rule) {
+      const identified = await identify(request);
       return identified.ok && decide(rule, identified.value, setting).ok;
     },
   };

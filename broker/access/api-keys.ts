@@ -66,7 +66,9 @@ export function makeApiKeys(options: ApiKeysOptions): ApiKeys {
   const known = new Map<string, Known>();
   const refused = new Map<string, number>();
   const asking = new Map<string, Asking>();
-  const answers = metrics.counter("broker_api_keys_total", "API keys looked at, by where the answer is from.", ["from"]);
+  const answers = metrics.counter("broker_api_keys_total", "API keys looked at, by where the answer is from.", [
+    "from",
+  ]);
   metrics.gauge("broker_api_keys_cached", "API keys whose holder is remembered.", [], (gauge) => gauge.set(known.size));
 
   async function askAuth(hash: string, context: CallContext): Promise<Result<Known>> {

@@ -3,21 +3,12 @@ import { SCOPES, type Scope } from "#contracts/access";
 import type { Degraded } from "#contracts/broker";
 import type { Session } from "../sessions/sessions.ts";
 
-/** Where a request is from, as the connection says. */
-export interface Client {
-  /** IP address. */
-  readonly address: string;
-  /** `User-Agent` in printable ASCII, at most 256 characters; empty for none. */
-  readonly agent: string;
-}
-
 interface Known {
-  readonly client: Client;
   readonly scopes: ReadonlySet<Scope>;
 }
 
 export type Principal =
-  | { readonly kind: "anonymous"; readonly client: Client }
+  | { readonly kind: "anonymous"; readonly address: string }
   | (Known & { readonly kind: "user"; readonly session: Session })
   | (Known & {
       readonly kind: "key";
@@ -36,7 +27,7 @@ export const OPERATOR_SCOPES: ReadonlySet<Scope> = new Set(
 
 /** For audit entries of the owners: `user:<id>`, `key:<id>`, `service:<name>`, `operator`, or the client's address. */
 export function actorOf(principal: Principal): string {
-  return principal.kind === "anonymous" ? principal.client.address : callerOf(principal);
+  return principal.kind === "anonymous" ? principal.address : callerOf(principal);
 }
 
 /** Whose Idempotency-Key it is: all who are not known share theirs, since addresses change. */
@@ -64,15 +55,4 @@ export function principalOf(request: Request): Principal {
   const principal = principals.get(request);
   if (principal === undefined) throw new Error("principalOf: the request has not been through access");
   return principal;
-}
-
-/** What of a handler's context tells where a request is from. */
-export interface FromClient {
-  readonly request: Request;
-  readonly server: { requestIP(request: Request): { address: string } | null } | null;
-}
-
-export function clientOf({ request, server }: FromClient): Client {
-  const agent = (request.headers.get("user-agent") ?? "").replaceAll(/[^\x20-\x7e]/g, "").slice(0, 256);
-  return { address: server?.requestIP(request)?.address ?? "unknown", agent };
 }

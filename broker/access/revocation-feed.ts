@@ -59,8 +59,11 @@ export function makeRevocationFeed(options: RevocationFeedOptions): AsyncDisposa
     "broker_revocation_seconds",
     "Time from a revocation at auth to its effect here, by both clocks, where it was told over RabbitMQ.",
   );
-  metrics.gauge("broker_revocations_deaf_seconds", "How long revocations have not been heard; 0 while they are.", [], (gauge) =>
-    gauge.set(deafSince === undefined ? 0 : (performance.now() - deafSince) / 1_000),
+  metrics.gauge(
+    "broker_revocations_deaf_seconds",
+    "How long revocations have not been heard; 0 while they are.",
+    [],
+    (gauge) => gauge.set(deafSince === undefined ? 0 : (performance.now() - deafSince) / 1_000),
   );
 
   function show(reason: unknown): void {

@@ -62,8 +62,11 @@ export function makeRevocations(options: RevocationsOptions): Revocations {
   metrics.gauge("broker_revocations", "Revocations that are kept until they no longer matter.", [], (gauge) =>
     gauge.set(kept.size),
   );
-  metrics.gauge("broker_revocations_unsure", "1 while auth is asked about each token: not all revocations are known.", [], (gauge) =>
-    gauge.set(isUnsure() ? 1 : 0),
+  metrics.gauge(
+    "broker_revocations_unsure",
+    "1 while auth is asked about each token: not all revocations are known.",
+    [],
+    (gauge) => gauge.set(isUnsure() ? 1 : 0),
   );
   const taken = metrics.counter("broker_revocations_total", "Revocations heard of, each once.", ["kind"]);
   const sweeping = setInterval(sweep, SWEEP_MS);
@@ -90,7 +93,8 @@ export function makeRevocations(options: RevocationsOptions): Revocations {
     if (endsAt <= now()) return;
     if (before === undefined && kept.size >= size) sweep();
     if (before === undefined && kept.size >= size) {
-      if (!isUnsure()) log.error("more revocations than are kept: auth is asked about each token meanwhile", { kept: size });
+      if (!isUnsure())
+        log.error("more revocations than are kept: auth is asked about each token meanwhile", { kept: size });
       unsureUntil = Math.max(unsureUntil, endsAt);
       return;
     }

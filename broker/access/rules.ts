@@ -153,7 +153,9 @@ export function decide(rule: SimpleRule, principal: Principal, setting: Setting)
     return kind === "user" ? ok() : fail("forbidden", "this is for the session of a user: log in");
   }
   if (kind === "anonymous") {
-    return isOpen(rule.anonymous, setting) ? ok() : fail("unauthenticated", `a credential with ${rule.scope} is needed`);
+    return isOpen(rule.anonymous, setting)
+      ? ok()
+      : fail("unauthenticated", `a credential with ${rule.scope} is needed`);
   }
   return principal.scopes.has(rule.scope) ? ok() : { ok: false, error: new InsufficientScope(rule.scope) };
 }

@@ -11,7 +11,7 @@ import { Deadline } from "#shared/resilience";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
 import { orThrow } from "../calls.ts";
 import { actorOf, callerOf, principalOf } from "../access/principal.ts";
-import { ask, headersOf, type Neighbour, type Question } from "../forward.ts";
+import { ask, type Neighbour, type Question } from "../forward.ts";
 import { type FirstAnswers, keyOf } from "../idempotency.ts";
 import { given, type Settable } from "../marks.ts";
 import { orChallenge } from "../sessions/bearer.ts";
@@ -27,7 +27,7 @@ const OF_THE_CREDENTIAL: readonly FailureCode[] = ["unauthenticated", "forbidden
 export interface DeskOptions {
   /**
    * Whom the owner is told of: `actor`: on whose behalf it is, for its audit entries, since whether he may is decided here.
-   * `credential`: who it is by his own credential and where he is from, since the owner decides, too.
+   * `credential`: who it is by his own credential, since the owner decides, too.
    */
   readonly tells: "actor" | "credential";
   /** Of commands with an Idempotency-Key. */
@@ -95,7 +95,6 @@ export function makeDesk({ tells, answers, stopping }: DeskOptions): Desk {
     const key = principal.kind === "key" ? request.headers.get(API_KEY_HEADER) : null;
     return {
       ...actor,
-      ...headersOf(principal.client),
       ...(principal.kind === "user" ? { authorization: `Bearer ${principal.session.token}` } : {}),
       ...(key === null ? {} : { [API_KEY_HEADER]: key }),
     };
@@ -147,7 +146,8 @@ export function makeDesk({ tells, answers, stopping }: DeskOptions): Desk {
           const told = await tell(owner, question, request);
           return told.ok || told.error.code === "unauthenticated" ? ok(told) : told;
         };
-        const scope = key === undefined ? undefined : { caller: callerOf(principalOf(request)), route: `/v1${to}`, key };
+        const scope =
+          key === undefined ? undefined : { caller: callerOf(principalOf(request)), route: `/v1${to}`, key };
         const answered =
           scope === undefined
             ? { result: await work(), replayed: false }

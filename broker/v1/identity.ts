@@ -24,6 +24,7 @@ import {
   UserFilter,
   UserPatch,
 } from "#contracts/auth";
+import { REPLAYED_HEADER } from "#contracts/headers";
 import type { Neighbour } from "../forward.ts";
 import { at, type Desk, NO_QUERY } from "./desk.ts";
 
@@ -45,10 +46,13 @@ export interface IdentityRoutes {
   readonly hashing: Neighbour;
   readonly commands: Neighbour;
   readonly reads: Neighbour;
+  /** Told of every login that auth has let in. */
+  readonly onLogin: (reply: LoginReply) => void;
 }
 
-export function identityRoutes({ desk, hashing, commands, reads }: IdentityRoutes) {
+export function identityRoutes({ desk, hashing, commands, reads, onLogin }: IdentityRoutes) {
   const { reading, removing, doing, exchanging, changing } = desk;
+  const login = doing(hashing, "/sessions", Credentials, LoginReply);
   return (
     new Elysia({ name: "broker.identity", prefix: "/v1" })
       .get("/users", reading(reads, "/users", UsersQuery, ManagedUserPage))
@@ -59,7 +63,12 @@ export function identityRoutes({ desk, hashing, commands, reads }: IdentityRoute
       .delete("/users/:id/sessions", removing(commands, at("/users", "id", "/sessions"), NO_QUERY, SessionsEnded))
       .patch("/me", changing("PATCH")(commands, "/me", MePatch, MeView))
       .put("/me/password", changing("PUT")(hashing, "/me/password", PasswordChange, SAID))
-      .post("/sessions", doing(hashing, "/sessions", Credentials, LoginReply))
+      .post("/sessions", async (call) => {
+        const told = await login(call);
+        // As the desk has checked it; what was answered before is no news.
+        if (call.set.headers[REPLAYED_HEADER] === undefined) onLogin(told.data as LoginReply);
+        return told;
+      })
       // A refresh token is its own key: within its grace the same one gets the same answer (docs/sessions.md).
       .post("/sessions/refresh", exchanging(commands, "/sessions/refresh", RefreshRequest, TokenReply))
       .get("/sessions", reading(reads, "/sessions", PageQuery, SessionPage))

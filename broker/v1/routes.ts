@@ -12,7 +12,7 @@ import type { Access } from "../access/access.ts";
 import { principalOf } from "../access/principal.ts";
 import type { ScopeRule } from "../access/rules.ts";
 import { orChallenge } from "../sessions/bearer.ts";
-import { ask, headersOf, type Neighbour } from "../forward.ts";
+import { ask, type Neighbour } from "../forward.ts";
 import { isAway } from "../handle.ts";
 import type { PlatformHealth } from "./health.ts";
 import { keyOf } from "../idempotency.ts";
@@ -72,10 +72,7 @@ export function v1({ sessions, access, auth, health }: V1Options) {
           method: "POST",
           path: "/users",
           body: registration,
-          headers: {
-            ...headersOf(principalOf(request).client),
-            ...(key === undefined ? {} : { [IDEMPOTENCY_KEY_HEADER]: key }),
-          },
+          headers: key === undefined ? {} : { [IDEMPOTENCY_KEY_HEADER]: key },
           status: 201,
           check: registeredOf,
           ofTheCaller: ["malformed", "invalid", "conflict", "exhausted"],
@@ -87,10 +84,10 @@ export function v1({ sessions, access, auth, health }: V1Options) {
       set.status = 201;
       return envelope(registered.value.message, registered.value.data);
     })
-    .get("/health", async ({ request, set, server }) => {
+    .get("/health", async ({ request, set }) => {
       orThrow(noQuery(request.url));
       const { message, report, ready } = await health();
-      const isShown = await access.holds({ request, server }, SEES_ERRORS);
+      const isShown = await access.holds(request, SEES_ERRORS);
       set.status = ready ? 200 : 503;
       return { ...envelope(message, isShown ? report : withoutErrors(report)), error: !ready };
     });
