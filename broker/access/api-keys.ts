@@ -1,6 +1,6 @@
 /**
- * Whose an API key is: auth knows, and is asked once a minute for each. By the key's hash only; a secret is in no memory
- * longer than its request.
+ * Whose an API key is: auth knows, and is asked once a minute for each. Only its hash is remembered: the key is in no
+ * memory longer than its request.
  */
 import type { Scope } from "#contracts/access";
 import type { KeyHolder } from "#contracts/auth";
@@ -37,8 +37,11 @@ export interface ApiKeys {
 }
 
 export interface ApiKeysOptions {
-  /** Auth's `POST /api-keys/verify`: failure `unauthenticated` for a key that is nobody's. @param keyHash SHA-256, hex. */
-  readonly ask: (keyHash: string, context: CallContext) => Promise<Result<KeyHolder>>;
+  /** Auth's `POST /api-keys/verify`: failure `unauthenticated` for a key that is nobody's. @param hash SHA-256 of the key, hex. */
+  readonly ask: (
+    key: { readonly key: string; readonly hash: string },
+    context: CallContext,
+  ) => Promise<Result<KeyHolder>>;
   readonly revocations: Pick<Revocations, "ofKey">;
   /** Longest that what auth said is gone by while it is away (s); 0: never longer than a minute. */
   readonly maxAgeS: number;
@@ -71,9 +74,9 @@ export function makeApiKeys(options: ApiKeysOptions): ApiKeys {
   ]);
   metrics.gauge("broker_api_keys_cached", "API keys whose holder is remembered.", [], (gauge) => gauge.set(known.size));
 
-  async function askAuth(hash: string, context: CallContext): Promise<Result<Known>> {
+  async function askAuth(key: string, hash: string, context: CallContext): Promise<Result<Known>> {
     const askedAt = now();
-    const told = await ask(hash, context);
+    const told = await ask({ key, hash }, context);
     const isStale = asking.get(hash)?.isStale === true;
     if (told.ok) {
       const found = { holder: told.value, scopes: new Set(told.value.scopes), askedAt };
@@ -89,10 +92,10 @@ export function makeApiKeys(options: ApiKeysOptions): ApiKeys {
   }
 
   /** All who ask about one key meanwhile share the answer, and the time of the first of them. */
-  function askOnce(hash: string, context: CallContext): Promise<Result<Known>> {
+  function askOnce(key: string, hash: string, context: CallContext): Promise<Result<Known>> {
     const under = asking.get(hash);
     if (under !== undefined && !under.isStale) return under.answer;
-    const answer = askAuth(hash, context).finally(() => {
+    const answer = askAuth(key, hash, context).finally(() => {
       if (asking.get(hash)?.answer === answer) asking.delete(hash);
     });
     asking.set(hash, { answer, isStale: false });
@@ -125,7 +128,7 @@ export function makeApiKeys(options: ApiKeysOptions): ApiKeys {
       if (isSure && now() - before.askedAt < FRESH_MS) return found("memory", before);
       if (now() - (refused.get(hash) ?? Number.NEGATIVE_INFINITY) < REFUSED_MS) return refuse("memory");
 
-      const told = await askOnce(hash, context);
+      const told = await askOnce(key, hash, context);
       if (told.ok) return isOver(told.value) ? refuse("auth") : found("auth", told.value);
       if (told.error.code === "unauthenticated") return refuse("auth");
       if (!isAway(told.error) || told.error.code === "exhausted") return told;

@@ -14,11 +14,11 @@ const listOf = makeValidator(RevocationList, { name: "auth's answer" });
 /** `POST /api-keys/verify`. */
 export const askKeyHolder =
   (auth: Neighbour): ApiKeysOptions["ask"] =>
-  async (keyHash, context) => {
+  async ({ hash }, context) => {
     const question = {
       method: "POST",
       path: "/api-keys/verify",
-      body: { key_hash: keyHash },
+      body: { key_hash: hash },
       status: [200, 202],
       check: holderOf,
       ofTheCaller: ["unauthenticated", "exhausted"],

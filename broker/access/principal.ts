@@ -39,7 +39,7 @@ export function callerOf(principal: Principal): string {
       return "operator";
     case "user":
       return `user:${principal.session.sub}`;
-    case "key":
+    default:
       return principal.service === undefined ? `key:${principal.keyId}` : `service:${principal.service}`;
   }
 }

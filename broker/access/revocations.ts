@@ -7,7 +7,7 @@ import type { Metrics } from "#shared/telemetry";
 /** Most that are kept. All sessions of a large platform do not end within the ten minutes that a token lives. */
 const KEPT = 100_000;
 /** How often those that are over are looked for (ms). */
-const SWEEP_MS = 30_000;
+const SWEEP_MS = 60_000;
 /** How much longer than auth says each is kept (ms): clocks differ, and tokens are let a little longer for it. */
 const MARGIN_MS = 60_000;
 
@@ -47,7 +47,6 @@ export interface RevocationsOptions {
 }
 
 interface Kept {
-  readonly id: string;
   readonly endsAt: number;
   /** Of a user: tokens below it count no longer. */
   readonly accessVersion: number;
@@ -56,6 +55,9 @@ interface Kept {
 export function makeRevocations(options: RevocationsOptions): Revocations {
   const { log, metrics, onRevoked, size = KEPT, now = Date.now } = options;
   const kept = new Map<string, Kept>();
+  /** Ids that were heard within the last one to two sweeps: auth's list tells them several times. */
+  let recent = new Set<string>();
+  let before = new Set<string>();
   let isWhole = false;
   /** Until when something that was not kept may matter. */
   let unsureUntil = 0;
@@ -69,7 +71,10 @@ export function makeRevocations(options: RevocationsOptions): Revocations {
     (gauge) => gauge.set(isUnsure() ? 1 : 0),
   );
   const taken = metrics.counter("broker_revocations_total", "Revocations heard of, each once.", ["kind"]);
-  const sweeping = setInterval(sweep, SWEEP_MS);
+  const sweeping = setInterval(() => {
+    sweep();
+    forgetIds();
+  }, SWEEP_MS);
 
   const nameOf = (kind: Revocation["kind"], subject: string): string => `${kind}:${subject}`;
 
@@ -82,26 +87,38 @@ export function makeRevocations(options: RevocationsOptions): Revocations {
     for (const [name, { endsAt }] of kept) if (endsAt <= at) kept.delete(name);
   }
 
+  function forgetIds(): void {
+    before = recent;
+    recent = new Set();
+  }
+
+  /** Whether it is heard for the first time, as far as that is remembered. */
+  function isNew(id: string): boolean {
+    if (recent.has(id) || before.has(id)) return false;
+    if (recent.size >= size) forgetIds();
+    recent.add(id);
+    return true;
+  }
+
   function take(revocation: Revocation): void {
     const { id, kind, subject, access_version = 0, expires_at } = revocation;
     const name = nameOf(kind, subject);
-    const before = kept.get(name);
-    if (before?.id === id) return;
+    if (!isNew(id)) return;
+    const known = kept.get(name);
     taken.inc({ kind });
     onRevoked(revocation);
     const endsAt = timeOf(expires_at) + MARGIN_MS;
     if (endsAt <= now()) return;
-    if (before === undefined && kept.size >= size) sweep();
-    if (before === undefined && kept.size >= size) {
+    if (known === undefined && kept.size >= size) sweep();
+    if (known === undefined && kept.size >= size) {
       if (!isUnsure())
         log.error("more revocations than are kept: auth is asked about each token meanwhile", { kept: size });
       unsureUntil = Math.max(unsureUntil, endsAt);
       return;
     }
     kept.set(name, {
-      id,
-      endsAt: Math.max(endsAt, before?.endsAt ?? 0),
-      accessVersion: Math.max(access_version, before?.accessVersion ?? 0),
+      endsAt: Math.max(endsAt, known?.endsAt ?? 0),
+      accessVersion: Math.max(access_version, known?.accessVersion ?? 0),
     });
   }
 

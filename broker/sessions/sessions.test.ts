@@ -5,7 +5,6 @@ import { ACCESS_TOKEN, type MeView } from "#contracts/auth";
 import { fail, type FailureCode, ok, type Result } from "#shared/errors";
 import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
-import { Deadline } from "#shared/resilience";
 import { newContext } from "#shared/telemetry";
 import { makeAuthDouble, makeKey, sign, type TestKey, type TokenOptions, USER } from "../auth.test-kit.ts";
 import { makeKeySet } from "./key-set.ts";

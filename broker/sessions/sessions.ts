@@ -89,12 +89,13 @@ export function makeSessions(options: SessionsOptions): Sessions {
       if (standing === "revoked") return invalid();
       if (standing === "stands") return ok(session);
       const told = await askOf(session, context);
-      return told.ok ? ok(session) : told;
+      if (!told.ok) return told;
+      return told.value === undefined ? forAnother() : ok(session);
     },
 
     async current(session, context) {
       const told = await askOf(session, context);
-      if (told.ok) return ok({ user: told.value });
+      if (told.ok) return told.value === undefined ? forAnother() : ok({ user: told.value });
       return isAway(told.error) && told.error.code !== "exhausted" ? remembered(session, told.error) : told;
     },
 
@@ -108,15 +109,13 @@ export function makeSessions(options: SessionsOptions): Sessions {
     },
   };
 
-  /** The user as auth knows him now, remembered; a refusal of auth's is, too. */
-  async function askOf(session: Session, context: CallContext): Promise<Result<MeView>> {
+  /** The user as auth knows him now, remembered, as a refusal is; undefined where it answered for somebody else. */
+  async function askOf(session: Session, context: CallContext): Promise<Result<MeView | undefined>> {
     const askedAt = cache.now();
     const answer = await ask(session.token, context);
     if (answer.ok) {
       const { id, session_id } = answer.value;
-      if (String(id) !== session.sub || session_id !== session.sid) {
-        return fail("bad_gateway", undefined, { cause: "auth answered for another session" });
-      }
+      if (String(id) !== session.sub || session_id !== session.sid) return ok(undefined);
       cache.keep(session.sid, answer.value, askedAt);
       answers.inc({ from: "auth" });
     } else if (answer.error.code === "unauthenticated" || answer.error.code === "forbidden") {
@@ -140,6 +139,8 @@ export function makeSessions(options: SessionsOptions): Sessions {
     return ok({ user: known.user, degraded: { auth: `cached;age=${known.ageS}` } });
   }
 }
+
+const forAnother = () => fail("bad_gateway", undefined, { cause: "auth answered for another session" });
 
 const invalid = () => fail("unauthenticated", "the access token is not valid");
 

@@ -34,8 +34,11 @@ const paging = {
 };
 export const PageQuery = Type.Object(paging);
 export const UsersQuery = Type.Object({ ...UserFilter.properties, ...paging });
-/** Of a deletion: the version that it was decided by. */
-export const DeleteUserQuery = Type.Object({ version: Type.Optional(Type.Integer({ minimum: 1 })) });
+export const ApiKeysQuery = Type.Object({
+  user_id: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_147_483_647 })),
+  service: Type.Optional(Type.String({ pattern: "^(\\*|[a-z][a-z0-9-]{0,62})$" })),
+  ...paging,
+});
 
 /** Where the message says all. */
 const SAID = Type.Unknown();
@@ -58,7 +61,7 @@ export function identityRoutes({ desk, hashing, commands, reads, onLogin }: Iden
       .get("/users", reading(reads, "/users", UsersQuery, ManagedUserPage))
       .get("/users/:id", reading(reads, at("/users", "id"), NO_QUERY, ManagedUser))
       .patch("/users/:id", changing("PATCH")(commands, at("/users", "id"), UserPatch, ManagedUser))
-      .delete("/users/:id", removing(commands, at("/users", "id"), DeleteUserQuery, SAID))
+      .delete("/users/:id", removing(commands, at("/users", "id"), NO_QUERY, SAID))
       .get("/users/:id/sessions", reading(reads, at("/users", "id", "/sessions"), PageQuery, SessionPage))
       .delete("/users/:id/sessions", removing(commands, at("/users", "id", "/sessions"), NO_QUERY, SessionsEnded))
       .patch("/me", changing("PATCH")(commands, "/me", MePatch, MeView))
@@ -79,7 +82,7 @@ export function identityRoutes({ desk, hashing, commands, reads, onLogin }: Iden
       .post("/email-verifications/confirm", doing(commands, "/email-verifications/confirm", ConfirmRequest, SAID))
       .post("/password-resets", doing(commands, "/password-resets", AddressRequest, SAID))
       .post("/password-resets/confirm", doing(hashing, "/password-resets/confirm", ResetRequest, SAID))
-      .get("/api-keys", reading(reads, "/api-keys", PageQuery, ApiKeyPage))
+      .get("/api-keys", reading(reads, "/api-keys", ApiKeysQuery, ApiKeyPage))
       .post("/api-keys", doing(commands, "/api-keys", ApiKeyRequest, NewApiKey))
       .delete("/api-keys/:id", removing(commands, at("/api-keys", "id"), NO_QUERY, ApiKeyView))
       .post("/api-keys/:id/rotate", doing(commands, at("/api-keys", "id", "/rotate"), ApiKeyRotation, NewApiKey))
