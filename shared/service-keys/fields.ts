@@ -27,8 +27,8 @@ export const serviceKeyField: Field<Secret | undefined> = {
 
 export const serviceCallersField: Field<readonly KnownCaller[] | undefined> = {
   about:
-    "Services that may call, as <name>:<SHA-256 of its SERVICE_KEY, hex>; a name may come twice while its key is changed. Production needs it; without it anybody may in development",
-  allowed: `a comma-separated list of 1 to ${MAX_CALLERS} <name>:<64 hex digits>, no key under two names`,
+    "Services that may call, as NAME:HASH, the hash being the SHA-256 of its SERVICE_KEY in hex; a name may come twice while its key is changed. Production needs it; without it anybody may in development",
+  allowed: `a comma-separated list of 1 to ${MAX_CALLERS} NAME:HASH, 64 hex digits in small letters each, none twice`,
   default: undefined,
   required: false,
   secret: false,
