@@ -57,7 +57,7 @@ interface Known {
 }
 
 interface Asking {
-  readonly answer: Promise<Result<Known>>;
+  answer: Promise<Result<Known>>;
   /** Something was revoked meanwhile: the answer is for those who asked before, and not to be kept. */
   isStale: boolean;
 }
@@ -74,13 +74,13 @@ export function makeApiKeys(options: ApiKeysOptions): ApiKeys {
   ]);
   metrics.gauge("broker_api_keys_cached", "API keys whose holder is remembered.", [], (gauge) => gauge.set(known.size));
 
-  async function askAuth(key: string, hash: string, context: CallContext): Promise<Result<Known>> {
+  async function askAuth(key: string, hash: string, under: Asking, context: CallContext): Promise<Result<Known>> {
     const askedAt = now();
     const told = await ask({ key, hash }, context);
-    const isStale = asking.get(hash)?.isStale === true;
     if (told.ok) {
       const found = { holder: told.value, scopes: new Set(told.value.scopes), askedAt };
-      if (!isStale) put(known, hash, found);
+      if (under.isStale) return ok(found);
+      put(known, hash, found);
       refused.delete(hash);
       return ok(found);
     }
@@ -93,13 +93,14 @@ export function makeApiKeys(options: ApiKeysOptions): ApiKeys {
 
   /** All who ask about one key meanwhile share the answer, and the time of the first of them. */
   function askOnce(key: string, hash: string, context: CallContext): Promise<Result<Known>> {
-    const under = asking.get(hash);
-    if (under !== undefined && !under.isStale) return under.answer;
-    const answer = askAuth(key, hash, context).finally(() => {
-      if (asking.get(hash)?.answer === answer) asking.delete(hash);
+    const current = asking.get(hash);
+    if (current?.isStale === false) return current.answer;
+    const under: Asking = { isStale: false, answer: Promise.resolve(nobodys()) };
+    under.answer = askAuth(key, hash, under, context).finally(() => {
+      if (asking.get(hash) === under) asking.delete(hash);
     });
-    asking.set(hash, { answer, isStale: false });
-    return answer;
+    asking.set(hash, under);
+    return under.answer;
   }
 
   /** Over, or revoked, by what is known here. */

@@ -1,5 +1,6 @@
 /** What access asks of auth. */
-import { KeyHolder } from "#contracts/auth";
+import type { Static } from "@sinclair/typebox";
+import { type ApiKeyCheck, KeyHolder } from "#contracts/auth";
 import { RevocationList } from "#contracts/identity";
 import { failureOfAnswer, type JsonClient } from "#shared/client";
 import { fail, ok } from "#shared/errors";
@@ -14,11 +15,11 @@ const listOf = makeValidator(RevocationList, { name: "auth's answer" });
 /** `POST /api-keys/verify`. */
 export const askKeyHolder =
   (auth: Neighbour): ApiKeysOptions["ask"] =>
-  async ({ hash }, context) => {
+  async ({ key }, context) => {
     const question = {
       method: "POST",
       path: "/api-keys/verify",
-      body: { key_hash: hash },
+      body: { key } satisfies Static<typeof ApiKeyCheck>,
       status: [200, 202],
       check: holderOf,
       ofTheCaller: ["unauthenticated", "exhausted"],

@@ -3,6 +3,7 @@ import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import {
   AddressRequest,
+  ApiKeyFilter,
   ApiKeyPage,
   ApiKeyRequest,
   ApiKeyRotation,
@@ -34,11 +35,7 @@ const paging = {
 };
 export const PageQuery = Type.Object(paging);
 export const UsersQuery = Type.Object({ ...UserFilter.properties, ...paging });
-export const ApiKeysQuery = Type.Object({
-  user_id: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_147_483_647 })),
-  service: Type.Optional(Type.String({ pattern: "^(\\*|[a-z][a-z0-9-]{0,62})$" })),
-  ...paging,
-});
+export const ApiKeysQuery = Type.Object({ ...ApiKeyFilter.properties, ...paging });
 
 /** Where the message says all. */
 const SAID = Type.Unknown();
