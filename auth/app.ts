@@ -92,7 +92,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const relay = stack.use(
     startRelay({ database, sealer: outboxSealer, publisher, sendMail: deliveryOf(clients.sendMail), log, metrics }),
   );
-  const outbox = makeOutbox(outboxSealer, relay.ring);
+  const outbox = makeOutbox(outboxSealer, () => relay.ring());
   const ending = makeEnding(outbox);
 
   const store = makeStore(database);
@@ -124,7 +124,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       outbox,
       idleMs: Math.min(life.idleMs, life.maxMs),
       onNewPlace: () => [],
-      onRefused: refusals.note,
+      onRefused: (refusal) => refusals.note(refusal),
       log,
       metrics,
     }),
