@@ -23,6 +23,13 @@ import { type Operations, routes } from "./routes.ts";
 import { makeStore } from "./store.ts";
 import { makeTokens } from "./sessions/tokens.ts";
 import { makeRegistrationSaga } from "./registration/welcome.ts";
+import { makeConfirm } from "./flows/confirm.ts";
+import { makeLinks } from "./flows/links.ts";
+import { runMailRequests } from "./flows/requests.ts";
+import { makeOutbox } from "./outbox/outbox.ts";
+import { makeEnding } from "./sessions/end.ts";
+import { makeUsers } from "./users/manage.ts";
+import { makeUserStore } from "./users/user-store.ts";
 
 /** Contract: the pool has at most 25 connections. */
 const MAX_CONNECTIONS = 25;
@@ -88,6 +95,14 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       topology: topologyOf({ logsQueue: config.LISTENER_QUEUE, logsBindings: config.LISTENER_BINDINGS }),
     }),
   );
+  const outbox = makeOutbox(makeSealer(secret, "outbox"));
+  const ending = makeEnding(outbox);
+  const letterhead = { from: config.WELCOME_FROM, publicUrl: config.PUBLIC_URL };
+  const links = makeLinks({ database, outbox, letterhead });
+  const requests = stack.use(runMailRequests({ database, links, outbox, log, metrics }));
+  const confirm = makeConfirm({ database, links, passwords, ending, outbox });
+  const users = makeUsers({ store: makeUserStore(database), outbox, ending, links });
+
   const registrations = makeRegistrationStore(database);
   const clients = makeClients({ mail: { client: mailClient, edge: mailEdge }, publisher });
   const saga = makeRegistrationSaga({ ...clients, store: registrations });
@@ -97,6 +112,8 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     passwords,
     saga,
     sagas,
+    links,
+    outbox,
     from: config.WELCOME_FROM,
     metrics,
   });
@@ -105,7 +122,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     return found.ok ? ok(found.value === undefined ? undefined : registrationViewOf(found.value)) : found;
   };
 
-  const operations = { login, admit, register, registrationOf, tokens };
+  const operations = { login, admit, register, registrationOf, tokens, users, requests, confirm };
   const server = stack.use(listen(httpApp(runtime, corsOriginsOf(config)).use(routes(operations)), config));
 
   const opened = stack.move();

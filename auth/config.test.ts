@@ -17,5 +17,6 @@ test("production needs a secret that is one, and a cost that is worth the name",
   expect(problems({ ENVIRONMENT, AUTH_SECRET: "canary" })).not.toContain("canary");
   expect(problems({ ENVIRONMENT, AUTH_SECRET: secretOf(loadConfig("auth", fields, {})).reveal() })).not.toBe("");
   expect(problems({ ENVIRONMENT, AUTH_SECRET: LONG, BCRYPT_COST: "9" })).toContain("BCRYPT_COST must be at least 10");
-  expect(problems({ ENVIRONMENT, AUTH_SECRET: LONG })).toBe("");
+  expect(problems({ ENVIRONMENT, AUTH_SECRET: LONG })).toContain("PUBLIC_URL is missing");
+  expect(problems({ ENVIRONMENT, AUTH_SECRET: LONG, PUBLIC_URL: "https://app.example.com" })).toBe("");
 });

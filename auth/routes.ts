@@ -11,6 +11,9 @@ import type { Admit } from "./principal.ts";
 import { meOf } from "./sessions/me.ts";
 import type { Register } from "./registration/register.ts";
 import type { Tokens } from "./sessions/tokens.ts";
+import { type FlowOperations, flowRoutes } from "./flows/routes.ts";
+import type { Users } from "./users/manage.ts";
+import { userRoutes } from "./users/routes.ts";
 
 /** Longest that a login or a registration may take (ms), waiting for a hashing thread included. */
 const HASHING_MS = 10_000;
@@ -22,17 +25,20 @@ const KEY_SET_MAX_AGE_S = 60;
 const credentialsOf = makeValidator(Credentials);
 const registrationFrom = makeValidator(Registration, { unknown: "refuse" });
 
-export interface Operations {
+export interface Operations extends FlowOperations {
   login: Login;
   admit: Admit;
   register: Register;
   /** How far a user's registration is; undefined where there is none. */
   registrationOf: (userId: number, deadline: Deadline) => Promise<Result<RegistrationView | undefined>>;
   tokens: Pick<Tokens, "keySet">;
+  users: Users;
 }
 
-export const routes = ({ login, admit, register, registrationOf, tokens }: Operations) =>
+export const routes = ({ login, admit, register, registrationOf, tokens, users, ...flows }: Operations) =>
   new Elysia({ name: "auth.routes" })
+    .use(userRoutes({ admit, users }))
+    .use(flowRoutes(flows))
     .post("/authenticate", async ({ body, request, set }) => {
       const credentials = credentialsOf(body);
       if (!credentials.ok) throw credentials.error;

@@ -23,7 +23,12 @@ const PAGE: Readonly<Record<LinkPurpose, string>> = {
   reset_password: "reset-password",
 };
 
-export function linkLetter({ from, publicUrl }: Letterhead, purpose: LinkPurpose, to: string, token: string): MailMessage {
+export function linkLetter(
+  { from, publicUrl }: Letterhead,
+  purpose: LinkPurpose,
+  to: string,
+  token: string,
+): MailMessage {
   const url = `${publicUrl}/${PAGE[purpose]}#token=${token}`;
   const expires_minutes = LINK_LIFE_MS[purpose] / 60_000;
   return purpose === "verify_address"

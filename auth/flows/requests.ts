@@ -56,7 +56,10 @@ async function holderOf(sql: Sql, email: string): Promise<StoredUser | undefined
 export function runMailRequests({ database, links, outbox, log, metrics }: MailRequestsPorts): MailRequests {
   const closing = new AbortController();
   const bell = makeBell();
-  const mails = metrics.counter("auth_mail_requests_total", "Mails that were asked for by address.", ["purpose", "result"]);
+  const mails = metrics.counter("auth_mail_requests_total", "Mails that were asked for by address.", [
+    "purpose",
+    "result",
+  ]);
 
   async function outcomeOf(sql: Sql, { purpose, email, request_id, traceparent }: Row): Promise<string> {
     const user = await holderOf(sql, email);

@@ -27,6 +27,10 @@ const mail = Bun.serve({
     const key = request.headers.get("idempotency-key");
     const body = request.method === "POST" ? ((await request.json()) as (typeof mails)[number]) : undefined;
     if (pathname === "/ready") return Response.json({ error: false, message: "ready" });
+    // The mail that verifies his address goes its own way (flows/).
+    if (JSON.stringify(body?.template ?? "").includes("verify-address")) {
+      return Response.json({ error: false, message: "m", data: { id: key, state: "sent" } }, { status: 202 });
+    }
     if (body !== undefined) mails.push({ ...body, key });
     const id = key ?? pathname.slice("/mails/".length);
     const script = scripts.get(mails.find((sent) => sent.key === id)?.to ?? "") ?? WAITS;
@@ -107,6 +111,9 @@ withServer.each([
   ["a name with NUL", { email: "x@example.com", password: PASSWORD, first_name: "\0" }],
   ["a name of 256 characters", { email: "x@example.com", password: PASSWORD, last_name: "n".repeat(256) }],
   ["a field that nobody knows", { email: "x@example.com", password: PASSWORD, user_active: 1 }],
+  ["one of the most common passwords", { email: "x@example.com", password: "Password1" }],
+  ["his own address as a password", { email: "x@example.com", password: "x@example.com" }],
+  ["a role", { email: "x@example.com", password: PASSWORD, role: "admin" }],
   ["an id", { email: "x@example.com", password: PASSWORD, id: 1 }],
 ])(`%s: 422, and nobody is added ${NEEDS}`, async (_what, body) => {
   expect((await register(body)).status).toBe(422);
@@ -114,7 +121,7 @@ withServer.each([
 });
 
 withServer(`the shortest and the longest password log in ${NEEDS}`, async () => {
-  for (const password of ["12345678", "ä".repeat(1_024)]) {
+  for (const password of ["8 letter", "ä".repeat(1_024)]) {
     const email = uniqueEmail();
     expect((await register({ email, password })).status).toBe(201);
     expect((await running().post("/authenticate", { email, password })).status).toBe(202);

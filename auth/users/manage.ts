@@ -184,7 +184,11 @@ export function makeUsers({ store, outbox, ending, links }: UsersPorts): Users {
           await ending.endSessionsOf(sql, id, "deactivated");
           // Higher than any of his: whatever is remembered of him, or was signed for him, counts no longer.
           await ending.revoke(sql, { kind: "user", subject: String(id), accessVersion: user.accessVersion + 1 });
-          await outbox.put(sql, [{ kind: "audit", data: { action: "user.deleted", by: editor.by, user_id: id } }], context);
+          await outbox.put(
+            sql,
+            [{ kind: "audit", data: { action: "user.deleted", by: editor.by, user_id: id } }],
+            context,
+          );
         },
         context.deadline,
       );
