@@ -8,7 +8,7 @@ import type { Database, Sql } from "#shared/postgres";
 import { Deadline, databaseBackoff, keepTrying, makeBell } from "#shared/resilience";
 import { type CallContext, type Metrics, traceOf, traceparentOf } from "#shared/telemetry";
 import type { Outbox } from "../outbox/outbox.ts";
-import { type StoredUser, type UserRow, userColumns, userOf } from "../store.ts";
+import { holderOf } from "../users/addresses.ts";
 import type { LinkPurpose } from "./letters.ts";
 import type { Links } from "./links.ts";
 
@@ -43,13 +43,6 @@ interface Row {
   email: string;
   request_id: string;
   traceparent: string;
-}
-
-/** By address, as a login finds him. */
-async function holderOf(sql: Sql, email: string): Promise<StoredUser | undefined> {
-  const [row] = await sql<UserRow[]>`
-    select ${userColumns(sql)} from users where lower(email) = lower(${email}) order by (email = ${email}) desc, id limit 1`;
-  return row === undefined ? undefined : userOf(row);
 }
 
 /** Starts to look at requests in the background. */

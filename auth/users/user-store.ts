@@ -5,7 +5,7 @@ import type { Result } from "#shared/errors";
 import type { Database, Sql } from "#shared/postgres";
 import type { Deadline } from "#shared/resilience";
 import { type StoredUser, type UserRow, userColumns, userOf } from "../store.ts";
-import { lockAddress, mustBeFree } from "./addresses.ts";
+import { holderOf, lockAddress, mustBeFree } from "./addresses.ts";
 
 /** All that is given has to hold. */
 export interface UserQuery {
@@ -25,6 +25,14 @@ export interface UserChange {
   readonly extraScopes?: Scope[];
 }
 
+export interface AddedUser {
+  readonly email: string;
+  readonly firstName: string;
+  readonly lastName: string;
+  readonly passwordHash: string;
+  readonly role: Role;
+}
+
 /** What is decided upon: a user, as he cannot change before the decision is written. */
 export interface Found {
   readonly user: StoredUser;
@@ -37,6 +45,14 @@ type After = (sql: Sql, before: StoredUser, now: StoredUser | undefined) => Prom
 
 export interface UserStore {
   find(id: number, deadline: Deadline): Promise<Result<StoredUser | undefined>>;
+  /** By address, as a login finds him. */
+  findByAddress(email: string, deadline: Deadline): Promise<Result<StoredUser | undefined>>;
+  /** Adds a user, active, whose address somebody vouches for. @returns failure `conflict` where it is taken. */
+  add(
+    user: AddedUser,
+    after: (sql: Sql, user: StoredUser) => Promise<void>,
+    deadline: Deadline,
+  ): Promise<Result<StoredUser>>;
   /** Newest first, those below the id `before`. */
   page(query: UserQuery, before: number | undefined, limit: number, deadline: Deadline): Promise<Result<StoredUser[]>>;
   /**
@@ -121,6 +137,26 @@ export function makeUserStore(database: Database): UserStore {
           return row === undefined ? undefined : userOf(row);
         },
         { deadline, retry: true },
+      ),
+    findByAddress: (email, deadline) => database.query((sql) => holderOf(sql, email), { deadline, retry: true }),
+    // Twice would be a conflict with itself.
+    add: (user, after, deadline) =>
+      database.transaction(
+        async (sql) => {
+          await lockAddress(sql, user.email);
+          await mustBeFree(sql, user.email);
+          const [row] = await sql<UserRow[]>`
+            insert into users (email, first_name, last_name, password, user_active, role, email_verified_at,
+              created_at, updated_at)
+            values (${user.email}, ${user.firstName}, ${user.lastName}, ${user.passwordHash}, 1, ${user.role}, now(),
+              now() at time zone 'UTC', now() at time zone 'UTC')
+            returning ${userColumns(sql)}`;
+          if (row === undefined) throw new Error("an insert returned nothing");
+          const added = userOf(row);
+          await after(sql, added);
+          return added;
+        },
+        { deadline, retry: false },
       ),
     page: (query, before, limit, deadline) =>
       database.query(
