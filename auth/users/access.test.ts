@@ -97,11 +97,13 @@ withServer(`another address: not verified, asked, and nobody else's ${NEEDS}`, a
   expect(moved.json.data).toMatchObject({ email: "moved@example.com", email_verified: false, version: 3 });
   expect(await lettersTo(auth, "moved@example.com")).toMatchObject([{ template: "verify-address" }]);
   expect(JSON.stringify(await audits(auth, "user.changed", ann.id))).not.toContain("moved@");
-  const race = await Promise.all([
-    patch(ann.id, { version: 3, email: "wanted@example.com" }),
-    patch(other.id, { version: 1, email: "Wanted@example.com" }),
-  ]);
-  expect(race.map(({ status }) => status).sort((a, b) => a - b)).toEqual([200, 409]);
+  for (let round = 0; round < 10; round += 1) {
+    const pair = [await add(auth), await add(auth), await add(auth)];
+    const race = await Promise.all(
+      pair.map(({ id }, n) => patch(id, { version: 1, email: `${n === 1 ? "W" : "w"}anted-${round}@example.com` })),
+    );
+    expect(race.map(({ status }) => status).sort((a, b) => a - b)).toEqual([200, 409, 409]);
+  }
 });
 
 withServer(`deleted: he and his sessions are gone, his id is left in the audit ${NEEDS}`, async () => {
