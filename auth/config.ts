@@ -32,6 +32,16 @@ export const fields = {
   AUTH_SECRET: secret(
     "Encrypts the signing keys and keys the pre-hash of long passwords: the same for all replicas, kept for ever. Production needs 32 characters or more; development has a fixed one",
   ),
+  SESSION_IDLE_DAYS: integer("A session that is not used for this long is over (days)", 30, { min: 1, max: 365 }),
+  SESSION_MAX_DAYS: integer("Longest that a session lasts, however often it is used (days)", 90, {
+    min: 1,
+    max: 3_650,
+  }),
+  SIGNING_KEY_MAX_AGE_DAYS: integer(
+    "A signing key of this age is followed by a new one, without anybody noticing (days; 0: only by the command)",
+    90,
+    { min: 0, max: 3_650 },
+  ),
   BCRYPT_COST: integer(
     "Cost of new password hashes: each step doubles the time. Older hashes of a lower cost are renewed at login. Production needs 10 or more",
     12,
@@ -68,4 +78,9 @@ export function problemsOf({ ENVIRONMENT, AUTH_SECRET, BCRYPT_COST, PUBLIC_URL }
 
 export function secretOf({ AUTH_SECRET }: Config): Secret {
   return AUTH_SECRET ?? new Secret(DEVELOPMENT_SECRET);
+}
+
+/** Undefined: never. */
+export function keyMaxAgeOf({ SIGNING_KEY_MAX_AGE_DAYS }: Config): number | undefined {
+  return SIGNING_KEY_MAX_AGE_DAYS === 0 ? undefined : SIGNING_KEY_MAX_AGE_DAYS * 86_400_000;
 }

@@ -5,6 +5,7 @@ import { start } from "./app.ts";
 import { fields, problemsOf } from "./config.ts";
 import { sagasCommand } from "./registration/sagas-command.ts";
 import { seed } from "./seed.ts";
+import { keysCommand } from "./sessions/keys-command.ts";
 
 await run({
   name: "auth",
@@ -14,6 +15,11 @@ await run({
   commands: {
     admin,
     seed: { about: "add the development user admin@example.com; refused in production", run: seed },
+    keys: {
+      about: "list: the keys of access tokens; rotate: a new one signs in 5 minutes; retire <kid> [--compromised]",
+      takesArguments: true,
+      run: keysCommand,
+    },
     sagas: {
       about: "list [state]: workflows that have not ended; retry <id>: let a stuck one go on",
       takesArguments: true,

@@ -34,21 +34,3 @@ export function ipOf(address: string): string | undefined {
   const bare = address.replace(/%.*$/, "").replace(/^::ffff:(?=\d+\.)/i, "");
   return isIP(bare) === 0 ? undefined : bare;
 }
-
-/** What neighbours share: /24 of IPv4, /48 of IPv6; what is no address is its own. */
-export function networkOf(address: string): string {
-  const ip = ipOf(address);
-  if (ip === undefined) return address;
-  if (isIP(ip) === 4) return ip.split(".").slice(0, 3).join(".");
-  const [head = "", tail] = ip.toLowerCase().split("::");
-  const groups = (part: string): string[] => (part === "" ? [] : part.split(":"));
-  const [first, last] = [groups(head), groups(tail ?? "")];
-  const all =
-    tail === undefined
-      ? first
-      : [...first, ...Array.from({ length: 8 - first.length - last.length }, () => "0"), ...last];
-  return all
-    .slice(0, 3)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(":");
-}

@@ -34,7 +34,8 @@ create table sessions (
   address text,
   agent text
 );
-create index sessions_of_user on sessions (user_id, created_at desc, id);
+-- Newest first: ids are UUIDv7.
+create index sessions_of_user on sessions (user_id, id desc);
 create index sessions_by_expiry on sessions (expires_at);
 insert into sessions (id, user_id, created_at, used_at, expires_at)
   select family, min(user_id), min(created_at), max(created_at), max(expires_at) from refresh_tokens group by family;

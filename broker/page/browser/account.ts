@@ -85,7 +85,8 @@ function form(
   made.append(act);
   made.addEventListener("submit", (event) => {
     event.preventDefault();
-    const values = Object.fromEntries([...new FormData(made)].map(([name, value]) => [name, String(value)]));
+    const inputs = [...made.querySelectorAll("input")];
+    const values = Object.fromEntries(inputs.map(({ name, value }) => [name, value]));
     act.disabled = true;
     void submit(values).then((isDone) => {
       act.disabled = false;
