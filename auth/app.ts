@@ -74,7 +74,9 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const apiKeyStore = makeApiKeyStore(database);
   const lastUsed = stack.use(keepLastUsed({ store: apiKeyStore, log }));
   const apiKeys = makeApiKeys({ store: apiKeyStore, outbox, ending: makeEnding(outbox), lastUsed });
-  const admit = makeAdmit(makePrincipals({ store, tokens, holderOf: apiKeys.holderOf }));
+  const admit = makeAdmit(
+    makePrincipals({ store, tokens, holderOf: (key, deadline) => apiKeys.holderOf(key, deadline) }),
+  );
 
   // Neither is needed to be ready: registrations go on once they are back.
   const optional = { required: false };
