@@ -10,15 +10,20 @@ import { ok } from "#shared/errors";
 import { makeDatabase } from "#shared/postgres";
 import { type EdgeState, makeEdge } from "#shared/resilience";
 import { runSagas } from "#shared/saga";
+import { makeCallers } from "#shared/service-keys";
+import { makeApiKeys } from "./api-keys/api-keys.ts";
+import { keepLastUsed } from "./api-keys/last-used.ts";
+import { apiKeyRoutes } from "./api-keys/routes.ts";
+import { makeApiKeyStore } from "./api-keys/store.ts";
 import { deliveryOf, makeClients } from "./clients.ts";
 import { type Config, keyMaxAgeOf, secretOf } from "./config.ts";
 import { makeHashers } from "./hashers.ts";
 import { makeAccountName, makeSealer, makeSuccession } from "./keys.ts";
 import { MIGRATIONS } from "./migrations.ts";
-import { makeOutbox } from "./outbox/outbox.ts";
 import { startRelay } from "./outbox/relay.ts";
 import { checkNewPassword } from "./passwords-policy/policy.ts";
 import { makeAdmit, makePrincipals } from "./principal.ts";
+import { makeOutbox } from "./outbox/outbox.ts";
 import { makePasswords } from "./passwords.ts";
 import { makeRegister, registrationViewOf } from "./registration/register.ts";
 import { makeRegistrationStore } from "./registration/registration-store.ts";
@@ -28,7 +33,7 @@ import { makeLinks } from "./flows/links.ts";
 import { runMailRequests } from "./flows/requests.ts";
 import { flowRoutes } from "./flows/routes.ts";
 import { makeSignInMails } from "./flows/sign-in.ts";
-import { type Operations, routes } from "./routes.ts";
+import { CALLERS, type Operations, routes } from "./routes.ts";
 import { makeEnding } from "./sessions/end.ts";
 import { KEYS_CHANNEL, makeKeyStore } from "./sessions/key-store.ts";
 import { makeKeyring } from "./sessions/keyring.ts";
@@ -74,7 +79,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   // Neither is needed to be ready: registrations go on once they are back.
   const optional = { required: false };
   const mailUp = health.dependency("mail", optional);
-  const mailClient = makeJsonClient("the mail service", config.MAIL_URL);
+  const mailClient = makeJsonClient("the mail service", config.MAIL_URL, { key: config.SERVICE_KEY });
   stack.use(watchService(mailClient, mailUp));
   const circuit = metrics.gauge("circuitbreaker_state", "0 closed, 1 half-open, 2 open.", ["name"]);
   const onState = (state: EdgeState): void => {
@@ -142,7 +147,12 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const successorOf = makeSuccession(secret);
   const refresh = makeRefresh({ sessions: sessionStore, tokens, ending, outbox, successorOf, life, metrics });
   const sessions = makeSessions({ store: sessionStore, passwords, checkNewPassword, ending, outbox });
-  const admit = makeAdmit(makePrincipals({ store, tokens }));
+  const apiKeyStore = makeApiKeyStore(database);
+  const lastUsed = stack.use(keepLastUsed({ store: apiKeyStore, log }));
+  const apiKeys = makeApiKeys({ store: apiKeyStore, outbox, ending, lastUsed });
+  const admit = makeAdmit(
+    makePrincipals({ store, tokens, holderOf: (key, deadline) => apiKeys.holderOf(key, deadline) }),
+  );
   stack.use(startSweep({ database, log }));
   const requests = stack.use(runMailRequests({ database, links, outbox, log, metrics }));
   const confirm = makeConfirm({ database, links, passwords, ending, outbox });
@@ -167,9 +177,11 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   };
 
   const revocations = makeRevocations(database);
-  const http = httpApp(runtime, corsOriginsOf(config))
+  const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
+  const http = httpApp(runtime, corsOriginsOf(config), { callers })
     .use(routes({ register, registrationOf }))
     .use(userRoutes({ admit, users }))
+    .use(apiKeyRoutes(apiKeys, admit))
     .use(flowRoutes({ requests, confirm }))
     .use(sessionRoutes({ login, refresh, sessions, revocations, admit, tokens }));
   const server = stack.use(listen(http, config));

@@ -6,8 +6,7 @@
 import type { Result } from "#shared/errors";
 import type { Database, Sql } from "#shared/postgres";
 import type { Deadline } from "#shared/resilience";
-import type { CallContext } from "#shared/telemetry";
-import type { Outbox } from "../outbox/outbox.ts";
+import type { Origin, Outbox } from "../outbox/outbox.ts";
 import { type StoredUser, type UserRow, userColumns, userOf } from "../store.ts";
 import { type Letterhead, LINK_LIFE_MS, type LinkPurpose, linkLetter } from "./letters.ts";
 
@@ -30,8 +29,6 @@ export interface Links {
    */
   use(sql: Sql, purpose: LinkPurpose, token: string): Promise<StoredUser | undefined>;
 }
-
-type Origin = Pick<CallContext, "requestId" | "trace">;
 
 export interface LinksPorts {
   database: Database;

@@ -1,7 +1,6 @@
 /** A mail to a user who signed in from where he has not been seen before. */
 import type { Sql } from "#shared/postgres";
-import type { CallContext } from "#shared/telemetry";
-import type { Outbox } from "../outbox/outbox.ts";
+import type { Origin, Outbox } from "../outbox/outbox.ts";
 import type { Place } from "../place.ts";
 import type { StoredUser } from "../store.ts";
 import { deviceOf, ipOf } from "./client-words.ts";
@@ -20,7 +19,7 @@ export type SignInMails = (
   sql: Sql,
   user: Pick<StoredUser, "id" | "email">,
   place: Place,
-  origin: Pick<CallContext, "requestId" | "trace">,
+  origin: Origin,
 ) => Promise<boolean>;
 
 export function makeSignInMails(outbox: Pick<Outbox, "put">, letterhead: Letterhead): SignInMails {
