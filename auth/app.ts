@@ -10,20 +10,30 @@ import { ok } from "#shared/errors";
 import { makeDatabase } from "#shared/postgres";
 import { type EdgeState, makeEdge } from "#shared/resilience";
 import { runSagas } from "#shared/saga";
+import { makeCallers } from "#shared/service-keys";
+import { makeApiKeys } from "./api-keys/api-keys.ts";
+import { keepLastUsed } from "./api-keys/last-used.ts";
+import { apiKeyRoutes } from "./api-keys/routes.ts";
+import { makeApiKeyStore } from "./api-keys/store.ts";
 import { deliveryOf, makeClients } from "./clients.ts";
 import { type Config, keyMaxAgeOf, secretOf } from "./config.ts";
 import { makeHashers } from "./hashers.ts";
 import { makeAccountName, makeSealer, makeSuccession } from "./keys.ts";
 import { MIGRATIONS } from "./migrations.ts";
-import { makeOutbox } from "./outbox/outbox.ts";
 import { startRelay } from "./outbox/relay.ts";
 import { checkNewPassword } from "./passwords-policy/policy.ts";
 import { makeAdmit, makePrincipals } from "./principal.ts";
+import { makeOutbox } from "./outbox/outbox.ts";
 import { makePasswords } from "./passwords.ts";
 import { makeRegister, registrationViewOf } from "./registration/register.ts";
 import { makeRegistrationStore } from "./registration/registration-store.ts";
 import { makeRegistrationSaga } from "./registration/welcome.ts";
-import { type Operations, routes } from "./routes.ts";
+import { makeConfirm } from "./flows/confirm.ts";
+import { makeLinks } from "./flows/links.ts";
+import { runMailRequests } from "./flows/requests.ts";
+import { flowRoutes } from "./flows/routes.ts";
+import { makeSignInMails } from "./flows/sign-in.ts";
+import { CALLERS, type Operations, routes } from "./routes.ts";
 import { makeEnding } from "./sessions/end.ts";
 import { KEYS_CHANNEL, makeKeyStore } from "./sessions/key-store.ts";
 import { makeKeyring } from "./sessions/keyring.ts";
@@ -37,6 +47,9 @@ import { makeSessions } from "./sessions/sessions.ts";
 import { startSweep } from "./sessions/sweep.ts";
 import { makeTokens } from "./sessions/tokens.ts";
 import { makeStore } from "./store.ts";
+import { makeUsers } from "./users/manage.ts";
+import { userRoutes } from "./users/routes.ts";
+import { makeUserStore } from "./users/user-store.ts";
 
 /** Contract: the pool has at most 25 connections. */
 const MAX_CONNECTIONS = 25;
@@ -66,7 +79,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   // Neither is needed to be ready: registrations go on once they are back.
   const optional = { required: false };
   const mailUp = health.dependency("mail", optional);
-  const mailClient = makeJsonClient("the mail service", config.MAIL_URL);
+  const mailClient = makeJsonClient("the mail service", config.MAIL_URL, { key: config.SERVICE_KEY });
   stack.use(watchService(mailClient, mailUp));
   const circuit = metrics.gauge("circuitbreaker_state", "0 closed, 1 half-open, 2 open.", ["name"]);
   const onState = (state: EdgeState): void => {
@@ -94,6 +107,8 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   );
   const outbox = makeOutbox(outboxSealer, () => relay.ring());
   const ending = makeEnding(outbox);
+  const letterhead = { from: config.WELCOME_FROM, publicUrl: config.PUBLIC_URL };
+  const links = makeLinks({ database, outbox, letterhead });
 
   const store = makeStore(database);
   const sessionStore = makeSessionStore(database);
@@ -123,7 +138,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       ending,
       outbox,
       idleMs: Math.min(life.idleMs, life.maxMs),
-      onNewPlace: () => [],
+      onNewPlace: makeSignInMails(outbox, letterhead),
       onRefused: (refusal) => refusals.note(refusal),
       log,
       metrics,
@@ -132,8 +147,16 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const successorOf = makeSuccession(secret);
   const refresh = makeRefresh({ sessions: sessionStore, tokens, ending, outbox, successorOf, life, metrics });
   const sessions = makeSessions({ store: sessionStore, passwords, checkNewPassword, ending, outbox });
-  const admit = makeAdmit(makePrincipals({ store, tokens }));
+  const apiKeyStore = makeApiKeyStore(database);
+  const lastUsed = stack.use(keepLastUsed({ store: apiKeyStore, log }));
+  const apiKeys = makeApiKeys({ store: apiKeyStore, outbox, ending, lastUsed });
+  const admit = makeAdmit(
+    makePrincipals({ store, tokens, holderOf: (key, deadline) => apiKeys.holderOf(key, deadline) }),
+  );
   stack.use(startSweep({ database, log }));
+  const requests = stack.use(runMailRequests({ database, links, outbox, log, metrics }));
+  const confirm = makeConfirm({ database, links, passwords, ending, outbox });
+  const users = makeUsers({ store: makeUserStore(database), outbox, ending, links });
 
   const registrations = makeRegistrationStore(database);
   const saga = makeRegistrationSaga({ ...clients, store: registrations });
@@ -143,6 +166,8 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     passwords,
     saga,
     sagas,
+    links,
+    outbox,
     from: config.WELCOME_FROM,
     metrics,
   });
@@ -152,8 +177,12 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   };
 
   const revocations = makeRevocations(database);
-  const http = httpApp(runtime, corsOriginsOf(config))
+  const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
+  const http = httpApp(runtime, corsOriginsOf(config), { callers })
     .use(routes({ register, registrationOf }))
+    .use(userRoutes({ admit, users }))
+    .use(apiKeyRoutes(apiKeys, admit))
+    .use(flowRoutes({ requests, confirm }))
     .use(sessionRoutes({ login, refresh, sessions, revocations, admit, tokens }));
   const server = stack.use(listen(http, config));
 

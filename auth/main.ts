@@ -1,5 +1,6 @@
 /** auth: who is this? Credentials in, tokens out. Start here, then app.ts. */
 import { run } from "#shared/lifecycle";
+import { admin } from "./admin/command.ts";
 import { start } from "./app.ts";
 import { fields, problemsOf } from "./config.ts";
 import { sagasCommand } from "./registration/sagas-command.ts";
@@ -12,6 +13,7 @@ await run({
   fields,
   problemsOf,
   commands: {
+    admin,
     seed: { about: "add the development user admin@example.com; refused in production", run: seed },
     keys: {
       about: "list: the keys of access tokens; rotate: a new one signs in 5 minutes; retire <kid> [--compromised]",

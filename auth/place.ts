@@ -1,22 +1,11 @@
 /** Where somebody is who asks: text for people, and for telling a place that he was at before from a new one. */
+import type { CallContext, Client } from "#shared/telemetry";
 
-export interface Place {
-  /** IP address, or `unknown`. */
-  readonly address: string;
-  readonly agent?: string;
-}
+export type Place = Client;
 
-/** What of a handler's context tells where somebody asks from. */
-export interface PlacedCall {
-  readonly request: Request;
-  readonly server: { requestIP(request: Request): { address: string } | null } | null;
-}
-
-const MAX_AGENT = 256;
-
-export function placeOf({ request, server }: PlacedCall): Place {
-  const agent = (request.headers.get("user-agent") ?? "").slice(0, MAX_AGENT).replace(/[^\x20-\x7e]/g, "?");
-  return { address: server?.requestIP(request)?.address ?? "unknown", ...(agent === "" ? {} : { agent }) };
+/** Where a request came from; `unknown` where nobody can tell. */
+export function placeOf({ client }: Pick<CallContext, "client">): Place {
+  return client ?? { address: "unknown" };
 }
 
 /** A browser of another version is the same browser. */

@@ -5,6 +5,7 @@ import { IDEMPOTENCY_KEY_HEADER, REPLAYED_HEADER } from "#contracts/headers";
 import { Failure, type Result } from "#shared/errors";
 import { contextOf, envelope } from "#shared/http";
 import type { Deadline } from "#shared/resilience";
+import type { CallerTable } from "#shared/service-keys";
 import { makeValidator } from "#shared/validation";
 import type { Register } from "./registration/register.ts";
 
@@ -12,6 +13,9 @@ import type { Register } from "./registration/register.ts";
 const HASHING_MS = 10_000;
 /** Longest that it may take to look something up (ms). */
 const LOOK_MS = 3_000;
+
+/** Which service may ask what. */
+export const CALLERS: CallerTable = { broker: ["*"] };
 
 const registrationFrom = makeValidator(Registration, { unknown: "refuse" });
 
