@@ -105,7 +105,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const relay = stack.use(
     startRelay({ database, sealer: outboxSealer, publisher, sendMail: deliveryOf(clients.sendMail), log, metrics }),
   );
-  const outbox = makeOutbox(outboxSealer, relay.ring);
+  const outbox = makeOutbox(outboxSealer, () => relay.ring());
   const ending = makeEnding(outbox);
   const letterhead = { from: config.WELCOME_FROM, publicUrl: config.PUBLIC_URL };
   const links = makeLinks({ database, outbox, letterhead });
@@ -139,7 +139,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       outbox,
       idleMs: Math.min(life.idleMs, life.maxMs),
       onNewPlace: makeSignInMails(outbox, letterhead),
-      onRefused: refusals.note,
+      onRefused: (refusal) => refusals.note(refusal),
       log,
       metrics,
     }),

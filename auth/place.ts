@@ -6,19 +6,6 @@ export interface Place {
   readonly agent?: string;
 }
 
-/** What of a handler's context tells where somebody asks from. */
-export interface PlacedCall {
-  readonly request: Request;
-  readonly server: { requestIP(request: Request): { address: string } | null } | null;
-}
-
-const MAX_AGENT = 256;
-
-export function placeOf({ request, server }: PlacedCall): Place {
-  const agent = (request.headers.get("user-agent") ?? "").slice(0, MAX_AGENT).replace(/[^\x20-\x7e]/g, "?");
-  return { address: server?.requestIP(request)?.address ?? "unknown", ...(agent === "" ? {} : { agent }) };
-}
-
 /** A browser of another version is the same browser. */
 const kindOf = (agent: string | undefined): string => (agent ?? "").replace(/[\d._]+/g, "");
 

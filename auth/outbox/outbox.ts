@@ -83,19 +83,13 @@ function idOf(item: OutboxItem): string {
 }
 
 function parcelOf(item: OutboxItem, client: Client | undefined): Parcel {
-  switch (item.kind) {
-    case "audit":
-      return {
-        to: "audit",
-        severity: item.severity ?? "INFO",
-        data: { ...client, ...item.data },
-        at: new Date().toISOString(),
-      };
-    case "identity":
-      return { to: "identity", key: routingKeyOfRevocation(item.revocation), body: item.revocation };
-    case "signing_keys":
-      return { to: "identity", key: SIGNING_KEYS_CHANGED, body: {} };
-    case "mail":
-      return { to: "mail", mail: item.mail, until: (item.until ?? new Date(Date.now() + MAIL_MS)).toISOString() };
+  if (item.kind === "audit") {
+    const data = { ...client, ...item.data };
+    return { to: "audit", severity: item.severity ?? "INFO", data, at: new Date().toISOString() };
   }
+  if (item.kind === "mail") {
+    return { to: "mail", mail: item.mail, until: (item.until ?? new Date(Date.now() + MAIL_MS)).toISOString() };
+  }
+  if (item.kind === "signing_keys") return { to: "identity", key: SIGNING_KEYS_CHANGED, body: {} };
+  return { to: "identity", key: routingKeyOfRevocation(item.revocation), body: item.revocation };
 }

@@ -110,7 +110,7 @@ describe.skipIf(POSTGRES === undefined || RABBITMQ === undefined)("outbox (needs
   }
   /** A relay of this database, as each replica has one. */
   function begin({
-    publish = publisher.publish,
+    publish = (message, context) => publisher.publish(message, context),
     state = () => publisher.state,
     sendMail = async () => ok(),
     pollMs = 60_000,
@@ -173,7 +173,7 @@ describe.skipIf(POSTGRES === undefined || RABBITMQ === undefined)("outbox (needs
     ]);
     await until("all out", async () => (await left()) === 0);
     await until("heard", () => heard.length === 3);
-    expect(heard.map(({ key, body }) => [key, body]).sort()).toEqual([
+    expect(heard.map(({ key, body }) => [key, body]).toSorted(([a = ""], [b = ""]) => (a < b ? -1 : 1))).toEqual([
       ["log.INFO", { name: "audit", data: { action: "logout", by: "user:7" } }],
       ["session.revoked", ended.revocation],
       ["signing_keys.changed", {}],

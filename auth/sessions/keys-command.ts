@@ -75,14 +75,8 @@ export async function keysCommand(config: Config, log: Log, args: readonly strin
 }
 
 async function act(asked: Asked, keyring: Keyring, deadline: Deadline): Promise<Result<unknown>> {
-  switch (asked.verb) {
-    case "list":
-      return ok();
-    case "rotate":
-      return keyring.rotate(BY, deadline);
-    case "retire":
-      return keyring.retire(asked.kid, BY, { compromised: asked.compromised }, deadline);
-  }
+  if (asked.verb === "retire") return keyring.retire(asked.kid, BY, { compromised: asked.compromised }, deadline);
+  return asked.verb === "rotate" ? keyring.rotate(BY, deadline) : ok();
 }
 
 function lineOf({ kid, createdAt, activatesAt, retiredAt }: StoredKey, now = Date.now()) {

@@ -47,7 +47,7 @@ export function startRefusals({ database, outbox, nameOf, log, everyMs = EVERY_M
   const bell = makeBell();
   let counts = new Map<string, Count>();
   let others = 0;
-  let closing = false;
+  const closing = new AbortController();
 
   async function tell(): Promise<void> {
     if (counts.size === 0 && others === 0) return;
@@ -83,7 +83,7 @@ export function startRefusals({ database, outbox, nameOf, log, everyMs = EVERY_M
   }
 
   async function work(): Promise<void> {
-    while (!closing) {
+    while (!closing.signal.aborted) {
       await bell.wait(everyMs);
       await tell();
     }
@@ -96,7 +96,7 @@ export function startRefusals({ database, outbox, nameOf, log, everyMs = EVERY_M
       add(JSON.stringify(account), account, 1, place);
     },
     async [Symbol.asyncDispose]() {
-      closing = true;
+      closing.abort();
       bell.ring();
       await working;
     },

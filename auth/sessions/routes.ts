@@ -4,10 +4,9 @@ import { Elysia } from "elysia";
 import type { Scope } from "#contracts/access";
 import { Credentials, PasswordChange, RefreshRequest, type SessionsEnded } from "#contracts/auth";
 import type { Result } from "#shared/errors";
-import { contextOf, envelope } from "#shared/http";
+import { clientOf, contextOf, envelope } from "#shared/http";
 import { within } from "#shared/telemetry";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
-import { type PlacedCall, placeOf } from "../place.ts";
 import { type Admit, demand, type Need, type Principal } from "../principal.ts";
 import type { Login } from "./login.ts";
 import { meOf } from "./me.ts";
@@ -53,13 +52,13 @@ function unwrap<T>(result: Result<T>): T {
 
 export const sessionRoutes = (operations: SessionOperations) => {
   const { login, refresh, sessions, revocations, admit, tokens } = operations;
-  type Call = PlacedCall & { readonly set: { headers: Record<string, string | number> } };
+  type Call = { readonly request: Request; readonly set: { headers: Record<string, string | number> } };
 
   /** Who asks, if he may, from where, and how long he waits at most. */
   async function asking<N extends Need>(call: Call, ms: number, need: N) {
     const context = within(contextOf(call.request), ms);
     const principal = await admit(call, context.deadline, need);
-    return { principal, place: placeOf(call), context };
+    return { principal, place: clientOf(call.request), context };
   }
 
   /** His own sessions, by one of them; another's, by scope. */
@@ -75,16 +74,16 @@ export const sessionRoutes = (operations: SessionOperations) => {
 
   return (
     new Elysia({ name: "auth.sessions.routes" })
-      .post("/authenticate", async ({ body, request, server, set }) => {
+      .post("/authenticate", async ({ body, request, set }) => {
         const credentials = unwrap(credentialsOf(body));
         const context = within(contextOf(request), HASHING_MS);
-        const reply = unwrap(await login(credentials, placeOf({ request, server }), context));
+        const reply = unwrap(await login(credentials, clientOf(request), context));
         set.status = 202;
         return envelope(`Logged in user ${reply.email}`, reply);
       })
-      .post("/sessions/refresh", async ({ body, request, server, set }) => {
+      .post("/sessions/refresh", async ({ body, request, set }) => {
         const { refresh_token } = unwrap(refreshOf(body));
-        const reply = await refresh(refresh_token, placeOf({ request, server }), within(contextOf(request), LOOK_MS));
+        const reply = await refresh(refresh_token, clientOf(request), within(contextOf(request), LOOK_MS));
         if (!reply.ok && reply.error.code === "unauthenticated") set.headers["www-authenticate"] = "Bearer";
         return envelope("Session refreshed", unwrap(reply));
       })

@@ -29,11 +29,11 @@ const STATEMENTS: readonly ((sql: Sql) => Promise<{ readonly count: number }>)[]
 export function startSweep(options: { database: Database; log: Log; everyMs?: number }): AsyncDisposable {
   const { database, log, everyMs = EVERY_MS } = options;
   const bell = makeBell();
-  let closing = false;
+  const closing = new AbortController();
 
   async function sweep(): Promise<void> {
     for (const statement of STATEMENTS) {
-      for (let batch = 0; batch < BATCHES && !closing; batch += 1) {
+      for (let batch = 0; batch < BATCHES && !closing.signal.aborted; batch += 1) {
         const swept = await database.query(async (sql) => (await statement(sql)).count, {
           deadline: Deadline.after(BATCH_MS),
           retry: true,
@@ -47,7 +47,7 @@ export function startSweep(options: { database: Database; log: Log; everyMs?: nu
   async function work(): Promise<void> {
     // The first one when the database is there, the others by the clock.
     await bell.wait(Math.min(everyMs, 60_000));
-    while (!closing) {
+    while (!closing.signal.aborted) {
       if (database.up) await sweep();
       await bell.wait(everyMs);
     }
@@ -56,7 +56,7 @@ export function startSweep(options: { database: Database; log: Log; everyMs?: nu
   const working = work();
   return {
     async [Symbol.asyncDispose]() {
-      closing = true;
+      closing.abort();
       bell.ring();
       await working;
     },

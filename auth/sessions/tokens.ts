@@ -108,7 +108,7 @@ export function makeTokens({ keyring, sealer, ready, onChange, dependency, log }
   const loading = keepLoaded().catch((error: unknown) => {
     if (!closing.signal.aborted) throw error;
   });
-  onChange?.(bell.ring);
+  onChange?.(() => bell.ring());
   const missing = () => fail("unavailable", "the signing keys are not loaded yet", { retryAfterS: 2 });
 
   return {

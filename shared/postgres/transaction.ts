@@ -18,9 +18,18 @@ export async function runTransaction<T>(sql: PoolSql, work: (sql: Sql) => Promis
   };
   const done = sql.begin(async (tx) => {
     const guarded = new Proxy<Sql>(tx, {
-      apply(target, self, args) {
+      apply(target, self, args: unknown[]) {
         if (lost !== undefined) throw lost;
-        return Reflect.apply(target as unknown as (...given: unknown[]) => unknown, self, args) as unknown;
+        const query: unknown = Reflect.apply(target as unknown as (...given: unknown[]) => unknown, self, args);
+        if (isQuery(query)) {
+          // Noted as the driver rejects it: before anybody who waits for it can go on to the next statement.
+          const reject = query.reject.bind(query);
+          query.reject = (error) => {
+            if (isConnectionLoss(error)) lost ??= error;
+            reject(error);
+          };
+        }
+        return query;
       },
     });
     try {
@@ -36,4 +45,9 @@ export async function runTransaction<T>(sql: PoolSql, work: (sql: Sql) => Promis
     lost ??= error;
   });
   return (await Promise.race([done, loss.promise])).value;
+}
+
+/** What the driver rejects a statement with; in the driver, and not in its types. */
+function isQuery(value: unknown): value is { reject: (error: unknown) => void } {
+  return typeof value === "object" && value !== null && "reject" in value && typeof value.reject === "function";
 }
