@@ -17,8 +17,11 @@ const FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefo
 const IPHONE =
   "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.0 Mobile/15E148 Safari/604.1";
 
-const logIn = async (email: string, agent: string): Promise<void> => {
-  const { status } = await auth.post("/authenticate", { email, password: PASSWORD }, { "user-agent": agent });
+/** @param address as the broker tells it; default: whoever calls. */
+const logIn = async (email: string, agent: string, address?: string): Promise<void> => {
+  const headers =
+    address === undefined ? { "user-agent": agent } : { "x-client-address": address, "x-client-agent": agent };
+  const { status } = await auth.post("/authenticate", { email, password: PASSWORD }, headers);
   expect(status).toBe(202);
 };
 const devicesTold = async (email: string) => (await lettersTo(auth, email)).map(({ variables }) => variables["device"]);
@@ -48,6 +51,15 @@ withServer(`where more than three places are new within an hour nothing is sent 
   await auth.sql`update sessions set created_at = created_at - interval '2 hours' where user_id = ${id}`;
   await logIn(email, `${CHROME} Edg/140.0.0.0`);
   expect((await devicesTold(email)).at(-1)).toBe("Edge on Windows");
+});
+
+withServer(`through the broker: the client's network counts, not the broker's ${NEEDS}`, async () => {
+  const { email } = await add(auth);
+  await logIn(email, CHROME, "203.0.113.7");
+  await logIn(email, CHROME, "203.0.113.200");
+  expect(await lettersTo(auth, email)).toEqual([]);
+  await logIn(email, CHROME, "2001:db8::7");
+  expect((await lettersTo(auth, email)).map(({ variables }) => variables["ip"])).toEqual(["2001:db8::7"]);
 });
 
 test("agents become words that cannot look like a link", () => {

@@ -112,7 +112,13 @@ withServer(`deleted: he and his sessions are gone, his id is left in the audit $
   expect(await statusOfMe(ann.token)).toBe(401);
   expect((await auth.sql`select 1 from sessions where user_id = ${ann.id}`).length).toBe(0);
   expect(await audits(auth, "user.deleted", ann.id)).toEqual([
-    { action: "user.deleted", by: `user:${admin.id}`, user_id: ann.id },
+    {
+      action: "user.deleted",
+      by: `user:${admin.id}`,
+      user_id: ann.id,
+      address: "127.0.0.1",
+      agent: expect.any(String),
+    },
   ]);
   expect((await remove(ann.id)).status).toBe(404);
   expect((await get(`/users/${ann.id}`)).status).toBe(404);

@@ -76,17 +76,10 @@ export async function parcels({ sql }: TestAuth): Promise<Parcel[]> {
   return rows.map(({ id, body }) => JSON.parse(sealer.open(body, id) ?? "null") as Parcel);
 }
 
-/** Without where it came from: of each that came by HTTP the same. */
-function bare({ address, agent, ...data }: Record<string, unknown>): Record<string, unknown> {
-  return { ...data, ...(address === "127.0.0.1" && agent !== undefined ? { from: "here" } : {}) };
-}
-
 /** Entries of an action about a user. */
 export async function audits(auth: TestAuth, action: string, userId: number): Promise<Record<string, unknown>[]> {
   return (await parcels(auth)).flatMap((parcel) =>
-    parcel.to === "audit" && parcel.data.action === action && parcel.data["user_id"] === userId
-      ? [bare(parcel.data)]
-      : [],
+    parcel.to === "audit" && parcel.data.action === action && parcel.data["user_id"] === userId ? [parcel.data] : [],
   );
 }
 

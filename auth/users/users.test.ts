@@ -145,15 +145,17 @@ withServer(`a change names its version: another one is 409, and nothing is lost 
     ...Array.from({ length: 7 }, () => 409),
   ]);
   expect((await rowOf(ann.id))?.["version"]).toBe(3);
+  const from = { address: "127.0.0.1", agent: expect.any(String) };
   expect(await audits(auth, "user.changed", ann.id)).toEqual([
     {
+      ...from,
       action: "user.changed",
       by: `user:${admin.id}`,
       user_id: ann.id,
       fields: ["first_name", "last_name"],
       version: 2,
     },
-    { action: "user.changed", by: `user:${admin.id}`, user_id: ann.id, fields: ["first_name"], version: 3 },
+    { ...from, action: "user.changed", by: `user:${admin.id}`, user_id: ann.id, fields: ["first_name"], version: 3 },
   ]);
 });
 
