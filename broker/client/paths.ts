@@ -179,7 +179,7 @@ export interface paths {
       parameters: { query?: never; header?: never; path?: never; cookie?: never };
       requestBody?: never;
       responses: {
-        200: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["SessionsEnded"] } } };
         401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
@@ -196,7 +196,7 @@ export interface paths {
       parameters: { query?: never; header?: never; path: { id: string }; cookie?: never };
       requestBody?: never;
       responses: {
-        200: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["SessionsEnded"] } } };
         401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         404: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
@@ -283,10 +283,11 @@ export interface paths {
       parameters: { query?: never; header?: never; path?: never; cookie?: never };
       requestBody: { content: { "application/json": components["schemas"]["PasswordChange"] } };
       responses: {
-        200: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["SessionsEnded"] } } };
         400: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        409: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         413: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         415: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };

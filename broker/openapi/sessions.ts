@@ -170,8 +170,11 @@ export const SESSIONS = {
       }),
       responses: {
         "200": answer("Done, and how many others have ended", ENDED),
-        "403": refusal("The current password is another, or it is not the access token of a user"),
+        "409": refusal("The password was changed elsewhere meanwhile"),
         ...BODY_REFUSALS,
+        "422": refusal(
+          "The current password is another, or the new one is too short or one that everybody tries first",
+        ),
         ...BEHIND,
       },
     },
