@@ -1,9 +1,11 @@
 /** Where somebody is who asks: text for people, and for telling a place that he was at before from a new one. */
+import type { CallContext, Client } from "#shared/telemetry";
 
-export interface Place {
-  /** IP address, or `unknown`. */
-  readonly address: string;
-  readonly agent?: string;
+export type Place = Client;
+
+/** Where a request came from; `unknown` where nobody can tell. */
+export function placeOf({ client }: Pick<CallContext, "client">): Place {
+  return client ?? { address: "unknown" };
 }
 
 /** A browser of another version is the same browser. */

@@ -84,8 +84,8 @@ function idOf(item: OutboxItem): string {
 
 function parcelOf(item: OutboxItem, client: Client | undefined): Parcel {
   if (item.kind === "audit") {
-    const data = { ...client, ...item.data };
-    return { to: "audit", severity: item.severity ?? "INFO", data, at: new Date().toISOString() };
+    const { severity = "INFO", data } = item;
+    return { to: "audit", severity, data: { ...client, ...data }, at: new Date().toISOString() };
   }
   if (item.kind === "mail") {
     return { to: "mail", mail: item.mail, until: (item.until ?? new Date(Date.now() + MAIL_MS)).toISOString() };

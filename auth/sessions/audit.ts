@@ -1,17 +1,11 @@
 import type { OutboxItem } from "../outbox/outbox.ts";
-import type { Place } from "../place.ts";
 
-/** An entry `audit` of what somebody did, and from where. */
+/** An entry `audit` of what somebody did; where he was is added from the request that it comes of (outbox.ts). */
 export function auditOf(
   action: string,
   by: string,
-  { address, agent }: Place,
   details: Readonly<Record<string, unknown>> = {},
   severity: "INFO" | "WARNING" = "INFO",
 ): OutboxItem {
-  return {
-    kind: "audit",
-    severity,
-    data: { action, by, ...details, address, ...(agent === undefined ? {} : { agent }) },
-  };
+  return { kind: "audit", severity, data: { action, by, ...details } };
 }

@@ -63,11 +63,11 @@ withServer(
     const [old = ""] = await published(app);
     const wrong: string[] = [];
     const seen = new Set<unknown>();
-    let stopped = false;
+    const stopped = new AbortController();
     /** Refreshes at one replica and uses the token at the other. */
     const use = async (): Promise<void> => {
       let { refresh_token: token } = await auth.login(user.email);
-      for (let turn = 0; !stopped; turn += 1) {
+      for (let turn = 0; !stopped.signal.aborted; turn += 1) {
         const reply = await auth.post("/sessions/refresh", { refresh_token: token }, {}, replicas[turn % 2]);
         const data = reply.json.data as unknown as TokenReply;
         if (reply.status === 200) {
@@ -98,7 +98,7 @@ withServer(
       ]);
       for (const at of replicas) expect(await published(at)).toEqual([next, old]);
     } finally {
-      stopped = true;
+      stopped.abort();
       await load;
     }
     expect(wrong).toEqual([]);

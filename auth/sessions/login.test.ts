@@ -104,7 +104,7 @@ function loginOver(
   return {
     seen,
     metrics,
-    login: (email: string, password: string) => login({ email, password }, HERE, newContext(1_000)),
+    login: (email: string, password: string) => login({ email, password }, { ...newContext(1_000), client: HERE }),
     dispose: () => login[Symbol.asyncDispose](),
   };
 }
@@ -191,7 +191,7 @@ test("a login is told to the audit with its place; one from a new place, to the 
   const known = loginOver([ann], {}, { earlier: [{ address: "192.0.2.200", agent: "Firefox/139.1" }] });
   await known.login(ann.email, "s3cret");
   expect(known.seen.newPlaces).toEqual([]);
-  const data = { action: "login.ok", by: "user:7", session_id: known.seen.sessions[0]?.id, ...HERE };
+  const data = { action: "login.ok", by: "user:7", session_id: known.seen.sessions[0]?.id };
   expect(known.seen.put).toEqual([{ kind: "audit", severity: "INFO", data }]);
   const elsewhere = loginOver([ann], {}, { earlier: [{ address: "198.51.100.1", agent: "Firefox/140.0" }] });
   await elsewhere.login(ann.email, "s3cret");

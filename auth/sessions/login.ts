@@ -7,7 +7,7 @@ import { Deadline } from "#shared/resilience";
 import type { CallContext, Metrics } from "#shared/telemetry";
 import type { Outbox } from "../outbox/outbox.ts";
 import type { Passwords } from "../passwords.ts";
-import { isKnown, type Place } from "../place.ts";
+import { isKnown, type Place, placeOf } from "../place.ts";
 import type { Store, StoredUser } from "../store.ts";
 import { ownViewOf } from "../users/user-view.ts";
 import { auditOf } from "./audit.ts";
@@ -23,11 +23,10 @@ const RENEWAL_MS = 10_000;
 
 export interface Login extends AsyncDisposable {
   /**
-   * @param place where he logs in from.
    * @returns failure `unauthenticated`, the same and after the same time for a wrong password, an address that
    * nobody has and a user who is not active; `unavailable`, `deadline`.
    */
-  (credentials: Credentials, place: Place, context: CallContext): Promise<Result<LoginReply>>;
+  (credentials: Credentials, context: CallContext): Promise<Result<LoginReply>>;
 }
 
 export interface LoginPorts {
@@ -54,7 +53,6 @@ export function makeLogin(ports: LoginPorts): Login {
 
   async function decide(
     { email, password }: Credentials,
-    place: Place,
     context: CallContext,
   ): Promise<Result<LoginReply | undefined>> {
     const { deadline } = context;
@@ -65,10 +63,10 @@ export function makeLogin(ports: LoginPorts): Login {
     const verdict = await passwords.verify(password, user?.passwordHash, deadline);
     if (!verdict.ok) return verdict;
     if (user === undefined || !verdict.value.matches || user.active !== 1) {
-      onRefused({ email, userId: user?.id, place });
+      onRefused({ email, userId: user?.id, place: placeOf(context) });
       return fail("unauthenticated", "Invalid Credentials");
     }
-    const opened = await open(user, place, context);
+    const opened = await open(user, context);
     if (opened.ok && opened.value !== undefined && verdict.value.outdated) renew(user, password);
     return opened;
   }
@@ -77,7 +75,8 @@ export function makeLogin(ports: LoginPorts): Login {
    * Opens a session: the access token names it, the refresh token is known to whoever holds it, and nobody else.
    * @returns undefined where the user was changed while his password was looked at.
    */
-  async function open(user: StoredUser, place: Place, context: CallContext): Promise<Result<LoginReply | undefined>> {
+  async function open(user: StoredUser, context: CallContext): Promise<Result<LoginReply | undefined>> {
+    const place = placeOf(context);
     const refreshToken = newRefreshToken();
     const id = Bun.randomUUIDv7();
     const opened = await sessions.open(
@@ -88,7 +87,7 @@ export function makeLogin(ports: LoginPorts): Login {
           await ending.endSession(sql, now.id, oldest, "too_many");
         }
         const by = `user:${now.id}`;
-        const entry = auditOf("login.ok", by, place, { session_id: id, ...(isNew ? { new_place: true } : {}) });
+        const entry = auditOf("login.ok", by, { session_id: id, ...(isNew ? { new_place: true } : {}) });
         await outbox.put(sql, [entry], context);
         if (isNew) await onNewPlace(sql, now, place, context);
       },
@@ -125,10 +124,10 @@ export function makeLogin(ports: LoginPorts): Login {
     return store.replaceHash(user.id, user.passwordHash, hash.value, deadline);
   }
 
-  const login: (...args: Parameters<Login>) => Promise<Result<LoginReply>> = async (credentials, place, context) => {
-    let result = await decide(credentials, place, context);
+  const login: (...args: Parameters<Login>) => Promise<Result<LoginReply>> = async (credentials, context) => {
+    let result = await decide(credentials, context);
     // Once more with what is there now: another password, it may be, or the same one under a new hash.
-    if (result.ok && result.value === undefined) result = await decide(credentials, place, context);
+    if (result.ok && result.value === undefined) result = await decide(credentials, context);
     const ended: Result<LoginReply> =
       result.ok && result.value === undefined
         ? fail("unavailable", "the user is being changed: try again", { retryAfterS: 1 })

@@ -8,7 +8,6 @@ import { fail, ok, type Result } from "#shared/errors";
 import type { Sql } from "#shared/postgres";
 import type { CallContext, Metrics } from "#shared/telemetry";
 import type { Outbox } from "../outbox/outbox.ts";
-import type { Place } from "../place.ts";
 import { auditOf } from "./audit.ts";
 import type { Ending } from "./end.ts";
 import type { LockedToken, SessionStore } from "./session-store.ts";
@@ -23,7 +22,7 @@ const MAX_STEPS = 64;
  * @returns failure `unauthenticated`, the same for whatever is wrong with the token or its session; `unavailable`,
  * `deadline`: then the same token may be used again.
  */
-export type Refresh = (token: string, place: Place, context: CallContext) => Promise<Result<TokenReply>>;
+export type Refresh = (token: string, context: CallContext) => Promise<Result<TokenReply>>;
 
 export interface RefreshPorts {
   sessions: Pick<SessionStore, "atomically" | "lockToken" | "rotate">;
@@ -47,13 +46,13 @@ export function makeRefresh(ports: RefreshPorts): Refresh {
   const { sessions, tokens, ending, outbox, successorOf, life, graceMs = GRACE_MS, metrics } = ports;
   const refreshes = metrics.counter("auth_refreshes_total", "Refreshes of sessions by their result.", ["result"]);
 
-  async function decide(sql: Sql, given: string, place: Place, context: CallContext): Promise<Outcome> {
+  async function decide(sql: Sql, given: string, context: CallContext): Promise<Outcome> {
     const held = await sessions.lockToken(sql, hashOf(given));
     if (held === undefined || !held.lives || held.user.active !== 1) return { as: "refused" };
     const { sessionId, user } = held;
     if (held.rotatedMs !== undefined && held.rotatedMs > graceMs) {
       await ending.endSession(sql, user.id, sessionId, "reuse");
-      const entry = auditOf("session.reuse", `user:${user.id}`, place, { session_id: sessionId }, "WARNING");
+      const entry = auditOf("session.reuse", `user:${user.id}`, { session_id: sessionId }, "WARNING");
       await outbox.put(sql, [entry], context);
       return { as: "reused" };
     }
@@ -71,8 +70,8 @@ export function makeRefresh(ports: RefreshPorts): Refresh {
     return { as: "rotated", token: next, held };
   }
 
-  return async (given, place, context) => {
-    const done = await sessions.atomically((sql) => decide(sql, given, place, context), context.deadline);
+  return async (given, context) => {
+    const done = await sessions.atomically((sql) => decide(sql, given, context), context.deadline);
     refreshes.inc({ result: done.ok ? done.value.as : done.error.code });
     if (!done.ok) return done;
     const { value } = done;

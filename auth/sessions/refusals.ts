@@ -56,7 +56,7 @@ export function startRefusals({ database, outbox, nameOf, log, everyMs = EVERY_M
     counts = new Map();
     others = 0;
     const items: OutboxItem[] = [...told.values()].map(({ account, times, place }) =>
-      auditOf("login.refused", "unknown", place, { ...account, times }, "WARNING"),
+      auditOf("login.refused", "unknown", { ...account, times, ...place }, "WARNING"),
     );
     if (toldOthers > 0) {
       const data = { action: "login.refused", by: "unknown", account: "others", times: toldOthers };

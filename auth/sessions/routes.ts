@@ -4,10 +4,10 @@ import { Elysia } from "elysia";
 import type { Scope } from "#contracts/access";
 import { Credentials, PasswordChange, RefreshRequest, type SessionsEnded } from "#contracts/auth";
 import type { Result } from "#shared/errors";
-import { clientOf, contextOf, envelope } from "#shared/http";
+import { contextOf, envelope } from "#shared/http";
 import { within } from "#shared/telemetry";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
-import { type Admit, demand, type Need, type Principal } from "../principal.ts";
+import { type Admit, type AskingCall, demand, type Need, type Principal } from "../principal.ts";
 import type { Login } from "./login.ts";
 import { meOf } from "./me.ts";
 import type { Refresh } from "./refresh.ts";
@@ -52,24 +52,23 @@ function unwrap<T>(result: Result<T>): T {
 
 export const sessionRoutes = (operations: SessionOperations) => {
   const { login, refresh, sessions, revocations, admit, tokens } = operations;
-  type Call = { readonly request: Request; readonly set: { headers: Record<string, string | number> } };
-
-  /** Who asks, if he may, from where, and how long he waits at most. */
-  async function asking<N extends Need>(call: Call, ms: number, need: N) {
+  /** Who asks, if he may, and how long he waits at most. */
+  async function asking<N extends Need>(call: AskingCall, ms: number, need: N) {
     const context = within(contextOf(call.request), ms);
     const principal = await admit(call, context.deadline, need);
-    return { principal, place: clientOf(call.request), context };
+    return { principal, context };
   }
 
   /** His own sessions, by one of them; another's, by scope. */
   function whose(
-    call: Call,
+    call: AskingCall,
     { principal }: { principal: Principal },
     userId: number | undefined,
     scope: Scope,
   ): number {
-    demand(call, principal, userId === undefined ? { session: true } : { scope });
-    return userId ?? principal.userId ?? 0;
+    const own = principal.session?.user.id;
+    demand(call, principal, userId === undefined || userId === own ? { session: true } : { scope });
+    return userId ?? own ?? 0;
   }
 
   return (
@@ -77,13 +76,13 @@ export const sessionRoutes = (operations: SessionOperations) => {
       .post("/authenticate", async ({ body, request, set }) => {
         const credentials = unwrap(credentialsOf(body));
         const context = within(contextOf(request), HASHING_MS);
-        const reply = unwrap(await login(credentials, clientOf(request), context));
+        const reply = unwrap(await login(credentials, context));
         set.status = 202;
         return envelope(`Logged in user ${reply.email}`, reply);
       })
       .post("/sessions/refresh", async ({ body, request, set }) => {
         const { refresh_token } = unwrap(refreshOf(body));
-        const reply = await refresh(refresh_token, clientOf(request), within(contextOf(request), LOOK_MS));
+        const reply = await refresh(refresh_token, within(contextOf(request), LOOK_MS));
         if (!reply.ok && reply.error.code === "unauthenticated") set.headers["www-authenticate"] = "Bearer";
         return envelope("Session refreshed", unwrap(reply));
       })

@@ -7,7 +7,6 @@ import type { CallContext } from "#shared/telemetry";
 import { voidLinks } from "../flows/links.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import type { Passwords } from "../passwords.ts";
-import type { Place } from "../place.ts";
 import type { Principal } from "../principal.ts";
 import type { StoredUser } from "../store.ts";
 import { auditOf } from "./audit.ts";
@@ -20,10 +19,9 @@ export interface Page {
   readonly cursor?: string;
 }
 
-/** Who asks, and from where. */
+/** Who asks, and by which request. */
 export interface Asking {
   readonly principal: Principal;
-  readonly place: Place;
   readonly context: CallContext;
 }
 
@@ -69,13 +67,13 @@ export function makeSessions({ store, passwords, checkNewPassword, ending, outbo
     userId: number,
     sessionId: string,
     as: "logout" | "revoked",
-    { principal, place, context }: Asking,
+    { principal, context }: Asking,
   ): Promise<Result<boolean>> =>
     ringing(
       store.atomically(async (sql) => {
         const ended = await ending.endSession(sql, userId, sessionId, as);
         const action = as === "logout" ? "logout" : "session.ended";
-        const entry = auditOf(action, principal.by, place, { user_id: userId, session_id: sessionId });
+        const entry = auditOf(action, principal.by, { user_id: userId, session_id: sessionId });
         if (ended) await outbox.put(sql, [entry], context);
         return ended;
       }, context.deadline),
@@ -106,11 +104,11 @@ export function makeSessions({ store, passwords, checkNewPassword, ending, outbo
       const ended = await endOne(owner.value, sessionId, "revoked", asking);
       return ended.ok && !ended.value ? missing : ended.ok ? ok() : ended;
     },
-    endAll: (userId, { principal, place, context }) =>
+    endAll: (userId, { principal, context }) =>
       ringing(
         store.atomically(async (sql) => {
           const ended = await ending.endSessionsOf(sql, userId, "revoked");
-          const entry = auditOf("sessions.ended", principal.by, place, { user_id: userId, ended });
+          const entry = auditOf("sessions.ended", principal.by, { user_id: userId, ended });
           if (ended > 0) await outbox.put(sql, [entry], context);
           return ended;
         }, context.deadline),
@@ -119,7 +117,7 @@ export function makeSessions({ store, passwords, checkNewPassword, ending, outbo
       const ended = await endOne(user.id, id, "logout", asking);
       return ended.ok ? ok() : ended;
     },
-    async changePassword({ id, user }, { current_password, new_password }, { principal, place, context }) {
+    async changePassword({ id, user }, { current_password, new_password }, { principal, context }) {
       const { deadline } = context;
       const verdict = await passwords.verify(current_password, user.passwordHash, deadline);
       if (!verdict.ok) return verdict;
@@ -134,11 +132,7 @@ export function makeSessions({ store, passwords, checkNewPassword, ending, outbo
           if (changed !== "changed") return changed === "already" ? 0 : undefined;
           await voidLinks(sql, "reset_password", user.id);
           const ended = await ending.endSessionsOf(sql, user.id, "password", id);
-          await outbox.put(
-            sql,
-            [auditOf("password.changed", principal.by, place, { user_id: user.id, ended })],
-            context,
-          );
+          await outbox.put(sql, [auditOf("password.changed", principal.by, { user_id: user.id, ended })], context);
           return ended;
         }, deadline),
       );
