@@ -71,14 +71,23 @@ export const sessionRoutes = (operations: SessionOperations) => {
     return userId ?? own ?? 0;
   }
 
+  async function logIn(body: unknown, request: Request) {
+    const credentials = unwrap(credentialsOf(body));
+    const reply = unwrap(await login(credentials, within(contextOf(request), HASHING_MS)));
+    return envelope(`Logged in user ${reply.email}`, reply);
+  }
+
   return (
     new Elysia({ name: "auth.sessions.routes" })
       .post("/authenticate", async ({ body, request, set }) => {
-        const credentials = unwrap(credentialsOf(body));
-        const context = within(contextOf(request), HASHING_MS);
-        const reply = unwrap(await login(credentials, context));
+        const answer = await logIn(body, request);
         set.status = 202;
-        return envelope(`Logged in user ${reply.email}`, reply);
+        return answer;
+      })
+      .post("/sessions", async ({ body, request, set }) => {
+        const answer = await logIn(body, request);
+        set.status = 201;
+        return answer;
       })
       .post("/sessions/refresh", async ({ body, request, set }) => {
         const { refresh_token } = unwrap(refreshOf(body));
