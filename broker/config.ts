@@ -1,7 +1,19 @@
 /** Everything the broker reads from its environment. */
 import { bindingsField, queueField } from "#shared/amqp";
-import { commonFields, integer, optional, Secret, secret, secretUrl, text, url, type Values } from "#shared/config";
-import { operatorTokenField } from "./v1/operator.ts";
+import {
+  choice,
+  commonFields,
+  integer,
+  optional,
+  Secret,
+  secret,
+  secretUrl,
+  text,
+  url,
+  type Values,
+} from "#shared/config";
+import { rpcTokenProblems, serviceKeyField, serviceKeyProblems } from "#shared/service-keys";
+import { operatorTokenField } from "./access/operator-token.ts";
 
 /** Shortest RECEIPT_SECRET (characters) that production starts with. */
 const MIN_SECRET = 32;
@@ -16,6 +28,7 @@ export const fields = {
   LISTENER_URL: url("The listener", "http://localhost:8084", ["http", "https"]),
   LOGGER_RPC_URL: url("The logger's RPC", "tcp://localhost:5001", ["tcp", "tls"]),
   LOGGER_RPC_TOKEN: secret("What the logger's RPC asks for, if it does"),
+  SERVICE_KEY: serviceKeyField,
   RABBITMQ_URL: secretUrl("RabbitMQ", "amqp://guest:guest@localhost:5672", ["amqp", "amqps"]),
   // The broker declares what it publishes to, so that an event before the first listener is kept too.
   LISTENER_QUEUE: queueField,
@@ -29,6 +42,13 @@ export const fields = {
     600,
     { min: 0, max: 86_400 },
   ),
+  ACCESS: optional(
+    choice(
+      "open: `POST /handle`, `POST /` and `POST /v1/mails` also without a credential; closed: with the scope only. Default: open in development; production has to say which (docs/access.md)",
+      "open",
+      ["open", "closed"],
+    ),
+  ),
   OPERATOR_TOKEN: operatorTokenField,
   INBOX_URL: optional(url("Page of the development inbox, for a link on the first page", "", ["http", "https"])),
 };
@@ -36,7 +56,16 @@ export const fields = {
 export type Config = Values<typeof fields>;
 
 /** What is wrong with the values together. */
-export function problemsOf({ ENVIRONMENT, RECEIPT_SECRET }: Config): string[] {
+export function problemsOf(config: Config): string[] {
+  return [
+    ...serviceKeyProblems(config, ["SERVICE_KEY"]),
+    ...rpcTokenProblems(config),
+    ...receiptProblems(config),
+    ...accessProblems(config),
+  ];
+}
+
+function receiptProblems({ ENVIRONMENT, RECEIPT_SECRET }: Config): string[] {
   if (ENVIRONMENT !== "production") return [];
   if (RECEIPT_SECRET === undefined) {
     return [
@@ -45,6 +74,16 @@ export function problemsOf({ ENVIRONMENT, RECEIPT_SECRET }: Config): string[] {
   }
   const isWeak = RECEIPT_SECRET.reveal().length < MIN_SECRET || RECEIPT_SECRET.reveal() === DEVELOPMENT_SECRET;
   return isWeak ? [`RECEIPT_SECRET must be at least ${MIN_SECRET} characters long in production, and a secret`] : [];
+}
+
+function accessProblems({ ENVIRONMENT, ACCESS }: Config): string[] {
+  if (ENVIRONMENT !== "production" || ACCESS !== undefined) return [];
+  return ["ACCESS is missing: production needs closed, or open where everybody may log entries and send mails"];
+}
+
+/** Whether actions are for everybody, as it was said, else as on a developer's machine. */
+export function accessOf({ ACCESS }: Config): "open" | "closed" {
+  return ACCESS ?? "open";
 }
 
 export function receiptSecretOf({ RECEIPT_SECRET }: Config): Secret {

@@ -10,6 +10,7 @@ import { dlq, outbox } from "./commands/operate.ts";
 import { run } from "./commands/run.ts";
 import { sbom } from "./commands/sbom.ts";
 import { security } from "./commands/security.ts";
+import { serviceKey } from "./commands/service-key.ts";
 import { status } from "./commands/status.ts";
 import { test } from "./commands/test.ts";
 import { up } from "./commands/up.ts";
@@ -32,6 +33,7 @@ const COMMANDS: readonly Command[] = [
   audit,
   build,
   run,
+  serviceKey,
 ];
 
 const EXIT_USAGE = 2;
