@@ -51,7 +51,7 @@ import { makeUsers } from "./users/manage.ts";
 import { userRoutes } from "./users/routes.ts";
 import { makeUserStore } from "./users/user-store.ts";
 
-/** Contract: the pool has at most 25 connections. */
+/** Connections to PostgreSQL at most. */
 const MAX_CONNECTIONS = 25;
 const DAY_MS = 86_400_000;
 
@@ -73,7 +73,8 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       metrics,
       dependency: health.dependency("postgres"),
       migrations: MIGRATIONS,
-      maxConnections: MAX_CONNECTIONS,
+      // One more listens.
+      maxConnections: MAX_CONNECTIONS - 1,
     }),
   );
   // Neither is needed to be ready: registrations go on once they are back.
