@@ -50,14 +50,9 @@ export const RULES: Readonly<Record<string, Rule>> = {
   "GET /metrics": "public",
   "GET /openapi.json": "public",
   "GET /": "public",
-  // Where links in mails lead.
-  "GET /verify-address": "public",
-  "GET /reset-password": "public",
-  "GET /sessions": "public",
   "GET /openapi": "public",
   "GET /assets/page.css": "public",
   "GET /assets/home.js": "public",
-  "GET /assets/account.js": "public",
   "GET /assets/api.js": "public",
 
   "POST /": log,
