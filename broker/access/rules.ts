@@ -54,6 +54,11 @@ export const RULES: Readonly<Record<string, Rule>> = {
   "GET /assets/page.css": "public",
   "GET /assets/home.js": "public",
   "GET /assets/api.js": "public",
+  "GET /assets/account.js": "public",
+  // Where links in mails lead: the page asks with what the link has in it.
+  "GET /verify-address": "public",
+  "GET /reset-password": "public",
+  "GET /sessions": "public",
 
   "POST /": log,
   "POST /handle": { actions: { auth: "public", log, mail } },

@@ -28,7 +28,10 @@ test.each(CHECKLIST.map((line) => [line.number, line.demand, line] as const))(
 
 test("a test that is gone is missed", async () => {
   expect(
-    await isThere({ file: "test/security/checklist/checklist.test.ts", test: "a test that is not " + "there" }),
+    await isThere({
+      file: "test/security/checklist/checklist.test.ts",
+      test: ["a test that is not", "there"].join(" "),
+    }),
   ).toBe(false);
   expect(await isThere({ file: "test/nowhere.test.ts", test: "" })).toBe(false);
 });

@@ -54,8 +54,25 @@ export const CHECKLIST: readonly Line[] = [
       "no stored hash, a malformed one and a cheaper one take as long as a wrong password",
     ),
   },
-  { number: 5, demand: "logins are throttled: 429, Retry-After; nobody is locked out for ever", proofs: [] },
-  { number: 6, demand: "the most common passwords are refused, and no rule about signs", proofs: [] },
+  {
+    number: 5,
+    demand: "logins are throttled: 429, Retry-After; nobody is locked out for ever",
+    proofs: by(
+      "auth/sessions/throttle.test.ts",
+      "the eleventh wrong password waits, from wherever",
+      "who was at an address before is not held up by strangers",
+      "guessing at many accounts from one address is slowed down",
+    ),
+  },
+  {
+    number: 6,
+    demand: "the most common passwords are refused, and no rule about signs",
+    proofs: by(
+      "auth/passwords-policy/policy.test.ts",
+      "each of the list is refused, however it is written",
+      "nothing is asked of the characters of a password",
+    ),
+  },
   {
     number: 7,
     demand: "no forged, changed, foreign or expired token",
@@ -71,9 +88,27 @@ export const CHECKLIST: readonly Line[] = [
   {
     number: 8,
     demand: "reuse ends the session; a lost answer gets the same successor; twenty at once get one",
-    proofs: [],
+    proofs: [
+      ...by(
+        "test/security/tabs.test.ts",
+        "[8] twenty refreshes of one token at once",
+        "[8] answers that are lost",
+        "two tabs refresh",
+      ),
+      ...by("test/security/revocation.test.ts", "[8] an old refresh token comes again"),
+    ],
   },
-  { number: 9, demand: "logout, deactivation and a new password end sessions at once", proofs: [] },
+  {
+    number: 9,
+    demand: "logout, deactivation and a new password end sessions at once",
+    proofs: by(
+      "test/security/revocation.test.ts",
+      "sessions are ended one by one: each token is refused at all three",
+      "[9] after %s neither token",
+      "[9] a new password",
+      "[9] a user who is deactivated",
+    ),
+  },
   {
     number: 10,
     demand: "keys change under load, and no token is refused for it",
@@ -82,11 +117,19 @@ export const CHECKLIST: readonly Line[] = [
   {
     number: 11,
     demand: "API keys: only a hash is stored, every route asks for its scope, revoked is revoked",
-    proofs: by(
-      "test/security/matrix.test.ts",
-      "[11] every route with every credential",
-      "[11] what anybody may is this and no more",
-    ),
+    proofs: [
+      ...by(
+        "test/security/matrix.test.ts",
+        "[11] every route with every credential",
+        "[11] what anybody may is this and no more",
+      ),
+      ...by("test/security/checklist/users.test.ts", "[11] "),
+      ...by(
+        "auth/api-keys/api-keys.test.ts",
+        "nobody gives a key what he has not himself",
+        "a key makes, sees and ends no keys of its user",
+      ),
+    ],
   },
   {
     number: 12,
@@ -131,6 +174,7 @@ export const CHECKLIST: readonly Line[] = [
     demand: "one answer a request, whatever hides in it",
     proofs: [
       ...by("test/security/bad-input.test.ts", "%s%s: bodies and lengths that lie, as bytes on a socket"),
+      ...by("test/security/smuggling.test.ts", "streams, each whole and cut in"),
       ...by("test/security/fuzz/streams.ts", "raw HTTP streams over TCP against all services"),
     ],
   },
@@ -155,15 +199,25 @@ export const CHECKLIST: readonly Line[] = [
     demand: "no origin is reflected that is not allowed",
     proofs: by("shared/http/http.test.ts", "origin %s may not read"),
   },
-  { number: 21, demand: "X-Forwarded-For does not dodge a limit", proofs: [] },
+  {
+    number: 21,
+    demand: "X-Forwarded-For does not dodge a limit",
+    proofs: [
+      ...by("broker/limits.test.ts", "neither another credential, nor what a request says of its way"),
+      ...by("shared/http/address.test.ts", "without proxies nothing that a request says is believed"),
+    ],
+  },
   {
     number: 22,
     demand: "slow heads and bodies are ended; connections of one address are bounded",
-    proofs: by(
-      "test/security/bad-input.test.ts",
-      "a head that is not there in time, however it drips, ends its connection",
-      "a body that drips has the time of its request, then its connection is closed",
-    ),
+    proofs: [
+      ...by(
+        "test/security/bad-input.test.ts",
+        "a head that is not there in time, however it drips, ends its connection",
+        "a body that drips has the time of its request, then its connection is closed",
+      ),
+      ...by("shared/http/guard.test.ts", "an address has so many connections and no more"),
+    ],
   },
   {
     number: 23,
@@ -174,6 +228,7 @@ export const CHECKLIST: readonly Line[] = [
         "%s: that connection is closed, with an answer where there was an id, and no other",
       ),
       ...by("shared/rpc/codec.test.ts", "a small frame of shared references"),
+      ...by("test/security/tls/rpc.test.ts", "mutual: no certificate, a rogue one"),
       ...by("test/security/fuzz/frames.ts", "RPC frames into the decoder"),
       ...by("test/security/fuzz/rpc-sockets.ts", "RPC frames over sockets against the logger"),
     ],
@@ -246,31 +301,68 @@ export const CHECKLIST: readonly Line[] = [
   {
     number: 31,
     demand: "logs: secrets are redacted, a line cannot be forged",
-    proofs: by(
-      "shared/log/log.test.ts",
-      "a line is one JSON object with time, level, service and message, however odd the text",
-      "secrets are redacted by name at any depth, and inside URLs",
-    ),
+    proofs: [
+      ...by(
+        "shared/log/log.test.ts",
+        "a line is one JSON object with time, level, service and message, however odd the text",
+        "secrets are redacted by name at any depth, and inside URLs",
+      ),
+      ...by(
+        "test/security/canary.test.ts",
+        "none of it is in a log, an answer, a metric, a message, a spool or a database",
+      ),
+    ],
   },
   {
     number: 32,
     demand: "audit entries of logins, keys, roles and replays, with who and from where",
-    proofs: by(
-      "listener/dead-letters/dead-letters.test.ts",
-      "replayed, they are stored once, however often; who did it is in the log before and after",
-    ),
+    proofs: [
+      ...by("test/security/checklist/users.test.ts", "[32] "),
+      ...by(
+        "listener/dead-letters/dead-letters.test.ts",
+        "replayed, they are stored once, however often; who did it is in the log before and after",
+      ),
+    ],
   },
   {
     number: 33,
     demand: "secrets from files, never twice, and no default ones in production",
-    proofs: by(
-      "shared/config/config.test.ts",
-      "a secret is read from a file, is not printed, and may not be given twice",
-    ),
+    proofs: [
+      ...by("shared/config/config.test.ts", "a secret is read from a file, is not printed, and may not be given twice"),
+      ...by(
+        "broker/config.test.ts",
+        "production has no credentials that everybody knows, also not those of the defaults",
+      ),
+      ...by("auth/sessions/login.test.ts", "credentials that everybody knows are let in nowhere"),
+    ],
     elsewhere: `that images and environments hold none ${DEPLOYMENT}`,
   },
-  { number: 34, demand: "metrics and descriptions are not for everybody where that is configured", proofs: [] },
-  { number: 35, demand: "TLS 1.2 outside, 1.3 inside, and whom it trusts", proofs: [] },
+  {
+    number: 34,
+    demand: "metrics and descriptions are not for everybody where that is configured",
+    proofs: by(
+      "broker/exposure.test.ts",
+      "the API's description and all that goes with it can be closed",
+      "metrics: open in development, off in production, or for who has the token",
+    ),
+  },
+  {
+    number: 35,
+    demand: "TLS 1.2 outside, 1.3 inside, and whom it trusts",
+    proofs: [
+      ...by(
+        "test/security/tls/https.test.ts",
+        "outside: TLS 1.2 and 1.3, and nothing older",
+        "with a client CA: no certificate, a rogue one",
+      ),
+      ...by(
+        "test/security/tls/rpc.test.ts",
+        "mutual: no certificate, a rogue one",
+        "server only: its name is verified",
+      ),
+      ...by("test/security/tls/backing.test.ts", "hands a mail over to whom it trusts, and to nobody else"),
+    ],
+  },
   { number: 36, demand: "database users may what they need", proofs: [], elsewhere: DEPLOYMENT },
   { number: 37, demand: "RabbitMQ: a user and a virtual host of one's own", proofs: [], elsewhere: DEPLOYMENT },
   {

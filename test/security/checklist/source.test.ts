@@ -13,6 +13,7 @@ const CALLS_OUT: Readonly<Record<string, string>> = {
   "shared/lifecycle/run.ts": "this service itself",
   "broker/v1/unsubscribe.ts": "MAIL_URL",
   "broker/sessions/key-set.ts": "AUTH_URL",
+  "broker/page/browser/account.ts": "in the browser, the page's own origin",
   "broker/page/browser/api.ts": "in the browser, the page's own origin",
   "broker/page/browser/home.ts": "in the browser, the page's own origin",
   "mail/events/post.ts": "WEBHOOK_URLS, of which a redirect is not followed",
@@ -47,6 +48,8 @@ test("[41] what is secret is compared in constant time", () => {
 
 /** Compared in the open, since both sides are known to whoever asks, or one of them is no secret. */
 const PUBLIC_COMPARISONS: readonly string[] = [
+  // Of tokens that this function has made itself: whether a step was taken.
+  "auth/sessions/refresh.ts if (token !== given)",
   // Of the content of an entry, to tell whether it is the same one.
   "logger/store.ts return holder.content_hash",
 ];

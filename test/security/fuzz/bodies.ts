@@ -157,10 +157,10 @@ async function attempt({ target, routes, turns }: Scene, random: () => number): 
   const route = oneOf(random, withBody ? routes.filter((one) => one.bodies.length > 0) : routes);
   const path = makePath(random, route);
   const body = route.bodies.length > 0 ? makeBody(random, route.bodies) : undefined;
-  const isKnown = random() < 0.7;
+  const token = random() < 0.7 ? await target.token() : undefined;
   const headers: Record<string, string> = {
     ...(body === undefined ? {} : { "content-type": random() < 0.97 ? "application/json" : "text/plain" }),
-    ...(isKnown ? { authorization: `Bearer ${await target.token()}` } : {}),
+    ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
     ...(random() < 0.1 ? { "idempotency-key": oneOf(random, ["k", "x".repeat(300), "ü", "", "a b"]) } : {}),
   };
   const what = `${route.method} ${route.service}${path} ${JSON.stringify(
@@ -179,6 +179,7 @@ async function attempt({ target, routes, turns }: Scene, random: () => number): 
   const answer = await askUntilMeant(turns, ask);
   const text = await answer.text();
   checkAnswer(what, answer, text);
+  if (answer.status === 401 && token !== undefined) target.forget(token);
   return answer.status < 400 ? "2xx" : String(answer.status);
 }
 
