@@ -14,8 +14,8 @@ import { type Config, secretOf } from "./config.ts";
 import { makeHashers } from "./hashers.ts";
 import { makeSealer } from "./keys.ts";
 import { makeLogin } from "./sessions/login.ts";
-import { makeMe } from "./sessions/me.ts";
 import { MIGRATIONS } from "./migrations.ts";
+import { makeAdmit, makePrincipals } from "./principal.ts";
 import { makePasswords } from "./passwords.ts";
 import { makeRegister, registrationViewOf } from "./registration/register.ts";
 import { makeRegistrationStore } from "./registration/registration-store.ts";
@@ -63,7 +63,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   );
   const passwords = makePasswords({ hashers, secret, cost: config.BCRYPT_COST, log });
   const login = stack.use(makeLogin({ store, passwords, tokens, log, metrics }));
-  const me = makeMe({ store, tokens });
+  const admit = makeAdmit(makePrincipals({ store, tokens }));
 
   // Neither is needed to be ready: registrations go on once they are back.
   const optional = { required: false };
@@ -105,7 +105,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     return found.ok ? ok(found.value === undefined ? undefined : registrationViewOf(found.value)) : found;
   };
 
-  const operations = { login, me, register, registrationOf, tokens };
+  const operations = { login, admit, register, registrationOf, tokens };
   const server = stack.use(listen(httpApp(runtime, corsOriginsOf(config)).use(routes(operations)), config));
 
   const opened = stack.move();

@@ -23,8 +23,9 @@ export interface Sealer {
   open(sealed: Uint8Array, name: string): string | undefined;
 }
 
-export function makeSealer(secret: Secret): Sealer {
-  const key = derive(secret, "auth/signing-keys/v1");
+/** @param use keeps what is sealed for one use from being opened as another's. */
+export function makeSealer(secret: Secret, use: "signing-keys" | "outbox" = "signing-keys"): Sealer {
+  const key = derive(secret, `auth/${use}/v1`);
   return {
     seal(plain, name) {
       const nonce = randomBytes(NONCE_BYTES);
@@ -45,4 +46,19 @@ export function makeSealer(secret: Secret): Sealer {
       }
     },
   };
+}
+
+/**
+ * The token that follows a refresh token: HMAC-SHA-256 of it, as base64url. Whoever knows the token and the key can
+ * make its successor again, so that it can be given once more and is stored nowhere.
+ */
+export function makeSuccession(secret: Secret): (token: string) => string {
+  const key = derive(secret, "auth/refresh-succession/v1");
+  return (token) => createHmac("sha256", key).update(token).digest("base64url");
+}
+
+/** What an account is called in audit entries where no user has the address: 16 hexadecimal digits that only we can make. */
+export function makeAccountName(secret: Secret): (email: string) => string {
+  const key = derive(secret, "auth/account-name/v1");
+  return (email) => createHmac("sha256", key).update(email.toLowerCase()).digest("hex").slice(0, 16);
 }

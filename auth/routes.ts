@@ -7,7 +7,8 @@ import { contextOf, envelope } from "#shared/http";
 import type { Deadline } from "#shared/resilience";
 import { makeValidator } from "#shared/validation";
 import type { Login } from "./sessions/login.ts";
-import type { Me } from "./sessions/me.ts";
+import type { Admit } from "./principal.ts";
+import { meOf } from "./sessions/me.ts";
 import type { Register } from "./registration/register.ts";
 import type { Tokens } from "./sessions/tokens.ts";
 
@@ -23,19 +24,14 @@ const registrationFrom = makeValidator(Registration, { unknown: "refuse" });
 
 export interface Operations {
   login: Login;
-  me: Me;
+  admit: Admit;
   register: Register;
   /** How far a user's registration is; undefined where there is none. */
   registrationOf: (userId: number, deadline: Deadline) => Promise<Result<RegistrationView | undefined>>;
   tokens: Pick<Tokens, "keySet">;
 }
 
-/** The token of `Authorization: Bearer …` (RFC 6750 §2.1); undefined where there is none in that form. */
-function bearerOf(request: Request): string | undefined {
-  return /^bearer +([\w.~+/-]+=*) *$/i.exec(request.headers.get("authorization") ?? "")?.[1];
-}
-
-export const routes = ({ login, me, register, registrationOf, tokens }: Operations) =>
+export const routes = ({ login, admit, register, registrationOf, tokens }: Operations) =>
   new Elysia({ name: "auth.routes" })
     .post("/authenticate", async ({ body, request, set }) => {
       const credentials = credentialsOf(body);
@@ -68,18 +64,8 @@ export const routes = ({ login, me, register, registrationOf, tokens }: Operatio
       return envelope("Registration", found.value);
     })
     .get("/me", async ({ request, set }) => {
-      const token = bearerOf(request);
-      if (token === undefined) {
-        // Who sent nothing is told how, not what was wrong (RFC 6750 §3.1).
-        set.headers["www-authenticate"] = "Bearer";
-        throw new Failure("unauthenticated", "a bearer token is needed");
-      }
-      const user = await me(token, contextOf(request).deadline.within(LOOK_MS));
-      if (!user.ok) {
-        if (user.error.code === "unauthenticated") set.headers["www-authenticate"] = 'Bearer error="invalid_token"';
-        throw user.error;
-      }
-      return envelope("The user of this session", user.value);
+      const { session } = await admit({ request, set }, contextOf(request).deadline.within(LOOK_MS), { session: true });
+      return envelope("The user of this session", meOf(session));
     })
     .get("/.well-known/jwks.json", ({ set }) => {
       const keySet = tokens.keySet();

@@ -57,7 +57,7 @@ function loginOver(users: StoredUser[], ports: Partial<LoginPorts["store"]> = {}
       },
       hash: async (password) => ok(`new hash of ${password}`),
     },
-    tokens: { sign: async (userId, sid) => ok(`token of ${userId} in ${sid}`) },
+    tokens: { sign: async ({ user, sessionId }) => ok(`token of ${user.id} in ${sessionId}`) },
     log: silentLog,
     metrics,
   });

@@ -53,7 +53,7 @@ export function makeLogin({ store, passwords, tokens, log, metrics }: LoginPorts
   async function open(user: StoredUser, deadline: Deadline): Promise<Result<LoginReply>> {
     const refreshToken = Buffer.from(crypto.getRandomValues(new Uint8Array(REFRESH_TOKEN_BYTES))).toString("base64url");
     const sessionId = Bun.randomUUIDv7();
-    const accessToken = await tokens.sign(user.id, sessionId);
+    const accessToken = await tokens.sign({ user, sessionId, authTime: new Date() });
     if (!accessToken.ok) return accessToken;
     const session = {
       id: sessionId,

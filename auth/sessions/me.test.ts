@@ -102,6 +102,9 @@ withServer(`a token signed with our key and off the profile is refused: each cla
     client_id: ACCESS_TOKEN.clientId,
     sid: claimsOf(token)["sid"],
     jti: "1",
+    auth_time: now,
+    scope: "logs:write mails:send",
+    av: 1,
     iat: now,
     exp: now + 60,
   };
@@ -121,6 +124,9 @@ withServer(`a token signed with our key and off the profile is refused: each cla
     ["sid", "x"],
     ["sid", Bun.randomUUIDv7()],
     ["exp", now - 60],
+    // What he may has changed since it was signed.
+    ["av", 0],
+    ["av", "1"],
   ] as const) {
     expect([claim, value, await status({ ...right, [claim]: value })]).toEqual([claim, value, 401]);
   }

@@ -10,6 +10,13 @@ import { makeSealer } from "../keys.ts";
 import type { StoredKey } from "../store.ts";
 import { makeTokens, type Tokens } from "./tokens.ts";
 
+/** User 7, who is let in as a session. */
+const of = (sessionId: string) => ({
+  user: { id: 7, role: "member" as const, extraScopes: ["logs:read" as const], accessVersion: 2 },
+  sessionId,
+  authTime: new Date(1_700_000_000_123),
+});
+
 function replica(table: StoredKey[], secret = "a", ready: () => Promise<Result<void>> = async () => ok()) {
   const health = makeHealth(silentLog);
   const tokens = makeTokens({
@@ -44,7 +51,7 @@ async function verify(by: Tokens, token: string) {
     audience: ACCESS_TOKEN.audience,
     typ: ACCESS_TOKEN.type,
     algorithms: [ACCESS_TOKEN.algorithm],
-    requiredClaims: ["iss", "aud", "sub", "iat", "exp", "jti", "client_id", "sid"],
+    requiredClaims: ["iss", "aud", "sub", "iat", "exp", "jti", "client_id", "sid", "auth_time", "scope", "av"],
   });
 }
 
@@ -55,10 +62,17 @@ test("what one replica signs, another verifies; the private key is nowhere in th
   await using _one = one.tokens;
   await using _two = two.tokens;
   await until(() => one.report()?.state === "up" && two.report()?.state === "up");
-  const token = await one.tokens.sign(7, "session");
+  const token = await one.tokens.sign(of("session"));
   if (!token.ok) throw token.error;
   const { payload } = await verify(two.tokens, token.value);
-  expect(payload).toMatchObject({ sub: "7", sid: "session" });
+  expect(payload).toMatchObject({
+    sub: "7",
+    sid: "session",
+    auth_time: 1_700_000_000,
+    scope: "logs:write logs:read mails:send",
+    roles: ["member"],
+    av: 2,
+  });
   expect((payload.exp ?? 0) - (payload.iat ?? 0)).toBe(600);
   expect(table.length).toBe(1);
   expect(JSON.stringify(one.tokens.keySet())).not.toContain('"d"');
@@ -69,7 +83,7 @@ test("two tokens of one second differ, and a changed one verifies nowhere", asyn
   const { tokens, report } = replica([]);
   await using _ = tokens;
   await until(() => report()?.state === "up");
-  const [one, two] = await Promise.all([tokens.sign(7, "s"), tokens.sign(7, "s")]);
+  const [one, two] = await Promise.all([tokens.sign(of("s")), tokens.sign(of("s"))]);
   if (!one.ok || !two.ok) throw new Error("not signed");
   expect(one.value).not.toBe(two.value);
   const [header, , signature] = one.value.split(".");
@@ -90,12 +104,12 @@ test("keys sealed with another secret: said in words that tell what to do, and n
   await using _ = second.tokens;
   await until(() => second.report()?.state === "down");
   expect(second.report()?.last_error).toContain("was sealed with another AUTH_SECRET: set that one again");
-  expect(await second.tokens.sign(7, "s")).toMatchObject({ error: { code: "unavailable" } });
+  expect(await second.tokens.sign(of("s"))).toMatchObject({ error: { code: "unavailable" } });
 });
 
 test("before the database is there, nothing is signed", async () => {
   const { tokens } = replica([], "a", async () => fail("unavailable"));
   await using _ = tokens;
-  expect(await tokens.sign(7, "s")).toMatchObject({ error: { code: "unavailable", retryAfterS: 2 } });
+  expect(await tokens.sign(of("s"))).toMatchObject({ error: { code: "unavailable", retryAfterS: 2 } });
   expect(tokens.keySet()).toMatchObject({ error: { code: "unavailable" } });
 });

@@ -14,6 +14,7 @@ import {
   jwtVerify,
   SignJWT,
 } from "jose";
+import { scopesOf } from "#contracts/access";
 import { ACCESS_TOKEN } from "#contracts/auth";
 import { fail, messageOf, ok, type Result } from "#shared/errors";
 import { isUuid } from "#shared/ids";
@@ -21,7 +22,7 @@ import type { Dependency } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
 import { Deadline, databaseBackoff, keepTrying, sleep } from "#shared/resilience";
 import type { Sealer } from "../keys.ts";
-import type { Store, StoredKey } from "../store.ts";
+import type { Store, StoredKey, StoredUser } from "../store.ts";
 
 const REFRESH_MS = 60_000;
 /** A retired key verifies for this long (ms): the life of a token, and time for clocks and caches. */
@@ -40,14 +41,22 @@ export interface Claims {
   readonly userId: number;
   /** UUID. */
   readonly sessionId: string;
+  /** The user's, when it was signed: claim `av`. */
+  readonly accessVersion: number;
+}
+
+/** Whose token it is to be. */
+export interface Bearer {
+  readonly user: Pick<StoredUser, "id" | "role" | "extraScopes" | "accessVersion">;
+  /** UUID. */
+  readonly sessionId: string;
+  /** When he gave his password: claim `auth_time`. */
+  readonly authTime: Date;
 }
 
 export interface Tokens extends AsyncDisposable {
-  /**
-   * @param userId becomes the subject. @param sessionId becomes `sid`.
-   * @returns failure `unavailable` while no key is known yet.
-   */
-  sign(userId: number, sessionId: string): Promise<Result<string>>;
+  /** @returns failure `unavailable` while no key is known yet. */
+  sign(bearer: Bearer): Promise<Result<string>>;
   /**
    * Whether a token is one of ours and its time is not over (RFC 9068 §4).
    * @returns undefined where it is not, for whatever reason; failure `unavailable` while no key is known yet.
@@ -113,13 +122,20 @@ export function makeTokens({ store, sealer, ready, dependency, log }: TokensOpti
   const missing = () => fail("unavailable", "the signing keys are not loaded yet", { retryAfterS: 2 });
 
   return {
-    async sign(userId, sessionId) {
+    async sign({ user, sessionId, authTime }) {
       if (keys === undefined) return missing();
-      const token = await new SignJWT({ client_id: ACCESS_TOKEN.clientId, sid: sessionId })
+      const token = await new SignJWT({
+        client_id: ACCESS_TOKEN.clientId,
+        sid: sessionId,
+        auth_time: Math.floor(authTime.getTime() / 1_000),
+        scope: scopesOf(user.role, user.extraScopes).join(" "),
+        roles: [user.role],
+        av: user.accessVersion,
+      })
         .setProtectedHeader({ alg: ACCESS_TOKEN.algorithm, typ: ACCESS_TOKEN.type, kid: keys.kid })
         .setIssuer(ACCESS_TOKEN.issuer)
         .setAudience(ACCESS_TOKEN.audience)
-        .setSubject(String(userId))
+        .setSubject(String(user.id))
         .setJti(crypto.randomUUID())
         .setIssuedAt()
         .setExpirationTime(`${ACCESS_TOKEN.lifetimeS}s`)
@@ -134,12 +150,13 @@ export function makeTokens({ store, sealer, ready, dependency, log }: TokensOpti
           typ: ACCESS_TOKEN.type,
           issuer: ACCESS_TOKEN.issuer,
           audience: ACCESS_TOKEN.audience,
-          requiredClaims: ["sub", "iat", "exp", "jti", "client_id", "sid"],
+          requiredClaims: ["sub", "iat", "exp", "jti", "client_id", "sid", "auth_time", "scope", "av"],
           clockTolerance: CLOCK_SKEW_S,
         });
-        const { sub = "", sid } = payload;
+        const { sub = "", sid, av } = payload;
         if (!USER_ID.test(sub) || typeof sid !== "string" || !isUuid(sid)) return ok(undefined);
-        return ok({ userId: Number(sub), sessionId: sid });
+        if (typeof av !== "number" || !Number.isSafeInteger(av) || av < 1) return ok(undefined);
+        return ok({ userId: Number(sub), sessionId: sid, accessVersion: av });
       } catch (error) {
         // What is wrong with it is nobody's business who made it.
         if (error instanceof errors.JOSEError) return ok(undefined);
