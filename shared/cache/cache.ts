@@ -126,7 +126,8 @@ export function makeCache<T extends object>(options: CacheOptions<T>): Cache<T> 
     forget(group) {
       const fits = (key: string): boolean => key.startsWith(keyOf(group, ""));
       outdate(fits);
-      for (const key of [...entries.keys()]) if (fits(key)) entries.delete(key);
+      const gone = Array.from(entries.keys()).filter(fits);
+      for (const key of gone) entries.delete(key);
       others?.forget(group);
       forgotten.inc({ cache: name });
     },
