@@ -1,6 +1,6 @@
 /** Rules, windows and what a client is told, with a clock of the test's own. */
 import { expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { makeMetrics } from "#shared/telemetry";
 import { policyHeader, stateHeader } from "./headers.ts";
 import { type Count, makeLimiter } from "./limiter.ts";
