@@ -9,6 +9,11 @@ import { ok } from "#shared/errors";
 import { makeDatabase } from "#shared/postgres";
 import { type EdgeState, makeEdge } from "#shared/resilience";
 import { runSagas } from "#shared/saga";
+import { makeCallers } from "#shared/service-keys";
+import { makeApiKeys } from "./api-keys/api-keys.ts";
+import { keepLastUsed } from "./api-keys/last-used.ts";
+import { apiKeyRoutes } from "./api-keys/routes.ts";
+import { makeApiKeyStore } from "./api-keys/store.ts";
 import { makeClients } from "./clients.ts";
 import { type Config, secretOf } from "./config.ts";
 import { makeHashers } from "./hashers.ts";
@@ -16,11 +21,13 @@ import { makeSealer } from "./keys.ts";
 import { makeLogin } from "./sessions/login.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { makeAdmit, makePrincipals } from "./principal.ts";
+import { makeOutbox } from "./outbox/outbox.ts";
 import { makePasswords } from "./passwords.ts";
 import { makeRegister, registrationViewOf } from "./registration/register.ts";
 import { makeRegistrationStore } from "./registration/registration-store.ts";
-import { type Operations, routes } from "./routes.ts";
+import { CALLERS, type Operations, routes } from "./routes.ts";
 import { makeStore } from "./store.ts";
+import { makeEnding } from "./sessions/end.ts";
 import { makeTokens } from "./sessions/tokens.ts";
 import { makeRegistrationSaga } from "./registration/welcome.ts";
 
@@ -63,12 +70,16 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   );
   const passwords = makePasswords({ hashers, secret, cost: config.BCRYPT_COST, log });
   const login = stack.use(makeLogin({ store, passwords, tokens, log, metrics }));
-  const admit = makeAdmit(makePrincipals({ store, tokens }));
+  const outbox = makeOutbox(makeSealer(secret, "outbox"));
+  const apiKeyStore = makeApiKeyStore(database);
+  const lastUsed = stack.use(keepLastUsed({ store: apiKeyStore, log }));
+  const apiKeys = makeApiKeys({ store: apiKeyStore, outbox, ending: makeEnding(outbox), lastUsed });
+  const admit = makeAdmit(makePrincipals({ store, tokens, holderOf: apiKeys.holderOf }));
 
   // Neither is needed to be ready: registrations go on once they are back.
   const optional = { required: false };
   const mailUp = health.dependency("mail", optional);
-  const mailClient = makeJsonClient("the mail service", config.MAIL_URL);
+  const mailClient = makeJsonClient("the mail service", config.MAIL_URL, { key: config.SERVICE_KEY });
   stack.use(watchService(mailClient, mailUp));
   const circuit = metrics.gauge("circuitbreaker_state", "0 closed, 1 half-open, 2 open.", ["name"]);
   const onState = (state: EdgeState): void => {
@@ -106,7 +117,11 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   };
 
   const operations = { login, admit, register, registrationOf, tokens };
-  const server = stack.use(listen(httpApp(runtime, corsOriginsOf(config)).use(routes(operations)), config));
+  const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
+  const app = httpApp(runtime, corsOriginsOf(config), { callers })
+    .use(routes(operations))
+    .use(apiKeyRoutes(apiKeys, admit));
+  const server = stack.use(listen(app, config));
 
   const opened = stack.move();
   return { url: server.url, [Symbol.asyncDispose]: () => opened.disposeAsync() };

@@ -2,11 +2,12 @@ import { expect, test } from "bun:test";
 import { type Environment, loadConfig } from "#shared/config";
 import { fields, problemsOf, secretOf } from "./config.ts";
 
-const problems = (env: Environment) => problemsOf(loadConfig("auth", fields, env)).join("\n");
+const KEYS = { SERVICE_KEY: "k".repeat(32), SERVICE_CALLERS: `broker:${"0".repeat(64)}` };
+const problems = (env: Environment) => problemsOf(loadConfig("auth", fields, { ...KEYS, ...env })).join("\n");
 const LONG = "canary-canary-canary-canary-canary";
 
 test("a laptop needs nothing", () => {
-  expect(problems({})).toBe("");
+  expect(problemsOf(loadConfig("auth", fields, {}))).toEqual([]);
   expect(secretOf(loadConfig("auth", fields, {})).reveal()).not.toBe("");
 });
 
@@ -18,4 +19,6 @@ test("production needs a secret that is one, and a cost that is worth the name",
   expect(problems({ ENVIRONMENT, AUTH_SECRET: secretOf(loadConfig("auth", fields, {})).reveal() })).not.toBe("");
   expect(problems({ ENVIRONMENT, AUTH_SECRET: LONG, BCRYPT_COST: "9" })).toContain("BCRYPT_COST must be at least 10");
   expect(problems({ ENVIRONMENT, AUTH_SECRET: LONG })).toBe("");
+  const keyless = problems({ ENVIRONMENT, AUTH_SECRET: LONG, SERVICE_KEY: "", SERVICE_CALLERS: "" });
+  expect(keyless).toMatch(/^SERVICE_KEY is missing.*\nSERVICE_CALLERS is missing.*$/);
 });

@@ -2,6 +2,7 @@
 import { ADDRESS_PATTERN } from "#contracts/mail";
 import { bindingsField, queueField } from "#shared/amqp";
 import { commonFields, integer, optional, Secret, secret, secretUrl, text, url, type Values } from "#shared/config";
+import { serviceCallersField, serviceKeyField, serviceKeyProblems } from "#shared/service-keys";
 
 /** Shortest AUTH_SECRET (characters) and least bcrypt cost (OWASP Password Storage) that production starts with. */
 const MIN_SECRET = 32;
@@ -25,6 +26,8 @@ export const fields = {
     new RegExp(ADDRESS_PATTERN),
     "one plain e-mail address",
   ),
+  SERVICE_KEY: serviceKeyField,
+  SERVICE_CALLERS: serviceCallersField,
   AUTH_SECRET: secret(
     "Encrypts the signing keys and keys the pre-hash of long passwords: the same for all replicas, kept for ever. Production needs 32 characters or more; development has a fixed one",
   ),
@@ -43,9 +46,10 @@ export const fields = {
 export type Config = Values<typeof fields>;
 
 /** What is wrong with the values together. */
-export function problemsOf({ ENVIRONMENT, AUTH_SECRET, BCRYPT_COST }: Config): string[] {
+export function problemsOf(config: Config): string[] {
+  const { ENVIRONMENT, AUTH_SECRET, BCRYPT_COST } = config;
   if (ENVIRONMENT !== "production") return [];
-  const problems: string[] = [];
+  const problems = serviceKeyProblems(config, ["SERVICE_KEY", "SERVICE_CALLERS"]);
   if (AUTH_SECRET === undefined) {
     problems.push(
       `AUTH_SECRET is missing: production needs text of at least ${MIN_SECRET} characters (openssl rand -base64 32), or AUTH_SECRET_FILE`,

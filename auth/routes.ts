@@ -5,6 +5,7 @@ import { IDEMPOTENCY_KEY_HEADER, REPLAYED_HEADER } from "#contracts/headers";
 import { Failure, type Result } from "#shared/errors";
 import { contextOf, envelope } from "#shared/http";
 import type { Deadline } from "#shared/resilience";
+import type { CallerTable } from "#shared/service-keys";
 import { makeValidator } from "#shared/validation";
 import type { Login } from "./sessions/login.ts";
 import type { Admit } from "./principal.ts";
@@ -18,6 +19,9 @@ const HASHING_MS = 10_000;
 const LOOK_MS = 3_000;
 /** How long others may keep the key set (s): a new key is known everywhere that much later. */
 const KEY_SET_MAX_AGE_S = 60;
+
+/** Which service may ask what. */
+export const CALLERS: CallerTable = { broker: ["*"] };
 
 const credentialsOf = makeValidator(Credentials);
 const registrationFrom = makeValidator(Registration, { unknown: "refuse" });

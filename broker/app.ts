@@ -91,10 +91,11 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   spoolUp.up();
 
   const lost = metrics.counter("broker_events_lost_total", "Events of the broker's own that could be kept nowhere.");
-  const auth = makeJsonClient("the auth service", config.AUTH_URL);
-  const mail = makeJsonClient("the mail service", config.MAIL_URL);
-  const listener = makeJsonClient("the listener", config.LISTENER_URL);
-  const logger = makeJsonClient("the logger", config.LOGGER_URL);
+  const key = config.SERVICE_KEY;
+  const auth = makeJsonClient("the auth service", config.AUTH_URL, { key });
+  const mail = makeJsonClient("the mail service", config.MAIL_URL, { key });
+  const listener = makeJsonClient("the listener", config.LISTENER_URL, { key });
+  const logger = makeJsonClient("the logger", config.LOGGER_URL, { key });
   stack.use(watchService(auth, dependencies.auth));
   stack.use(watchService(mail, dependencies.mail));
   stack.use(watchService(listener, dependencies.listener));
@@ -167,7 +168,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
       mailCommands: { client: mail, edge: edge("mail_commands") },
     }),
   );
-  app.use(unsubscribeRoutes({ url: config.MAIL_URL, edge: edge("mail_unsubscribe") }));
+  app.use(unsubscribeRoutes({ url: config.MAIL_URL, key, edge: edge("mail_unsubscribe") }));
   stack.defer(() => clearTimeout(patience));
   const listening = stack.use(listen(app, config));
   // First of all, since the door waits for what is under way.

@@ -4,9 +4,14 @@ import { loadConfig } from "#shared/config";
 import { fields, problemsOf, receiptSecretOf } from "./config.ts";
 
 const configOf = (env: Record<string, string>) => loadConfig("broker", fields, env);
+const KEYS = { SERVICE_KEY: "k".repeat(32), LOGGER_RPC_TOKEN: "t".repeat(32) };
 const production = (secret?: string) =>
   problemsOf(
-    configOf({ ENVIRONMENT: "production", ...(secret === undefined ? {} : { BROKER_RECEIPT_SECRET: secret }) }),
+    configOf({
+      ...KEYS,
+      ENVIRONMENT: "production",
+      ...(secret === undefined ? {} : { BROKER_RECEIPT_SECRET: secret }),
+    }),
   );
 
 test("production needs a secret for receipts, a long one that is no default; it is never shown", () => {
@@ -16,6 +21,16 @@ test("production needs a secret for receipts, a long one that is no default; it 
   expect(production(known)).toEqual([expect.stringContaining("at least 32 characters")]);
   for (const secret of [known, "x".repeat(31)]) expect(production(secret).join()).not.toContain(secret);
   expect(production("x".repeat(32))).toEqual([]);
+});
+
+test("production needs to show who calls, over HTTP and over RPC", () => {
+  const env = { ENVIRONMENT: "production", RECEIPT_SECRET: "x".repeat(32) };
+  expect(problemsOf(configOf(env))).toEqual([
+    expect.stringContaining("SERVICE_KEY is missing"),
+    expect.stringContaining("LOGGER_RPC_TOKEN is missing"),
+  ]);
+  const weak = problemsOf(configOf({ ...env, ...KEYS, LOGGER_RPC_TOKEN: "canary" }));
+  expect(weak).toEqual([expect.stringMatching(/^(?!.*canary)LOGGER_RPC_TOKEN must be at least 32/)]);
 });
 
 test("development needs none, and takes one", () => {

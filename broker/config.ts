@@ -1,6 +1,7 @@
 /** Everything the broker reads from its environment. */
 import { bindingsField, queueField } from "#shared/amqp";
 import { commonFields, integer, optional, Secret, secret, secretUrl, text, url, type Values } from "#shared/config";
+import { rpcTokenProblems, serviceKeyField, serviceKeyProblems } from "#shared/service-keys";
 import { operatorTokenField } from "./v1/operator.ts";
 
 /** Shortest RECEIPT_SECRET (characters) that production starts with. */
@@ -16,6 +17,7 @@ export const fields = {
   LISTENER_URL: url("The listener", "http://localhost:8084", ["http", "https"]),
   LOGGER_RPC_URL: url("The logger's RPC", "tcp://localhost:5001", ["tcp", "tls"]),
   LOGGER_RPC_TOKEN: secret("What the logger's RPC asks for, if it does"),
+  SERVICE_KEY: serviceKeyField,
   RABBITMQ_URL: secretUrl("RabbitMQ", "amqp://guest:guest@localhost:5672", ["amqp", "amqps"]),
   // The broker declares what it publishes to, so that an event before the first listener is kept too.
   LISTENER_QUEUE: queueField,
@@ -36,7 +38,11 @@ export const fields = {
 export type Config = Values<typeof fields>;
 
 /** What is wrong with the values together. */
-export function problemsOf({ ENVIRONMENT, RECEIPT_SECRET }: Config): string[] {
+export function problemsOf(config: Config): string[] {
+  return [...serviceKeyProblems(config, ["SERVICE_KEY"]), ...rpcTokenProblems(config), ...receiptProblems(config)];
+}
+
+function receiptProblems({ ENVIRONMENT, RECEIPT_SECRET }: Config): string[] {
   if (ENVIRONMENT !== "production") return [];
   if (RECEIPT_SECRET === undefined) {
     return [

@@ -7,13 +7,28 @@ import { faults } from "./commands/faults.ts";
 import { logs } from "./commands/logs.ts";
 import { dlq, outbox } from "./commands/operate.ts";
 import { run } from "./commands/run.ts";
+import { serviceKey } from "./commands/service-key.ts";
 import { status } from "./commands/status.ts";
 import { test } from "./commands/test.ts";
 import { up } from "./commands/up.ts";
 import { type Command, helpOf, parse, UsageError } from "./command.ts";
 import { StackError } from "./stack.ts";
 
-const COMMANDS: readonly Command[] = [up, down, status, logs, demo, dlq, outbox, test, faults, check, build, run];
+const COMMANDS: readonly Command[] = [
+  up,
+  down,
+  status,
+  logs,
+  demo,
+  dlq,
+  outbox,
+  test,
+  faults,
+  check,
+  build,
+  run,
+  serviceKey,
+];
 
 const EXIT_USAGE = 2;
 

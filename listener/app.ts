@@ -4,10 +4,11 @@ import { topologyOf } from "#shared/amqp";
 import { corsOriginsOf } from "#shared/config";
 import { httpApp, listen } from "#shared/http";
 import { type App, EXIT, type Runtime } from "#shared/lifecycle";
+import { makeCallers } from "#shared/service-keys";
 import type { Config } from "./config.ts";
 import { openDeadLetters } from "./dead-letters/open.ts";
 import { loadJobs } from "./jobs.ts";
-import { routes } from "./routes.ts";
+import { CALLERS, routes } from "./routes.ts";
 import { makeStatus } from "./status.ts";
 import { superviseWorkers } from "./supervisor.ts";
 import { keepUnrouted } from "./unrouted.ts";
@@ -43,7 +44,8 @@ export async function start(
     }),
   );
   const stopping = new AbortController();
-  const app = httpApp(runtime, corsOriginsOf(config)).use(
+  const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
+  const app = httpApp(runtime, corsOriginsOf(config), { callers }).use(
     routes(operators.deadLetters, operators.index, stopping.signal),
   );
   const listening = stack.use(listen(app, config));
@@ -64,6 +66,7 @@ export async function start(
         loggerUrl: config.LOGGER_RPC_URL,
         loggerToken: config.LOGGER_RPC_TOKEN?.reveal(),
         mailUrl: config.MAIL_URL,
+        serviceKey: config.SERVICE_KEY?.reveal(),
       },
       log,
       ...(openWorker === undefined ? {} : { open: openWorker }),

@@ -1,6 +1,7 @@
 /** Everything that the listener reads from its environment. */
 import { bindingsField, queueField } from "#shared/amqp";
 import { commonFields, integer, optional, secret, secretUrl, url, type Values } from "#shared/config";
+import { rpcTokenProblems, serviceCallersField, serviceKeyField, serviceKeyProblems } from "#shared/service-keys";
 
 export const fields = {
   ...commonFields(8084),
@@ -17,6 +18,8 @@ export const fields = {
   LOGGER_RPC_URL: url("RPC of the logger", "tcp://localhost:5001", ["tcp", "tls"]),
   LOGGER_RPC_TOKEN: secret("Token of the logger's RPC, where it wants one"),
   MAIL_URL: url("Mail service", "http://localhost:8083", ["http", "https"]),
+  SERVICE_KEY: serviceKeyField,
+  SERVICE_CALLERS: serviceCallersField,
   WORKERS: integer("Worker threads, each with connections of its own; set it as LISTENER_WORKERS", 2, {
     min: 1,
     max: 64,
@@ -30,3 +33,8 @@ export const fields = {
 };
 
 export type Config = Values<typeof fields>;
+
+/** What is wrong with the values together. */
+export function problemsOf(config: Config): string[] {
+  return [...serviceKeyProblems(config, ["SERVICE_KEY", "SERVICE_CALLERS"]), ...rpcTokenProblems(config)];
+}

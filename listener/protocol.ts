@@ -18,6 +18,7 @@ export interface WorkerSettings {
   readonly loggerUrl: string;
   readonly loggerToken: string | undefined;
   readonly mailUrl: string;
+  readonly serviceKey: string | undefined;
   /** The worker before this one crashed: one message at a time, until it is known that none of them did it. */
   readonly cautious: boolean;
   /** Messages that ended workers, by their fingerprints, and why they have to go. */

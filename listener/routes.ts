@@ -3,12 +3,16 @@ import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { DeadLetterFilter, type DeadLetterOutcome, DropRequest, ReplayRequest } from "#contracts/dead-letters";
 import { fail, type Result } from "#shared/errors";
-import { type ActorCall, actorOf, contextOf, envelope } from "#shared/http";
+import { actorOf, contextOf, envelope } from "#shared/http";
 import { Deadline } from "#shared/resilience";
+import type { CallerTable } from "#shared/service-keys";
 import type { CallContext } from "#shared/telemetry";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
 import { type Asked, DEFAULT_LIMIT, type DeadLetters } from "./dead-letters/dead-letters.ts";
 import type { MessageIndex } from "./dead-letters/message-index.ts";
+
+/** Which service may ask what. */
+export const CALLERS: CallerTable = { broker: ["*"] };
 
 const DEFAULT_ITEMS = 50;
 const MAX_ITEMS = 500;
@@ -29,7 +33,8 @@ const listQuery = makeQueryValidator(
 const replayOf = makeValidator(ReplayRequest, { unknown: "refuse" });
 const dropOf = makeValidator(DropRequest, { unknown: "refuse" });
 
-interface Call extends ActorCall {
+interface Call {
+  readonly request: Request;
   readonly body: unknown;
 }
 
@@ -42,7 +47,7 @@ export function routes(deadLetters: DeadLetters, index: MessageIndex, stopping: 
   }
 
   function askedBy(call: Call): Asked {
-    return { by: actorOf(call), context: worked(contextOf(call.request)) };
+    return { by: actorOf(call.request), context: worked(contextOf(call.request)) };
   }
 
   return new Elysia({ name: "listener.routes" })

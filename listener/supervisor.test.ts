@@ -31,6 +31,7 @@ function supervised(first: string, silentMs: number) {
       prefetch: 1,
       loggerUrl: "",
       loggerToken: undefined,
+      serviceKey: undefined,
       mailUrl: "",
     },
     log: silentLog,

@@ -72,7 +72,8 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
     topology,
     maxBytes: MAX_DEAD_LETTER_BYTES,
   });
-  const ports: JobPorts = { mail: makeJsonClient("mail", settings.mailUrl), logger: rpc, publisher, log };
+  const key = settings.serviceKey === undefined ? undefined : new Secret(settings.serviceKey);
+  const ports: JobPorts = { mail: makeJsonClient("mail", settings.mailUrl, { key }), logger: rpc, publisher, log };
 
   const laneOf = (queue: string): Lane | undefined => consumer.lanes.find((lane) => lane.queue === queue);
   const common = (queue: string) => ({

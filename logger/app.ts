@@ -3,6 +3,7 @@ import { corsOriginsOf } from "#shared/config";
 import { httpApp, listen } from "#shared/http";
 import { type App, EXIT, type Runtime, StartError } from "#shared/lifecycle";
 import { type RpcServer, serveRpc } from "#shared/rpc";
+import { makeCallers } from "#shared/service-keys";
 import type { Config } from "./config.ts";
 import { makeEntries } from "./entries.ts";
 import { makeFinder } from "./find.ts";
@@ -10,7 +11,7 @@ import { makeGaps } from "./gaps.ts";
 import { makeGapsStore } from "./gaps-store.ts";
 import { connectMongo } from "./mongo.ts";
 import { makeRegistry } from "./registry.ts";
-import { routes } from "./routes.ts";
+import { CALLERS, routes } from "./routes.ts";
 import { methodsOf } from "./rpc.ts";
 import { makeStore } from "./store.ts";
 
@@ -39,9 +40,9 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
   const registry = opened.use(makeRegistry(connection, log));
   const entries = opened.use(makeEntries(makeStore(connection, registry, log), { log, metrics }));
   const rpc = opened.use(openRpc(config, runtime, methodsOf(entries, makeFinder(connection))));
-  const http = opened.use(
-    listen(routes(httpApp(runtime, corsOriginsOf(config)), entries, makeGaps(makeGapsStore(connection))), config),
-  );
+  const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
+  const app = httpApp(runtime, corsOriginsOf(config), { callers });
+  const http = opened.use(listen(routes(app, entries, makeGaps(makeGapsStore(connection))), config));
   log.info("RPC listening", { host: config.HOST, port: rpc.port });
   const open = opened.move();
   return {

@@ -1,4 +1,5 @@
 import { commonFields, port, secret, secretUrl, type Values } from "#shared/config";
+import { rpcTokenProblems, serviceCallersField, serviceKeyProblems } from "#shared/service-keys";
 
 /** Every variable that the logger reads. */
 export const fields = {
@@ -8,7 +9,15 @@ export const fields = {
     "mongodb+srv",
   ]),
   RPC_PORT: port("TCP port of the RPC, on the same address as HTTP", 5001),
-  LOGGER_RPC_TOKEN: secret("What callers of the RPC have to show; without it none is needed"),
+  LOGGER_RPC_TOKEN: secret(
+    "What callers of the RPC have to show; without it none is needed. Production needs 32 characters or more",
+  ),
+  SERVICE_CALLERS: serviceCallersField,
 };
 
 export type Config = Values<typeof fields>;
+
+/** What is wrong with the values together. */
+export function problemsOf(config: Config): string[] {
+  return [...serviceKeyProblems(config, ["SERVICE_CALLERS"]), ...rpcTokenProblems(config)];
+}

@@ -1,8 +1,12 @@
 /** HTTP in: translates, never decides. */
 import { contextOf, envelope, type HttpApp } from "#shared/http";
+import type { CallerTable } from "#shared/service-keys";
 import { makeQueryValidator } from "#shared/validation";
 import type { Entries } from "./entries.ts";
 import { type Gaps, GapsQuery } from "./gaps.ts";
+
+/** Which service may ask what. Entries of services come by RPC. */
+export const CALLERS: CallerTable = { broker: ["*"] };
 
 const gapsQuery = makeQueryValidator(GapsQuery);
 

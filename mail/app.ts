@@ -3,6 +3,7 @@ import { corsOriginsOf } from "#shared/config";
 import { httpApp, listen } from "#shared/http";
 import type { App, Runtime } from "#shared/lifecycle";
 import { makeDatabase } from "#shared/postgres";
+import { makeCallers } from "#shared/service-keys";
 import { parseBounce } from "./bounces/dsn.ts";
 import { type Config, dkimOptionsOf } from "./config.ts";
 import { makeDesk } from "./desk/desk.ts";
@@ -14,7 +15,7 @@ import { MIGRATIONS } from "./migrations.ts";
 import { startOutbox } from "./outbox/outbox.ts";
 import { keepRetention } from "./outbox/retention.ts";
 import { makePrepare } from "./request.ts";
-import { routes } from "./routes.ts";
+import { CALLERS, routes } from "./routes.ts";
 import { makeSend } from "./send.ts";
 import { watchServer } from "./smtp/server-watch.ts";
 import { makeSmtp } from "./smtp/smtp.ts";
@@ -108,7 +109,8 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     parseBounce,
     verifyUnsubscribe: (token) => links.verify(token),
   });
-  const app = httpApp(runtime, corsOriginsOf(config), { bodiless: [UNSUBSCRIBE_PATHS] })
+  const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
+  const app = httpApp(runtime, corsOriginsOf(config), { bodiless: [UNSUBSCRIBE_PATHS], callers })
     .use(routes({ send }))
     .use(deskRoutes(desk))
     .use(templateRoutes(templates));

@@ -13,6 +13,7 @@ import {
   url,
   type Values,
 } from "#shared/config";
+import { serviceCallersField, serviceKeyProblems } from "#shared/service-keys";
 import { ALLOWED_PATTERN } from "./address.ts";
 import { webhookFields, webhookProblems } from "./events/targets.ts";
 import { type DkimOptions, isDkimKey } from "./message/dkim.ts";
@@ -54,6 +55,7 @@ const MIN_SECRET = 32;
 
 export const fields = {
   ...commonFields(8083),
+  SERVICE_CALLERS: serviceCallersField,
   DATABASE_URL: secretUrl("PostgreSQL with the outbox", "postgres://postgres@localhost:5432/mail", [
     "postgres",
     "postgresql",
@@ -159,7 +161,7 @@ export type Config = Values<typeof fields>;
 /** What is wrong with the values together. */
 export function problemsOf(config: Config): string[] {
   const { DKIM_PRIVATE_KEY, DKIM_SELECTOR, DKIM_DOMAIN, PUBLIC_URL, UNSUBSCRIBE_SECRET } = config;
-  const problems = [...webhookProblems(config)];
+  const problems = [...serviceKeyProblems(config, ["SERVICE_CALLERS"]), ...webhookProblems(config)];
   const isAsked = DKIM_PRIVATE_KEY !== undefined || DKIM_SELECTOR !== undefined || DKIM_DOMAIN !== undefined;
   if (isAsked && DKIM_PRIVATE_KEY === undefined) {
     problems.push(

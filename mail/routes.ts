@@ -2,8 +2,16 @@
 import { Elysia } from "elysia";
 import { MailMessage } from "#contracts/mail";
 import { contextOf, envelope } from "#shared/http";
+import type { CallerTable } from "#shared/service-keys";
 import { makeValidator } from "#shared/validation";
 import type { Send } from "./send.ts";
+
+/** Which service may ask what: jobs send mails, and so do auth's workflows, which also look what became of them. */
+export const CALLERS: CallerTable = {
+  broker: ["*"],
+  listener: ["POST /send"],
+  auth: ["POST /send", "GET /mails/:id"],
+};
 
 /** Of the original route, which ignores what it does not know. */
 const looselyMailOf = makeValidator(MailMessage);

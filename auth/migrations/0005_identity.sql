@@ -84,6 +84,9 @@ create table api_keys (
   check ((user_id is null) <> (service is null))
 );
 create index api_keys_of_user on api_keys (user_id, id desc);
+create index api_keys_of_service on api_keys (service, id desc) where service is not null;
+create index api_keys_of_services on api_keys (id desc) where service is not null;
+create index api_keys_rotated on api_keys (rotated_to) where rotated_to is not null;
 
 -- Links in mails.
 create table one_time_tokens (

@@ -6,7 +6,7 @@ import { type TObject, type TSchema, Type } from "@sinclair/typebox";
 import type { Envelope } from "#contracts/envelope";
 import { ACTOR_HEADER, IDEMPOTENCY_KEY_HEADER } from "#contracts/headers";
 import { Failure, type FailureCode, ok, type Result } from "#shared/errors";
-import { contextOf, envelope } from "#shared/http";
+import { clientOf, contextOf, envelope } from "#shared/http";
 import { Deadline } from "#shared/resilience";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
 import { orThrow } from "../calls.ts";
@@ -35,7 +35,6 @@ interface Call {
   readonly params: Readonly<Record<string, string>>;
   readonly request: Request;
   readonly set: Settable;
-  readonly server: { requestIP(request: Request): { address: string } | null } | null;
 }
 
 /** The owner's answer: 201 where something is there that was not before. */
@@ -76,8 +75,8 @@ export interface Desk {
 
 export function makeDesk({ operator, answers, stopping }: DeskOptions): Desk {
   /** On whose behalf, of those who may. */
-  async function actorOf({ request, set, server }: Omit<Call, "params">): Promise<string> {
-    const address = server?.requestIP(request)?.address ?? "unknown";
+  async function actorOf({ request, set }: Omit<Call, "params">): Promise<string> {
+    const { address } = clientOf(request);
     const admitted = await operator.admit(bearerOf(request), address, contextOf(request).deadline);
     return orChallenge(admitted, request, set);
   }
@@ -104,8 +103,8 @@ export function makeDesk({ operator, answers, stopping }: DeskOptions): Desk {
     return (owner, path, query, data) => {
       const queryValues = makeQueryValidator(query);
       const check = makeValidator(data, { name: "the answer" });
-      return async ({ params, request, set, server }) => {
-        const actor = await actorOf({ request, set, server });
+      return async ({ params, request, set }) => {
+        const actor = await actorOf({ request, set });
         const values = orThrow(queryValues(request.url));
         const to = `${pathOf(path, params)}${queryOf(values)}`;
         const question = { method, path: to, check, ...refusalsOf(path) };
@@ -121,8 +120,8 @@ export function makeDesk({ operator, answers, stopping }: DeskOptions): Desk {
     doing: (owner, path, schema, data) => {
       const bodyOf = makeValidator(schema, { unknown: "refuse" });
       const check = makeValidator(data, { name: "the answer" });
-      return async ({ params, body: asked, request, set, server }) => {
-        const actor = await actorOf({ request, set, server });
+      return async ({ params, body: asked, request, set }) => {
+        const actor = await actorOf({ request, set });
         orThrow(noQuery(request.url));
         const body = orThrow(bodyOf(asked));
         const key = orThrow(keyOf(request.headers.get(IDEMPOTENCY_KEY_HEADER)));

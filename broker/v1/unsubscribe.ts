@@ -6,6 +6,8 @@
  */
 import { Elysia } from "elysia";
 import { REQUEST_ID_HEADER, TIMEOUT_HEADER } from "#contracts/headers";
+import { serviceKeyHeaders } from "#shared/client";
+import type { Secret } from "#shared/config";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import { contextOf } from "#shared/http";
 import type { Edge } from "#shared/resilience";
@@ -43,10 +45,12 @@ interface Page {
 export interface UnsubscribeOptions {
   /** Of the mail service, without a slash at its end. */
   readonly url: string;
+  /** Shows the mail service who is asking. */
+  readonly key: Secret | undefined;
   readonly edge: Edge;
 }
 
-export function unsubscribeRoutes({ url, edge }: UnsubscribeOptions) {
+export function unsubscribeRoutes({ url, key, edge }: UnsubscribeOptions) {
   const answer = (method: "GET" | "POST") => {
     return async (call: { params: { token: string }; request: Request; set: Settable }): Promise<unknown> => {
       const { params, request, set } = call;
@@ -54,7 +58,7 @@ export function unsubscribeRoutes({ url, edge }: UnsubscribeOptions) {
       const context = contextOf(request);
       const accept = (request.headers.get("accept") ?? "").includes("text/html") ? "text/html" : "application/json";
       const page = await edge.run(context.deadline, (deadline) =>
-        pageOf(method, `${url}/unsubscribe/${params.token}`, accept, { ...context, deadline }),
+        pageOf(method, `${url}/unsubscribe/${params.token}`, accept, serviceKeyHeaders(key), { ...context, deadline }),
       );
       if (page.ok) return shown(page.value, set);
       const retryAfterS = page.error.retryAfterS ?? RETRY_AFTER_S;
@@ -84,6 +88,7 @@ async function pageOf(
   method: "GET" | "POST",
   url: string,
   accept: string,
+  shown: Record<string, string>,
   context: CallContext,
 ): Promise<Result<Page>> {
   const { deadline, requestId, trace } = context;
@@ -95,6 +100,7 @@ async function pageOf(
         traceparent: traceparentOf(trace),
         [REQUEST_ID_HEADER]: requestId,
         [TIMEOUT_HEADER]: String(Math.max(1, deadline.remainingMs())),
+        ...shown,
       },
       redirect: "manual",
       signal: deadline.signal,

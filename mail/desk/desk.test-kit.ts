@@ -8,6 +8,7 @@ import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
 import { type Database, makeDatabase } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
+import { makeCallers } from "#shared/service-keys";
 import { fields } from "../config.ts";
 import { MIGRATIONS } from "../migrations.ts";
 import { POSTGRES_URL } from "../service.test-kit.ts";
@@ -104,7 +105,9 @@ export async function makeScene(): Promise<Scene> {
     parseBounce: parseJson,
     verifyUnsubscribe: verifyPlain,
   });
-  const listening = listen(httpApp(runtime, [], { bodiless: [UNSUBSCRIBE_PATHS] }).use(deskRoutes(desk)), config);
+  const callers = makeCallers(undefined, {});
+  const app = httpApp(runtime, [], { bodiless: [UNSUBSCRIBE_PATHS], callers }).use(deskRoutes(desk));
+  const listening = listen(app, config);
   const sql = postgres(databaseUrl, { max: 3, onnotice: () => undefined });
 
   return {

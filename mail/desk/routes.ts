@@ -10,7 +10,7 @@ import {
   SuppressRequest,
 } from "#contracts/mail";
 import { Failure, type Result } from "#shared/errors";
-import { type ActorCall, actorOf, contextOf, envelope } from "#shared/http";
+import { actorOf, contextOf, envelope } from "#shared/http";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
 import type { TakeBounce } from "./bounces.ts";
 import type { Asking, Mails } from "./mails.ts";
@@ -42,7 +42,10 @@ function valueOf<T>(result: Result<T>): T {
   return result.value;
 }
 
-const askedBy = (call: ActorCall): Asking => ({ actor: actorOf(call), deadline: contextOf(call.request).deadline });
+const askedBy = (call: { readonly request: Request }): Asking => ({
+  actor: actorOf(call.request),
+  deadline: contextOf(call.request).deadline,
+});
 
 const wantsPage = (request: Request): boolean => request.headers.get("accept")?.includes("text/html") ?? false;
 

@@ -1,6 +1,15 @@
 /** Calls to another service's JSON API: id, trace and time left go along, and every outcome is a `Result`. */
 import { Envelope } from "#contracts/envelope";
-import { REPLAYED_HEADER, REQUEST_ID_HEADER, TIMEOUT_HEADER } from "#contracts/headers";
+import {
+  CLIENT_ADDRESS_HEADER,
+  CLIENT_AGENT_HEADER,
+  REPLAYED_HEADER,
+  REQUEST_ID_HEADER,
+  SERVICE_KEY_CHALLENGE,
+  SERVICE_KEY_HEADER,
+  TIMEOUT_HEADER,
+} from "#contracts/headers";
+import type { Secret } from "#shared/config";
 import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
 import { type CallContext, traceparentOf } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
@@ -36,8 +45,14 @@ export interface JsonClient {
 
 const envelopeOf = makeValidator(Envelope, { name: "answer" });
 
+export interface JsonClientOptions {
+  /** Shows the other service who is calling (SERVICE_KEY). */
+  readonly key?: Secret | undefined;
+}
+
 /** @param name the service that is called, for messages. @param baseUrl without a slash at its end. */
-export function makeJsonClient(name: string, baseUrl: string): JsonClient {
+export function makeJsonClient(name: string, baseUrl: string, { key }: JsonClientOptions = {}): JsonClient {
+  const shown = serviceKeyHeaders(key);
   return {
     async request(method, path, body, context, headers = {}) {
       const remainingMs = context.deadline.remainingMs() - MARGIN_MS;
@@ -51,7 +66,9 @@ export function makeJsonClient(name: string, baseUrl: string): JsonClient {
             traceparent: traceparentOf(context.trace),
             [REQUEST_ID_HEADER]: context.requestId,
             [TIMEOUT_HEADER]: String(remainingMs),
+            ...clientHeaders(context),
             ...headers,
+            ...shown,
           },
           // A redirect is no answer of ours: it is looked at, and not followed with the caller's headers.
           redirect: "manual",
@@ -66,11 +83,33 @@ export function makeJsonClient(name: string, baseUrl: string): JsonClient {
   };
 }
 
+/** What a service sends with a call to another of ours. */
+export function serviceKeyHeaders(key: Secret | undefined): Record<string, string> {
+  return key === undefined ? {} : { [SERVICE_KEY_HEADER]: key.reveal() };
+}
+
+/** Whether a service refused who called it, rather than whom it called for: a mistake in our own configuration. */
+function isKeyRefused(response: Response): boolean {
+  return response.headers.get("www-authenticate") === SERVICE_KEY_CHALLENGE;
+}
+
+function clientHeaders({ client }: CallContext): Record<string, string> {
+  if (client === undefined) return {};
+  return {
+    [CLIENT_ADDRESS_HEADER]: client.address,
+    ...(client.agent === undefined ? {} : { [CLIENT_AGENT_HEADER]: client.agent }),
+  };
+}
+
 async function answerOf(response: Response, name: string): Promise<Result<Answer>> {
   const { status } = response;
   if (Number(response.headers.get("content-length") ?? 0) > MAX_ANSWER_BYTES) {
     await response.body?.cancel();
     return fail("bad_gateway", `${name} answered with too much`);
+  }
+  if (isKeyRefused(response)) {
+    await response.body?.cancel();
+    return fail("bad_gateway", `${name} refused this service`, { cause: `status ${status}: see SERVICE_KEY` });
   }
   const text = await response.text();
   let value: unknown;

@@ -238,6 +238,24 @@ export const ApiKeyPage = Type.Object({
 });
 export type ApiKeyPage = Static<typeof ApiKeyPage>;
 
+/**
+ * Query of `GET /api-keys`, beside `limit` (1 to 200, default 50) and `cursor`; newest first. Without either of these they are the caller's own;
+ * others' need `users:read` or `keys:manage`.
+ */
+export const ApiKeyFilter = Type.Object({
+  user_id: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_147_483_647 })),
+  service: Type.Optional(
+    Type.String({
+      pattern: "^(\\*|[a-z][a-z0-9-]{0,62})$",
+      description: "Name of a service; * for those of all services",
+    }),
+  ),
+});
+export type ApiKeyFilter = Static<typeof ApiKeyFilter>;
+
+/** Body of auth's `POST /api-keys/verify`. */
+export const ApiKeyCheck = Type.Object({ key: Type.String({ minLength: 1, maxLength: 512 }) });
+
 /** `data` of auth's `POST /api-keys/verify`: whose key it is, for the broker. */
 export const KeyHolder = Type.Object({
   key_id: Type.String(),

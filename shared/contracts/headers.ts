@@ -18,6 +18,8 @@ export const API_KEY_HEADER = "x-api-key";
 
 /** What a service of ours proves with that it is one, to another. */
 export const SERVICE_KEY_HEADER = "x-service-key";
+/** `WWW-Authenticate` of an answer to a service whose key is missing, not known, or not good for what it asked. */
+export const SERVICE_KEY_CHALLENGE = "ServiceKey";
 /** Whom a service of ours asks for: address and user agent of the client, as the broker saw them. Believed of services only. */
 export const CLIENT_ADDRESS_HEADER = "x-client-address";
 export const CLIENT_AGENT_HEADER = "x-client-agent";

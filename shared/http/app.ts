@@ -5,12 +5,14 @@
 import { cors } from "@elysiajs/cors";
 import { Elysia } from "elysia";
 import type { Envelope } from "#contracts/envelope";
-import { REQUEST_ID_HEADER, TIMEOUT_HEADER } from "#contracts/headers";
+import { REQUEST_ID_HEADER, SERVICE_KEY_CHALLENGE, TIMEOUT_HEADER } from "#contracts/headers";
 import { Failure, failureOf } from "#shared/errors";
 import type { Runtime } from "#shared/lifecycle";
 import { Deadline, REST_CEILING_MS } from "#shared/resilience";
-import { type CallContext, requestIdOf, traceOf } from "#shared/telemetry";
+import type { Admission, Callers } from "#shared/service-keys";
+import { type CallContext, type Client, requestIdOf, traceOf } from "#shared/telemetry";
 import { checkLength, readJson } from "./body.ts";
+import { type Addresses, actorFrom, clientFrom } from "./client.ts";
 import { CORS_ALLOWED, CORS_EXPOSED, SECURITY_HEADERS } from "./headers.ts";
 
 /** Longest that a body may take to arrive (ms): shorter than a drain, so that whoever sends slowly does not hold one up. */
@@ -22,17 +24,36 @@ const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const HOST = /^(\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*+;=%-]+)(:\d{1,5})?$/i;
 
 interface Call {
-  readonly context: CallContext;
+  context: CallContext;
+  /** By what right it is asked; absent until that is known. */
+  admission?: Admission;
   readonly startedAt: number;
 }
 
+/** Outside: who asks is for the routes to find out, and nobody is believed about others. */
+const OUTSIDE: Admission = { caller: undefined, believed: false };
+
 const calls = new WeakMap<Request, Call>();
 
-/** The context of a request: its id, trace and deadline (the caller's, at most 30 s; over when the client goes away). */
-export function contextOf(request: Request): CallContext {
+function callOf(request: Request): Call {
   const call = calls.get(request);
-  if (call === undefined) throw new Error("contextOf: not a request of an httpApp");
-  return call.context;
+  if (call === undefined) throw new Error("not a request of an httpApp");
+  return call;
+}
+
+/** The context of a request: its id, trace and deadline (the caller's, at most 30 s; over when the client goes away), and its client. */
+export function contextOf(request: Request): CallContext {
+  return callOf(request).context;
+}
+
+/** Whom a request is for: as the service that asks tells (`x-client-address`, `x-client-agent`), else its sender. */
+export function clientOf(request: Request): Client {
+  return contextOf(request).client ?? { address: "unknown" };
+}
+
+/** On whose behalf a request is, for audit entries only: as the service that asks tells (`x-actor`), else that service, else the client's address. */
+export function actorOf(request: Request): string {
+  return actorFrom(request, clientOf(request), callOf(request).admission ?? OUTSIDE);
 }
 
 /** The envelope of a success. */
@@ -43,7 +64,7 @@ export function envelope(message: string, data?: unknown): Envelope {
 function begin(request: Request): Call {
   const asked = Number(request.headers.get(TIMEOUT_HEADER) ?? Number.NaN);
   const ms = asked > 0 ? Math.min(asked, REST_CEILING_MS) : REST_CEILING_MS;
-  const call = {
+  const call: Call = {
     startedAt: performance.now(),
     context: {
       requestId: requestIdOf(request.headers.get(REQUEST_ID_HEADER)),
@@ -75,10 +96,29 @@ function checkHost(request: Request): void {
 export interface HttpOptions {
   /** Paths of POST routes whose body, if any, is ignored rather than read as JSON; all that begin so where one ends in `*`. */
   bodiless?: readonly string[];
+  /** Who may call a service behind, and is believed about clients and actors. Absent: it is open to the outside, where nobody is. */
+  callers?: Callers;
+}
+
+/** @throws Failure as `callers` do. */
+function admit(request: Request, server: Addresses | null, callers: Callers | undefined): void {
+  const call = callOf(request);
+  const admission = callers?.admit(request) ?? OUTSIDE;
+  call.admission = admission;
+  call.context = { ...call.context, client: clientFrom(request, server, admission.believed) };
+}
+
+/** Whether it is the service that asks who was refused, and not whom it asks for: no route has seen the request then. */
+function isStranger(request: Request, { code }: Failure): boolean {
+  return (code === "unauthenticated" || code === "forbidden") && calls.get(request)?.admission === undefined;
 }
 
 /** The Elysia application that a service's routes are added to. */
-export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodiless = [] }: HttpOptions = {}) {
+export function httpApp(
+  runtime: Runtime,
+  corsOrigins: readonly string[],
+  { bodiless = [], callers }: HttpOptions = {},
+) {
   const { log, metrics, health } = runtime;
   const durations = metrics.histogram("http_request_duration_seconds", "Time from the first byte seen to the answer.", [
     "method",
@@ -115,10 +155,11 @@ export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodi
         maxAge: 600,
       }),
     )
-    .onRequest(({ request }) => {
+    .onRequest(({ request, server }) => {
       if (!METHODS.includes(request.method))
         throw new Failure("method_not_allowed", `${request.method} is not allowed`);
       checkHost(request);
+      admit(request, server, callers);
       checkLength(request);
     })
     // `null`, since undefined would hand the body on to Elysia's own parsers, which know no limits.
@@ -149,6 +190,7 @@ export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodi
         log.warn("request failed", { request_id: context.requestId, reason: failure });
       }
       set.status = failure.status;
+      if (isStranger(request, failure)) set.headers["www-authenticate"] = SERVICE_KEY_CHALLENGE;
       if (failure.retryAfterS !== undefined) set.headers["retry-after"] = String(Math.ceil(failure.retryAfterS));
       return { error: true, message: failure.message } satisfies Envelope;
     })

@@ -1,3 +1,2 @@
-export { type ActorCall, actorOf } from "./actor.ts";
-export { contextOf, envelope, type HttpApp, httpApp } from "./app.ts";
+export { actorOf, clientOf, contextOf, envelope, type HttpApp, type HttpOptions, httpApp } from "./app.ts";
 export { type Listening, listen } from "./listen.ts";

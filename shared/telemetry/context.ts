@@ -10,11 +10,21 @@ export interface Trace {
   readonly sampled: boolean;
 }
 
+/** Whom a request is for: where from, and with what. Text for people; no access follows from it. */
+export interface Client {
+  /** As text; `unknown` where nobody can tell. */
+  readonly address: string;
+  /** `User-Agent`: 1 to 256 printable characters of ASCII. */
+  readonly agent?: string;
+}
+
 export interface CallContext {
   /** 1 to 128 characters of `[A-Za-z0-9._:/+=@-]`; the caller's, if it sent a sane one. */
   readonly requestId: string;
   readonly trace: Trace;
   readonly deadline: Deadline;
+  /** Told to the services that are called for it; absent for work of our own. */
+  readonly client?: Client;
 }
 
 const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;

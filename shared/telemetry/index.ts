@@ -1,5 +1,6 @@
 export {
   type CallContext,
+  type Client,
   newContext,
   newTrace,
   requestIdOf,

@@ -99,10 +99,28 @@ describe.each(SERVICES)("%s", (service) => {
   }, 30_000);
 });
 
+/** What production needs at least. */
+const PRODUCTION = {
+  ENVIRONMENT: "production",
+  AUTH_SECRET: "x".repeat(32),
+  RECEIPT_SECRET: "x".repeat(32),
+  LOGGER_RPC_TOKEN: "x".repeat(32),
+  SERVICE_KEY: "x".repeat(32),
+  SERVICE_CALLERS: `broker:${"0".repeat(64)}`,
+};
+
+test.each(SERVICES)("%s: production names what it needs, and is content with it", async (service) => {
+  const { code, err } = await run(service, ["--check-config"], { ENVIRONMENT: "production" });
+  expect(code).toBe(2);
+  expect(err).toContain(service === "broker" ? "SERVICE_KEY is missing" : "SERVICE_CALLERS is missing");
+  expect(await run(service, ["--check-config"], PRODUCTION)).toMatchObject({ code: 0, err: "" });
+});
+
 test("auth seed is listed, and refused in production", async () => {
   expect((await run("auth", ["--help"])).out).toContain("seed ");
-  const production = { ENVIRONMENT: "production", AUTH_SECRET: "x".repeat(32) };
-  expect((await run("auth", ["seed"], production)).code).toBe(2);
+  const refused = await run("auth", ["seed"], PRODUCTION);
+  expect(refused.code).toBe(2);
+  expect(refused.err).not.toContain("the configuration is wrong");
   expect((await run("broker", ["seed"])).code).toBe(2);
 });
 
