@@ -1,10 +1,12 @@
 /** Composition root of the broker: opens what it needs, wires it, and closes it in reverse. */
 import { join } from "node:path";
 import { makePublisher, topologyOf } from "#shared/amqp";
-import { corsOriginsOf } from "#shared/config";
+import { corsOriginsOf, type Secret } from "#shared/config";
 import { makeJsonClient, watchService } from "#shared/client";
-import { httpApp, listen } from "#shared/http";
+import { httpApp, listen, makeClientAddress } from "#shared/http";
 import { type App, type Runtime, StartError } from "#shared/lifecycle";
+import { makeLimiter } from "#shared/limits";
+import { makeRedis } from "#shared/redis";
 import { makeRpcClient } from "#shared/rpc";
 import { openSpool, type Spool } from "#shared/spool";
 import { makeWaysOut } from "./clients.ts";
@@ -17,6 +19,7 @@ import { makeIds } from "./ids.ts";
 import { makeKeySet } from "./sessions/key-set.ts";
 import { makeOperator } from "./v1/operator.ts";
 import { makeOwners } from "./owners.ts";
+import { limitRulesOf, makeRequestLimits } from "./limits.ts";
 import { makeNumbers } from "./producer.ts";
 import { makeReceipts } from "./receipts.ts";
 import { routes } from "./routes.ts";
@@ -49,6 +52,8 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
     mail: health.dependency("mail", optional),
     listener: health.dependency("listener", optional),
   };
+  const openRedis = (url: Secret) =>
+    makeRedis({ url, name: "broker", metrics, dependency: health.dependency("redis", optional) });
   const edge = makeEdges({ metrics, log, dependencies });
   let ways: ReturnType<typeof makeWaysOut> | undefined;
   const rpc = stack.use(
@@ -142,9 +147,16 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
     }),
   );
 
-  const app = httpApp(runtime, corsOriginsOf(config), { bodiless: ["/", "/v1/unsubscribe/*"] }).use(
-    routes({ operations, receipts, sessions }, { inboxUrl: config.INBOX_URL, version: runtime.version }),
-  );
+  const app = httpApp(runtime, corsOriginsOf(config), {
+    bodiless: ["/", "/v1/unsubscribe/*"],
+    clientAddress: makeClientAddress(config),
+  });
+  const rules = limitRulesOf(config);
+  if (rules.length > 0) {
+    const redis = config.REDIS_URL === undefined ? undefined : stack.use(openRedis(config.REDIS_URL));
+    app.onRequest(makeRequestLimits({ rules, limiter: makeLimiter({ name: "broker", redis, metrics }), metrics }));
+  }
+  app.use(routes({ operations, receipts, sessions }, { inboxUrl: config.INBOX_URL, version: runtime.version }));
   app.use(
     v1({ sessions, operator, auth: login, health: makePlatformHealth(health, { auth, logger, mail, listener }) }),
   );

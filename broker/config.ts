@@ -2,6 +2,9 @@
 import { bindingsField, queueField } from "#shared/amqp";
 import { commonFields, integer, optional, Secret, secret, secretUrl, text, url, type Values } from "#shared/config";
 import { rpcTokenProblems, serviceKeyField, serviceKeyProblems } from "#shared/service-keys";
+import { proxyFields } from "#shared/http";
+import { rateLimitsField } from "#shared/limits";
+import { redisUrlField } from "#shared/redis";
 import { operatorTokenField } from "./v1/operator.ts";
 
 /** Shortest RECEIPT_SECRET (characters) that production starts with. */
@@ -31,6 +34,9 @@ export const fields = {
     600,
     { min: 0, max: 86_400 },
   ),
+  RATE_LIMITS: rateLimitsField,
+  REDIS_URL: redisUrlField("rate limits that all brokers count together"),
+  ...proxyFields,
   OPERATOR_TOKEN: operatorTokenField,
   INBOX_URL: optional(url("Page of the development inbox, for a link on the first page", "", ["http", "https"])),
 };

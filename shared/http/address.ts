@@ -107,14 +107,16 @@ export interface AddressOptions {
 }
 
 /**
+ * @param options absent: no proxy is trusted.
  * @returns tells the address of a request's client: the nearest hop that is no proxy of ours, or the last proxy, where
  * what it says is no address. `unknown` where the connection has none (a socket of this machine, one that is gone).
  */
-export function makeClientAddress({ TRUSTED_PROXIES, FORWARDED_HEADER }: AddressOptions): ClientAddress {
+export function makeClientAddress(options?: AddressOptions): ClientAddress {
   return ({ request, server }) => {
     let address = plainAddress(server?.requestIP(request)?.address ?? "");
     if (address === undefined) return UNKNOWN;
-    if (!TRUSTED_PROXIES.has(address)) return address;
+    if (options === undefined || !options.TRUSTED_PROXIES.has(address)) return address;
+    const { TRUSTED_PROXIES, FORWARDED_HEADER } = options;
     const hops = hopsOf(FORWARDED_HEADER, request.headers.get(FORWARDED_HEADER) ?? "");
     for (const hop of hops.toReversed().slice(0, MAX_HOPS)) {
       const next = plainAddress(hop);

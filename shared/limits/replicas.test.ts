@@ -1,6 +1,6 @@
 /** Replicas that count together in a real Redis, and alone while it is away. */
 import { expect } from "bun:test";
-import { NEEDS_REDIS, startRedis, until, withRedis } from "../redis/server.test-kit.ts";
+import { NEEDS_REDIS, startRedis, until, withRedis } from "#shared/redis-testing";
 import { makeMetrics } from "#shared/telemetry";
 import { makeDelays } from "./delays.ts";
 import { type Limiter, makeLimiter } from "./limiter.ts";

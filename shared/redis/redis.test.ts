@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { Secret } from "#shared/config";
 import { makeMetrics } from "#shared/telemetry";
 import { makeRedis, script } from "./redis.ts";
-import { NEEDS_REDIS, startRedis, until, withRedis } from "./server.test-kit.ts";
+import { NEEDS_REDIS, startRedis, until, withRedis } from "#shared/redis-testing";
 
 withRedis(`commands and scripts are answered ${NEEDS_REDIS}`, async () => {
   await using server = await startRedis();

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Secret } from "#shared/config";
 import { makeMetrics } from "#shared/telemetry";
-import { makeRedis, type Redis, type RedisOptions } from "./redis.ts";
+import { makeRedis, type Redis, type RedisOptions } from "#shared/redis";
 
 const PROGRAM = Bun.which("redis-server");
 export const withRedis = test.skipIf(PROGRAM === null);
