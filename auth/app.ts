@@ -6,6 +6,8 @@ import { corsOriginsOf } from "#shared/config";
 import { httpApp, listen } from "#shared/http";
 import type { App, Runtime } from "#shared/lifecycle";
 import { ok } from "#shared/errors";
+import { makeDelays } from "#shared/limits";
+import { makeRedis } from "#shared/redis";
 import { makeDatabase } from "#shared/postgres";
 import { type EdgeState, makeEdge } from "#shared/resilience";
 import { runSagas } from "#shared/saga";
@@ -15,9 +17,10 @@ import { keepLastUsed } from "./api-keys/last-used.ts";
 import { apiKeyRoutes } from "./api-keys/routes.ts";
 import { makeApiKeyStore } from "./api-keys/store.ts";
 import { makeClients } from "./clients.ts";
-import { type Config, secretOf } from "./config.ts";
+import { type Config, isThrottled, secretOf } from "./config.ts";
 import { makeHashers } from "./hashers.ts";
-import { makeSealer } from "./keys.ts";
+import { makeAccountName, makeSealer } from "./keys.ts";
+import { makeKnown } from "./known.ts";
 import { makeLogin } from "./sessions/login.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { makeAdmit, makePrincipals } from "./principal.ts";
@@ -28,6 +31,7 @@ import { makeRegistrationStore } from "./registration/registration-store.ts";
 import { CALLERS, type Operations, routes } from "./routes.ts";
 import { makeStore } from "./store.ts";
 import { makeEnding } from "./sessions/end.ts";
+import { makeThrottle, unthrottled } from "./sessions/throttle.ts";
 import { makeTokens } from "./sessions/tokens.ts";
 import { makeRegistrationSaga } from "./registration/welcome.ts";
 
@@ -69,12 +73,38 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     makeHashers({ threads: config.HASH_WORKERS ?? availableParallelism(), line: config.HASH_QUEUE, log, metrics }),
   );
   const passwords = makePasswords({ hashers, secret, cost: config.BCRYPT_COST, log });
+  const redis =
+    config.REDIS_URL === undefined
+      ? undefined
+      : stack.use(
+          makeRedis({
+            url: config.REDIS_URL,
+            name: "auth",
+            metrics,
+            dependency: health.dependency("redis", { required: false }),
+          }),
+        );
+  const throttle = isThrottled(config)
+    ? makeThrottle({
+        delays: makeDelays({ name: "login", redis }),
+        nameOf: makeAccountName(secret),
+        addressesOf: (account, deadline) => store.findAddresses(account, deadline),
+        metrics,
+      })
+    : unthrottled;
   const login = stack.use(makeLogin({ store, passwords, tokens, log, metrics }));
-  const outbox = makeOutbox(makeSealer(secret, "outbox"));
+  const known = makeKnown({
+    store,
+    database,
+    ttlMs: config.USER_CACHE_MS,
+    shared: redis === undefined ? undefined : { redis, sealer: makeSealer(secret, "cache") },
+    metrics,
+  });
+  const outbox = known.telling(makeOutbox(makeSealer(secret, "outbox")));
   const apiKeyStore = makeApiKeyStore(database);
   const lastUsed = stack.use(keepLastUsed({ store: apiKeyStore, log }));
   const apiKeys = makeApiKeys({ store: apiKeyStore, outbox, ending: makeEnding(outbox), lastUsed });
-  const admit = makeAdmit(makePrincipals({ store, tokens, holderOf: apiKeys.holderOf }));
+  const admit = makeAdmit(makePrincipals({ store: known, tokens, holderOf: apiKeys.holderOf }));
 
   // Neither is needed to be ready: registrations go on once they are back.
   const optional = { required: false };
@@ -116,7 +146,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     return found.ok ? ok(found.value === undefined ? undefined : registrationViewOf(found.value)) : found;
   };
 
-  const operations = { login, admit, register, registrationOf, tokens };
+  const operations = { login, throttle, admit, register, registrationOf, tokens };
   const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
   const app = httpApp(runtime, corsOriginsOf(config), { callers })
     .use(routes(operations))

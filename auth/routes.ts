@@ -3,7 +3,7 @@ import { Elysia } from "elysia";
 import { Credentials, Registration, type RegistrationView } from "#contracts/auth";
 import { IDEMPOTENCY_KEY_HEADER, REPLAYED_HEADER } from "#contracts/headers";
 import { Failure, type Result } from "#shared/errors";
-import { contextOf, envelope } from "#shared/http";
+import { clientOf, contextOf, envelope } from "#shared/http";
 import type { Deadline } from "#shared/resilience";
 import type { CallerTable } from "#shared/service-keys";
 import { makeValidator } from "#shared/validation";
@@ -11,6 +11,7 @@ import type { Login } from "./sessions/login.ts";
 import type { Admit } from "./principal.ts";
 import { meOf } from "./sessions/me.ts";
 import type { Register } from "./registration/register.ts";
+import type { Throttle } from "./sessions/throttle.ts";
 import type { Tokens } from "./sessions/tokens.ts";
 
 /** Longest that a login or a registration may take (ms), waiting for a hashing thread included. */
@@ -28,6 +29,7 @@ const registrationFrom = makeValidator(Registration, { unknown: "refuse" });
 
 export interface Operations {
   login: Login;
+  throttle: Throttle;
   admit: Admit;
   register: Register;
   /** How far a user's registration is; undefined where there is none. */
@@ -35,12 +37,15 @@ export interface Operations {
   tokens: Pick<Tokens, "keySet">;
 }
 
-export const routes = ({ login, admit, register, registrationOf, tokens }: Operations) =>
+export const routes = ({ login, throttle, admit, register, registrationOf, tokens }: Operations) =>
   new Elysia({ name: "auth.routes" })
     .post("/authenticate", async ({ body, request, set }) => {
       const credentials = credentialsOf(body);
       if (!credentials.ok) throw credentials.error;
-      const reply = await login(credentials.value, contextOf(request).deadline.within(HASHING_MS));
+      const deadline = contextOf(request).deadline.within(HASHING_MS);
+      const reply = await throttle(credentials.value.email, clientOf(request).address, deadline, () =>
+        login(credentials.value, deadline),
+      );
       if (!reply.ok) throw reply.error;
       set.status = 202;
       return envelope(`Logged in user ${reply.value.email}`, reply.value);

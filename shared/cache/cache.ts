@@ -34,6 +34,8 @@ export interface Cache<T extends object> {
   get(group: string, item: string, load: () => Promise<Result<T | undefined>>): Promise<Result<T | undefined>>;
   /** The group has changed, here and in Redis. What is being loaded just now is not kept, since it may be from before. */
   forget(group: string): void;
+  /** The same for the groups that have such an item, as far as this process has it; in Redis nothing is known of it. */
+  forgetItem(item: string): void;
   /** Nobody knows what has changed: everything in this process is forgotten. What is in Redis ends by its age. */
   clear(): void;
 }
@@ -100,6 +102,13 @@ export function makeCache<T extends object>(options: CacheOptions<T>): Cache<T> 
     }
   }
 
+  function drop(fits: (key: string) => boolean): void {
+    outdate(fits);
+    const gone = Array.from(entries.keys()).filter(fits);
+    for (const key of gone) entries.delete(key);
+    forgotten.inc({ cache: name });
+  }
+
   return {
     async get(group, item, from) {
       const key = keyOf(group, item);
@@ -124,18 +133,11 @@ export function makeCache<T extends object>(options: CacheOptions<T>): Cache<T> 
       return promise;
     },
     forget(group) {
-      const fits = (key: string): boolean => key.startsWith(keyOf(group, ""));
-      outdate(fits);
-      const gone = Array.from(entries.keys()).filter(fits);
-      for (const key of gone) entries.delete(key);
+      drop((key) => key.startsWith(keyOf(group, "")));
       others?.forget(group);
-      forgotten.inc({ cache: name });
     },
-    clear() {
-      outdate(() => true);
-      entries.clear();
-      forgotten.inc({ cache: name });
-    },
+    forgetItem: (item) => drop((key) => key.endsWith(keyOf("", item))),
+    clear: () => drop(() => true),
   };
 }
 
