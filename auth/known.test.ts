@@ -1,7 +1,7 @@
 /** Who the user of a session is, remembered: changes are heard of whoever makes them, and Redis is not believed. */
 import { expect } from "bun:test";
 import { Secret } from "#shared/config";
-import { NEEDS_REDIS, startRedis } from "#shared/redis-testing";
+import { HAS_REDIS, NEEDS_REDIS, startRedis } from "#shared/redis-testing";
 import { makeMetrics } from "#shared/telemetry";
 import { makeRedis } from "#shared/redis";
 import { NEEDS, startAuth, type TestAuth, until, withServer } from "./service.test-kit.ts";
@@ -86,7 +86,7 @@ withServer(`after a lost connection everything is looked up again ${NEEDS}`, asy
 withServer(
   `replicas share what they know over Redis, sealed; what is forged, old or of another is not believed ${NEEDS} ${NEEDS_REDIS}`,
   async () => {
-    if (Bun.which("redis-server") === null) return;
+    if (!HAS_REDIS) return;
     await using server = await startRedis();
     await using auth = await startAuth({ ...LONG, REDIS_URL: server.url });
     const other = await auth.begin();

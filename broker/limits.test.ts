@@ -4,9 +4,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { NEEDS_REDIS, startRedis, withRedis } from "#shared/redis-testing";
+import { HAS_REDIS, NEEDS_REDIS, startRedis } from "#shared/redis-testing";
 import { brokers, LOG, until } from "./platform.test-kit.ts";
 import { limitRulesOf } from "./limits.ts";
+
+const withRedis = test.skipIf(!HAS_REDIS);
 
 const { platform, closing } = brokers();
 const DAY = "*=3/d";
@@ -129,11 +131,11 @@ withRedis(
     expect(statuses.filter((status) => status === 200)).toHaveLength(60);
     expect(statuses.filter((status) => status === 429)).toHaveLength(90);
 
-    let stop = false;
+    const state = { stop: false };
     const seen: number[] = [];
     const load = Promise.all(
       all.map(async (broker) => {
-        while (!stop) seen.push((await broker.post("/", {})).status);
+        while (!state.stop) seen.push((await broker.post("/", {})).status);
       }),
     );
     await until("there is load", () => seen.length > 30);
@@ -143,7 +145,7 @@ withRedis(
     await until("there is load without it", () => seen.length > since + 300);
     await redis.up();
     await until("Redis is back", () => all.every((broker) => broker.isUp("redis")()));
-    stop = true;
+    state.stop = true;
     await load;
     expect(seen.filter((status) => status !== 200 && status !== 429)).toEqual([]);
     // Each had let in its own part of the sixty, and lets in what is left to it alone; the new Redis sixty more.

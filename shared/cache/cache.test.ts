@@ -1,9 +1,11 @@
 /** What is remembered, for how long, and what a change does while something is being loaded. */
 import { expect, test } from "bun:test";
 import { fail, ok, type Result } from "#shared/errors";
-import { NEEDS_REDIS, startRedis, until, withRedis } from "#shared/redis-testing";
+import { HAS_REDIS, NEEDS_REDIS, startRedis, until } from "#shared/redis-testing";
 import { makeMetrics, type Metrics } from "#shared/telemetry";
 import { type CacheOptions, makeCache } from "./cache.ts";
+
+const withRedis = test.skipIf(!HAS_REDIS);
 
 interface Thing {
   readonly text: string;

@@ -1,9 +1,11 @@
 /** Replicas that count together in a real Redis, and alone while it is away. */
-import { expect } from "bun:test";
-import { NEEDS_REDIS, startRedis, until, withRedis } from "#shared/redis-testing";
+import { expect, test } from "bun:test";
+import { HAS_REDIS, NEEDS_REDIS, startRedis, until } from "#shared/redis-testing";
 import { makeMetrics } from "#shared/telemetry";
 import { makeDelays } from "./delays.ts";
 import { type Limiter, makeLimiter } from "./limiter.ts";
+
+const withRedis = test.skipIf(!HAS_REDIS);
 
 interface Outcome {
   readonly admitted: number;

@@ -1,5 +1,4 @@
-/** A Redis of a test's own, which it may kill and stop: `redis-server`, where this machine has one. */
-import { test } from "bun:test";
+/** A Redis of a test's or a measurement's own, which it may kill and stop: `redis-server`, where this machine has one. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +7,8 @@ import { makeMetrics } from "#shared/telemetry";
 import { makeRedis, type Redis, type RedisOptions } from "#shared/redis";
 
 const PROGRAM = Bun.which("redis-server");
-export const withRedis = test.skipIf(PROGRAM === null);
+export const HAS_REDIS = PROGRAM !== null;
+/** In the names of tests that are skipped without. */
 export const NEEDS_REDIS = "(needs redis-server)";
 
 export interface TestRedis extends AsyncDisposable {
