@@ -200,7 +200,9 @@ export function httpApp(
       if (failure.retryAfterS !== undefined) {
         const waitS = Math.ceil(failure.retryAfterS);
         set.headers["retry-after"] = String(waitS);
-        if (failure.code === "exhausted") set.headers["ratelimit"] ??= `"limit";r=0;t=${waitS}`;
+        // The limit that was reached, also where another one has room left.
+        const isSaid = String(set.headers["ratelimit"] ?? "").includes(";r=0;");
+        if (failure.code === "exhausted" && !isSaid) set.headers["ratelimit"] = `"limit";r=0;t=${waitS}`;
       }
       return { error: true, message: failure.message } satisfies Envelope;
     })
