@@ -21,7 +21,11 @@ const CLOCK_SKEW_MS = 1_000;
 export interface Known {
   /** As the store's, at most so old as the cache lets it get. */
   readonly findSessionUser: Store["findSessionUser"];
-  /** `outbox`, which forgets whom a revocation concerns as well: when it is put, and again once it is committed. */
+  /**
+   * `outbox`, which forgets whom a revocation concerns as well: when it is put, and again when it rings after the
+   * commit, so that whoever is answered then is told of the change here. What another request's ring takes from it the
+   * database tells a few milliseconds later.
+   */
   telling(outbox: Outbox): Outbox;
 }
 

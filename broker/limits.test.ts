@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HAS_REDIS, NEEDS_REDIS, startRedis } from "#shared/redis-testing";
-import { brokers, LOG, until } from "./platform.test-kit.ts";
+import { AUTH, brokers, LOG, refusal, until } from "./platform.test-kit.ts";
 import { limitRulesOf } from "./limits.ts";
 
 const withRedis = test.skipIf(!HAS_REDIS);
@@ -109,6 +109,14 @@ test("a request is refused before its body is there", async () => {
   socket.on("error", answer.reject);
   expect(await answer.promise).toStartWith("HTTP/1.1 429 ");
   socket.destroy();
+});
+
+test("a refusal by a part behind is told as its own, not as what is left here", async () => {
+  const { handle, auth } = await platform({ RATE_LIMITS: "*=100/s" });
+  auth.answer = () => refusal(429, { "retry-after": "15" });
+  const { status, headers } = await handle(AUTH);
+  expect(status).toBe(429);
+  expect([headers.get("retry-after"), headers.get("ratelimit")]).toEqual(["15", '"limit";r=0;t=15']);
 });
 
 withRedis(
