@@ -36,6 +36,9 @@ function begin(env: Environment = {}): Promise<App> {
     DATABASE_URL: databaseUrl(),
     BCRYPT_COST: "6",
     HASH_WORKERS: "2",
+    // Nothing listens there: what is told is not for the queues of a developer.
+    RABBITMQ_URL: "amqp://127.0.0.1:9",
+    MAIL_URL: "http://127.0.0.1:9",
     ...env,
   });
   return start(

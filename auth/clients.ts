@@ -8,6 +8,7 @@ import { FAILURES, Failure, fail, ok, type Result } from "#shared/errors";
 import type { Edge } from "#shared/resilience";
 import type { CallContext } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
+import type { RelayOptions } from "./outbox/relay.ts";
 import type { Sent, WelcomePorts } from "./registration/welcome.ts";
 
 export interface Clients {
@@ -73,5 +74,14 @@ export function makeClients({ mail, publisher }: Clients): Omit<WelcomePorts, "s
         },
         context,
       ),
+  };
+}
+
+/** A mail of the outbox: that the mail service refuses it is the end of it. */
+export function deliveryOf(sendMail: WelcomePorts["sendMail"]): RelayOptions["sendMail"] {
+  return async (mail, id, context) => {
+    const sent = await sendMail(mail, id, context);
+    if (!sent.ok) return sent;
+    return "refusal" in sent.value ? fail("invalid", sent.value.refusal) : ok();
   };
 }

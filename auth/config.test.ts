@@ -18,7 +18,14 @@ test("production needs a secret that is one, and a cost that is worth the name",
   expect(problems({ ENVIRONMENT, AUTH_SECRET: "canary" })).not.toContain("canary");
   expect(problems({ ENVIRONMENT, AUTH_SECRET: secretOf(loadConfig("auth", fields, {})).reveal() })).not.toBe("");
   expect(problems({ ENVIRONMENT, AUTH_SECRET: LONG, BCRYPT_COST: "9" })).toContain("BCRYPT_COST must be at least 10");
-  expect(problems({ ENVIRONMENT, AUTH_SECRET: LONG })).toBe("");
-  const keyless = problems({ ENVIRONMENT, AUTH_SECRET: LONG, SERVICE_KEY: "", SERVICE_CALLERS: "" });
+  expect(problems({ ENVIRONMENT, AUTH_SECRET: LONG })).toContain("PUBLIC_URL is missing");
+  expect(problems({ ENVIRONMENT, AUTH_SECRET: LONG, PUBLIC_URL: "https://app.example.com" })).toBe("");
+  const keyless = problems({
+    ENVIRONMENT,
+    AUTH_SECRET: LONG,
+    PUBLIC_URL: "https://app.example.com",
+    SERVICE_KEY: "",
+    SERVICE_CALLERS: "",
+  });
   expect(keyless).toMatch(/^SERVICE_KEY is missing.*\nSERVICE_CALLERS is missing.*$/);
 });

@@ -22,22 +22,26 @@ const MIN_PRODUCTION_COST = 10;
 /** Stands in for AUTH_SECRET on a developer's machine: everybody knows it. */
 const DEVELOPMENT_SECRET = "development only, known to everybody";
 
+/** Of no use in a mail that is read elsewhere. */
+const LOCAL_URL = "http://localhost:8080";
+
 export const fields = {
   ...commonFields(8081),
   DATABASE_URL: secretUrl("PostgreSQL with the users", "postgres://postgres@localhost:5432/users", [
     "postgres",
     "postgresql",
   ]),
-  MAIL_URL: url("The mail service: welcome mails", "http://localhost:8083", ["http", "https"]),
+  MAIL_URL: url("The mail service: mails to users", "http://localhost:8083", ["http", "https"]),
   RABBITMQ_URL: secretUrl("RabbitMQ: events", "amqp://guest:guest@localhost:5672", ["amqp", "amqps"]),
   LISTENER_QUEUE: queueField,
   LISTENER_BINDINGS: bindingsField,
   WELCOME_FROM: text(
-    "Sender of welcome mails; a mail server refuses one whose domain it does not serve",
+    "Sender of mails to users; a mail server refuses one whose domain it does not serve",
     "noreply@localhost",
     new RegExp(ADDRESS_PATTERN),
     "one plain e-mail address",
   ),
+  PUBLIC_URL: url("Where people reach the platform: links in mails begin with it", LOCAL_URL, ["http", "https"]),
   SERVICE_KEY: serviceKeyField,
   SERVICE_CALLERS: serviceCallersField,
   AUTH_SECRET: secret(
@@ -56,6 +60,16 @@ export const fields = {
     { min: 0, max: 5_000 },
   ),
   REDIS_URL: redisUrlField("login throttling, and who the user of a session is, for all replicas together"),
+  SESSION_IDLE_DAYS: integer("A session that is not used for this long is over (days)", 30, { min: 1, max: 365 }),
+  SESSION_MAX_DAYS: integer("Longest that a session lasts, however often it is used (days)", 90, {
+    min: 1,
+    max: 3_650,
+  }),
+  SIGNING_KEY_MAX_AGE_DAYS: integer(
+    "A signing key of this age is followed by a new one, without anybody noticing (days; 0: only by the command)",
+    90,
+    { min: 0, max: 3_650 },
+  ),
   BCRYPT_COST: integer(
     "Cost of new password hashes: each step doubles the time. Older hashes of a lower cost are renewed at login. Production needs 10 or more",
     12,
@@ -72,7 +86,7 @@ export type Config = Values<typeof fields>;
 
 /** What is wrong with the values together. */
 export function problemsOf(config: Config): string[] {
-  const { ENVIRONMENT, AUTH_SECRET, BCRYPT_COST } = config;
+  const { ENVIRONMENT, AUTH_SECRET, BCRYPT_COST, PUBLIC_URL } = config;
   if (ENVIRONMENT !== "production") return [];
   const problems = serviceKeyProblems(config, ["SERVICE_KEY", "SERVICE_CALLERS"]);
   if (AUTH_SECRET === undefined) {
@@ -85,6 +99,9 @@ export function problemsOf(config: Config): string[] {
   if (BCRYPT_COST < MIN_PRODUCTION_COST) {
     problems.push(`BCRYPT_COST must be at least ${MIN_PRODUCTION_COST} in production, not "${BCRYPT_COST}"`);
   }
+  if (PUBLIC_URL === LOCAL_URL) {
+    problems.push("PUBLIC_URL is missing: production needs the address where people reach the platform");
+  }
   return problems;
 }
 
@@ -95,4 +112,9 @@ export function isThrottled({ LOGIN_THROTTLE, ENVIRONMENT }: Config): boolean {
 
 export function secretOf({ AUTH_SECRET }: Config): Secret {
   return AUTH_SECRET ?? new Secret(DEVELOPMENT_SECRET);
+}
+
+/** Undefined: never. */
+export function keyMaxAgeOf({ SIGNING_KEY_MAX_AGE_DAYS }: Config): number | undefined {
+  return SIGNING_KEY_MAX_AGE_DAYS === 0 ? undefined : SIGNING_KEY_MAX_AGE_DAYS * 86_400_000;
 }

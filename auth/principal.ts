@@ -124,13 +124,17 @@ export function makeAdmit(principals: Principals): Admit {
       }
       throw principal.error;
     }
-    const { scopes, session } = principal.value;
-    if (need.session === true && session === undefined) throw new Failure("forbidden", "a session is needed: log in");
-    if (need.scope !== undefined && !scopes.includes(need.scope)) {
-      call.set.headers["www-authenticate"] = `Bearer error="insufficient_scope", scope="${need.scope}"`;
-      throw new Failure("forbidden", `the scope ${need.scope} is needed`);
-    }
+    demand(call, principal.value, need);
     return principal.value;
   };
   return admit as Admit;
+}
+
+/** The same of somebody who is known already. @throws Failure `forbidden`. */
+export function demand({ set }: Pick<AskingCall, "set">, { scopes, session }: Principal, need: Need): void {
+  if (need.session === true && session === undefined) throw new Failure("forbidden", "a session is needed: log in");
+  if (need.scope !== undefined && !scopes.includes(need.scope)) {
+    set.headers["www-authenticate"] = `Bearer error="insufficient_scope", scope="${need.scope}"`;
+    throw new Failure("forbidden", `the scope ${need.scope} is needed`);
+  }
 }

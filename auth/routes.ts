@@ -1,55 +1,32 @@
-/** HTTP side of auth. Translates only: who is let in is decided in login.ts. */
+/** HTTP side of registration. Translates only. Sessions have their own: sessions/routes.ts. */
 import { Elysia } from "elysia";
-import { Credentials, Registration, type RegistrationView } from "#contracts/auth";
+import { Registration, type RegistrationView } from "#contracts/auth";
 import { IDEMPOTENCY_KEY_HEADER, REPLAYED_HEADER } from "#contracts/headers";
 import { Failure, type Result } from "#shared/errors";
-import { clientOf, contextOf, envelope } from "#shared/http";
+import { contextOf, envelope } from "#shared/http";
 import type { Deadline } from "#shared/resilience";
 import type { CallerTable } from "#shared/service-keys";
 import { makeValidator } from "#shared/validation";
-import type { Login } from "./sessions/login.ts";
-import type { Admit } from "./principal.ts";
-import { meOf } from "./sessions/me.ts";
 import type { Register } from "./registration/register.ts";
-import type { Throttle } from "./sessions/throttle.ts";
-import type { Tokens } from "./sessions/tokens.ts";
 
-/** Longest that a login or a registration may take (ms), waiting for a hashing thread included. */
+/** Longest that a registration may take (ms), waiting for a hashing thread included. */
 const HASHING_MS = 10_000;
 /** Longest that it may take to look something up (ms). */
 const LOOK_MS = 3_000;
-/** How long others may keep the key set (s): a new key is known everywhere that much later. */
-const KEY_SET_MAX_AGE_S = 60;
 
 /** Which service may ask what. */
 export const CALLERS: CallerTable = { broker: ["*"] };
 
-const credentialsOf = makeValidator(Credentials);
 const registrationFrom = makeValidator(Registration, { unknown: "refuse" });
 
 export interface Operations {
-  login: Login;
-  throttle: Throttle;
-  admit: Admit;
   register: Register;
   /** How far a user's registration is; undefined where there is none. */
   registrationOf: (userId: number, deadline: Deadline) => Promise<Result<RegistrationView | undefined>>;
-  tokens: Pick<Tokens, "keySet">;
 }
 
-export const routes = ({ login, throttle, admit, register, registrationOf, tokens }: Operations) =>
+export const routes = ({ register, registrationOf }: Operations) =>
   new Elysia({ name: "auth.routes" })
-    .post("/authenticate", async ({ body, request, set }) => {
-      const credentials = credentialsOf(body);
-      if (!credentials.ok) throw credentials.error;
-      const deadline = contextOf(request).deadline.within(HASHING_MS);
-      const reply = await throttle(credentials.value.email, clientOf(request).address, deadline, () =>
-        login(credentials.value, deadline),
-      );
-      if (!reply.ok) throw reply.error;
-      set.status = 202;
-      return envelope(`Logged in user ${reply.value.email}`, reply.value);
-    })
     .post("/users", async ({ body, request, set }) => {
       const registration = registrationFrom(body);
       if (!registration.ok) throw registration.error;
@@ -71,14 +48,4 @@ export const routes = ({ login, throttle, admit, register, registrationOf, token
       if (!found.ok) throw found.error;
       if (found.value === undefined) throw new Failure("not_found", "no such registration");
       return envelope("Registration", found.value);
-    })
-    .get("/me", async ({ request, set }) => {
-      const { session } = await admit({ request, set }, contextOf(request).deadline.within(LOOK_MS), { session: true });
-      return envelope("The user of this session", meOf(session));
-    })
-    .get("/.well-known/jwks.json", ({ set }) => {
-      const keySet = tokens.keySet();
-      if (!keySet.ok) throw keySet.error;
-      set.headers["cache-control"] = `public, max-age=${KEY_SET_MAX_AGE_S}`;
-      return keySet.value;
     });

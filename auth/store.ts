@@ -1,7 +1,7 @@
 /** The tables of auth. Talks SQL, decides nothing. */
 import { isScope, type Role, type Scope } from "#contracts/access";
 import type { RegistrationState } from "#contracts/auth";
-import { ok, type Result } from "#shared/errors";
+import type { Result } from "#shared/errors";
 import type { Database, Sql } from "#shared/postgres";
 import type { Deadline } from "#shared/resilience";
 
@@ -30,24 +30,6 @@ export interface SessionUser {
   registration: RegistrationState | undefined;
 }
 
-/** A login with its first refresh token. */
-export interface NewSession {
-  /** UUID. */
-  id: string;
-  userId: number;
-  /** SHA-256 of the refresh token. */
-  tokenHash: Uint8Array;
-  expiresAt: Date;
-}
-
-export interface StoredKey {
-  kid: string;
-  publicJwk: Record<string, unknown>;
-  /** Sealed. */
-  privateJwk: Uint8Array;
-  retiredAt: Date | null;
-}
-
 export interface Store {
   /** By address, without regard to case; where several differ in case only, the one that is spelt the same comes first. */
   findUser(email: string, deadline: Deadline): Promise<Result<StoredUser | undefined>>;
@@ -57,15 +39,7 @@ export interface Store {
   findSessionUser(userId: number, sessionId: string, deadline: Deadline): Promise<Result<SessionUser | undefined>>;
   /** Puts a new hash in the place of `from`, unless the password was changed meanwhile. */
   replaceHash(userId: number, from: string, to: string, deadline: Deadline): Promise<Result<void>>;
-  addSession(session: NewSession, deadline: Deadline): Promise<Result<void>>;
-  /** Newest first; those that were retired before `since` are left out. */
-  findKeys(since: Date, deadline: Deadline): Promise<Result<StoredKey[]>>;
-  /** Adds the first key: of several replicas that try at once, one does, and the others leave it at that. */
-  addFirstKey(key: StoredKey, deadline: Deadline): Promise<Result<void>>;
 }
-
-/** Key of the advisory lock under which the first signing key is made. "keys" in ASCII. */
-const KEYS_LOCK = 0x6b657973;
 
 export interface UserRow {
   id: number;
@@ -82,13 +56,6 @@ export interface UserRow {
   access_version: number;
   email_verified_at: Date | null;
   last_login_at: Date | null;
-}
-
-interface KeyRow {
-  kid: string;
-  public_jwk: Record<string, unknown>;
-  private_jwk: Uint8Array;
-  retired_at: Date | null;
 }
 
 export function makeStore(database: Database): Store {
@@ -137,41 +104,6 @@ export function makeStore(database: Database): Store {
         },
         { deadline, retry: true },
       ),
-    addSession: ({ id, userId, tokenHash, expiresAt }, deadline) =>
-      database.transaction(
-        async (sql) => {
-          await sql`
-            insert into sessions (id, user_id, expires_at) values (${id}, ${userId}, ${expiresAt})
-            on conflict (id) do nothing`;
-          await sql`
-            insert into refresh_tokens (token_hash, session_id, expires_at) values (${tokenHash}, ${id}, ${expiresAt})
-            on conflict (token_hash) do nothing`;
-        },
-        { deadline, retry: true },
-      ),
-    async findKeys(since, deadline) {
-      const rows = await database.query(
-        (sql) => sql<KeyRow[]>`
-          select kid, public_jwk, private_jwk, retired_at from signing_keys
-          where retired_at is null or retired_at > ${since}
-          order by created_at desc, kid`,
-        { deadline, retry: true },
-      );
-      return rows.ok ? ok(rows.value.map(keyOf)) : rows;
-    },
-    addFirstKey: ({ kid, publicJwk, privateJwk }, deadline) =>
-      database.transaction(
-        async (sql) => {
-          await sql`select pg_advisory_xact_lock(${KEYS_LOCK})`;
-          const [held] = await sql`select 1 from signing_keys where retired_at is null limit 1`;
-          if (held !== undefined) return;
-          const jwk = JSON.stringify(publicJwk);
-          await sql`
-            insert into signing_keys (kid, public_jwk, private_jwk)
-            values (${kid}, ${jwk}::text::jsonb, ${privateJwk})`;
-        },
-        { deadline, retry: true },
-      ),
   };
 }
 
@@ -200,8 +132,4 @@ export function userOf(row: UserRow): StoredUser {
     emailVerifiedAt: row.email_verified_at,
     lastLoginAt: row.last_login_at,
   };
-}
-
-function keyOf(row: KeyRow): StoredKey {
-  return { kid: row.kid, publicJwk: row.public_jwk, privateJwk: row.private_jwk, retiredAt: row.retired_at };
 }

@@ -46,6 +46,25 @@ test("all well: each action by its own way, with ids, and marked nowhere as degr
   expect(hit.headers.get("location")).toMatch(/^\/v1\/receipts\/[0-9a-f-]{36}$/);
 });
 
+test("every service behind is shown the broker's key, and for whom it is asked; nobody outside tells that", async () => {
+  const SERVICE_KEY = "canary-key-canary-key-canary-key";
+  const { app, handle, auth, mail } = await platform({ SERVICE_KEY });
+  const liar = {
+    "x-service-key": "mine",
+    "x-client-address": "192.0.2.1",
+    "x-client-agent": "liar",
+    "user-agent": "curl/8",
+  };
+  await handle(AUTH, liar);
+  await handle(MAIL, liar);
+  await fetch(`${app.url}/v1/unsubscribe/token`, { headers: liar });
+  expect(new Set(mail.asked.map(({ path }) => path))).toEqual(new Set(["/send", "/unsubscribe/token"]));
+  for (const { headers } of [...auth.asked, ...mail.asked]) expect(headers.get("x-service-key")).toBe(SERVICE_KEY);
+  for (const { headers } of [auth.asked[0], mail.asked[0]].flatMap((asked) => asked ?? [])) {
+    expect([headers.get("x-client-address"), headers.get("x-client-agent")]).toEqual(["127.0.0.1", "curl/8"]);
+  }
+});
+
 test("what the logger finds invalid is 422; what is its own trouble is not the client's", async () => {
   const { handle, logger } = await platform();
   logger.answer = () => fail("invalid", "name is odd");
@@ -89,6 +108,12 @@ test.each<[string, () => Response, number, string]>([
   ["500", () => refusal(500), 502, "Error calling the Auth Service!!!"],
   ["503", () => refusal(503), 503, "Error calling the Auth Service!!!"],
   ["401", () => refusal(401), 401, "Invalid credentials!!!"],
+  [
+    "401 to the broker itself",
+    () => refusal(401, { "www-authenticate": "ServiceKey" }),
+    502,
+    "Error calling the Auth Service!!!",
+  ],
   ["422", () => refusal(422), 422, "in its own words"],
   ["429", () => refusal(429, { "retry-after": "7" }), 429, "in its own words"],
 ])("auth answers %s", async (_what, answer, status, message) => {

@@ -1,6 +1,7 @@
 /** Composition root of the broker: opens what it needs, wires it, and closes it in reverse. */
 import { join } from "node:path";
-import { makePublisher, topologyOf } from "#shared/amqp";
+import { IDENTITY_EXCHANGE } from "#contracts/identity";
+import { makePublisher, makeSubscriber, topologyOf } from "#shared/amqp";
 import { corsOriginsOf, type Secret } from "#shared/config";
 import { makeJsonClient, watchService } from "#shared/client";
 import { httpApp, listen, makeClientAddress } from "#shared/http";
@@ -10,14 +11,19 @@ import { makeRedis } from "#shared/redis";
 import { makeRpcClient } from "#shared/rpc";
 import { openSpool, type Spool } from "#shared/spool";
 import { makeWaysOut } from "./clients.ts";
-import { type Config, receiptSecretOf } from "./config.ts";
+import { makeAccess } from "./access/access.ts";
+import { makeApiKeys } from "./access/api-keys.ts";
+import { askKeyHolder, askRevocations } from "./access/ask-auth.ts";
+import { makeRevocationFeed } from "./access/revocation-feed.ts";
+import { makeRevocations } from "./access/revocations.ts";
+import { checkRules } from "./access/rules.ts";
+import { accessOf, type Config, receiptSecretOf } from "./config.ts";
 import { makeEdges } from "./edges.ts";
 import { makeOperations } from "./handle.ts";
 import { makePlatformHealth } from "./v1/health.ts";
 import { makeFirstAnswers } from "./idempotency.ts";
 import { makeIds } from "./ids.ts";
 import { makeKeySet } from "./sessions/key-set.ts";
-import { makeOperator } from "./v1/operator.ts";
 import { makeOwners } from "./owners.ts";
 import { limitRulesOf, makeRequestLimits } from "./limits.ts";
 import { makeNumbers } from "./producer.ts";
@@ -26,6 +32,7 @@ import { routes } from "./routes.ts";
 import { makeSessions } from "./sessions/sessions.ts";
 import { askMe, v1 } from "./v1/routes.ts";
 import { makeDesk } from "./v1/desk.ts";
+import { identityRoutes } from "./v1/identity.ts";
 import { mailRoutes } from "./v1/mails.ts";
 import { operatorRoutes } from "./v1/operators.ts";
 import { unsubscribeRoutes } from "./v1/unsubscribe.ts";
@@ -121,13 +128,56 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   const keys = stack.use(
     makeKeySet({ authUrl: config.AUTH_URL, dependency: health.dependency("auth_keys", optional), log }),
   );
+  const revocations = stack.use(
+    makeRevocations({
+      log,
+      metrics,
+      onRevoked: (revocation) => {
+        sessions.forget(revocation);
+        apiKeys.forget(revocation);
+      },
+    }),
+  );
   const sessions = makeSessions({
     keys,
+    revocations,
     ask: askMe({ client: auth, edge: edge("auth_sessions") }),
     maxAgeS: config.SESSION_CACHE_MAX_AGE_S,
     metrics,
   });
-  const operator = makeOperator({ token: config.OPERATOR_TOKEN, environment: config.ENVIRONMENT, sessions });
+  const apiKeys = makeApiKeys({
+    ask: askKeyHolder({ client: auth, edge: edge("auth_api_keys") }),
+    revocations,
+    maxAgeS: config.SESSION_CACHE_MAX_AGE_S,
+    metrics,
+  });
+  stack.use(
+    makeRevocationFeed({
+      revocations,
+      subscribe: (hearing) =>
+        makeSubscriber({
+          url: config.RABBITMQ_URL,
+          name: "broker identity",
+          log,
+          exchange: IDENTITY_EXCHANGE,
+          keys: ["#"],
+          ...hearing,
+        }),
+      read: askRevocations(auth),
+      onSigningKeys: () => keys.renew(),
+      dependency: health.dependency("revocations", optional),
+      metrics,
+      log,
+    }),
+  );
+  const access = makeAccess({
+    access: accessOf(config),
+    environment: config.ENVIRONMENT,
+    operatorToken: config.OPERATOR_TOKEN,
+    sessions,
+    apiKeys,
+    metrics,
+  });
   const ids = makeIds(receiptSecretOf(config).reveal());
   const answers = makeFirstAnswers({ ids, metrics });
   const operations = makeOperations({
@@ -151,18 +201,20 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
     bodiless: ["/", "/v1/unsubscribe/*"],
     clientAddress: makeClientAddress(config),
   });
-  const rules = limitRulesOf(config);
-  if (rules.length > 0) {
+  const limits = limitRulesOf(config);
+  if (limits.length > 0) {
     const redis = config.REDIS_URL === undefined ? undefined : stack.use(openRedis(config.REDIS_URL));
-    app.onRequest(makeRequestLimits({ rules, limiter: makeLimiter({ name: "broker", redis, metrics }), metrics }));
+    app.onRequest(
+      makeRequestLimits({ rules: limits, limiter: makeLimiter({ name: "broker", redis, metrics }), metrics }),
+    );
   }
-  app.use(routes({ operations, receipts, sessions }, { inboxUrl: config.INBOX_URL, version: runtime.version }));
-  app.use(
-    v1({ sessions, operator, auth: login, health: makePlatformHealth(health, { auth, logger, mail, listener }) }),
-  );
+  // Before the routes: a hook is of those that come after it.
+  app.onBeforeHandle(({ request, route, set }) => access.enforce({ request, route, set }));
+  app.use(routes({ operations, receipts, access }, { inboxUrl: config.INBOX_URL, version: runtime.version }));
+  app.use(v1({ sessions, access, auth: login, health: makePlatformHealth(health, { auth, logger, mail, listener }) }));
   const stopping = new AbortController();
   let patience: ReturnType<typeof setTimeout> | undefined;
-  const desk = makeDesk({ operator, answers, stopping: stopping.signal });
+  const desk = makeDesk({ tells: "actor", answers, stopping: stopping.signal });
   app.use(
     operatorRoutes({
       desk,
@@ -174,13 +226,23 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   app.use(
     mailRoutes({
       operations,
-      sessions,
+      access,
       desk,
       mail: { client: mail, edge: edge("mail_reports") },
       mailCommands: { client: mail, edge: edge("mail_commands") },
     }),
   );
+  app.use(
+    identityRoutes({
+      desk: makeDesk({ tells: "credential", answers, stopping: stopping.signal }),
+      hashing: login,
+      commands: { client: auth, edge: edge("auth_commands") },
+      reads: { client: auth, edge: edge("auth_reads") },
+      onLogin: (reply) => sessions.opened(reply),
+    }),
+  );
   app.use(unsubscribeRoutes({ url: config.MAIL_URL, key, edge: edge("mail_unsubscribe") }));
+  checkRules(app.routes);
   stack.defer(() => clearTimeout(patience));
   const listening = stack.use(listen(app, config));
   // First of all, since the door waits for what is under way.

@@ -2,6 +2,7 @@
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK, SignJWT } from "jose";
 import { scopesOf } from "#contracts/access";
 import { ACCESS_TOKEN, type MeView } from "#contracts/auth";
+import type { Revocation } from "#contracts/identity";
 
 export const USER: Omit<MeView, "session_id"> = {
   id: 7,
@@ -30,6 +31,11 @@ export async function makeKey(): Promise<TestKey> {
   return { kid, publicJwk: { ...jwk, kid, use: "sig", alg: ACCESS_TOKEN.algorithm }, privateKey: pair.privateKey };
 }
 
+async function bodyOf(request: Request): Promise<unknown> {
+  const text = await request.text();
+  return text === "" ? undefined : JSON.parse(text);
+}
+
 const seconds = (): number => Math.floor(Date.now() / 1_000);
 
 export interface TokenOptions {
@@ -47,6 +53,9 @@ export function sign({ kid, privateKey }: TestKey, { header = {}, claims = {}, l
     sub: String(USER.id),
     client_id: ACCESS_TOKEN.clientId,
     sid: "session-1",
+    scope: USER.scopes.join(" "),
+    roles: [USER.role],
+    av: 1,
     jti: crypto.randomUUID(),
     iat: seconds(),
     exp: seconds() + livesS,
@@ -60,20 +69,26 @@ export function sign({ kid, privateKey }: TestKey, { header = {}, claims = {}, l
 export interface AskedOfAuth {
   readonly method: string;
   readonly path: string;
+  readonly search: string;
   readonly headers: Headers;
   readonly body: unknown;
 }
+
+/** As auth answers `GET /revocations`, all on one page. */
+export const revocationList = (items: Revocation[], as_of = "0"): Response =>
+  Response.json({ error: false, message: "Revocations", data: { items, as_of, more: false } });
 
 /** A server on a free port; `answer` may be replaced. It keeps its port when it goes away and comes back. */
 export function makeAuthDouble(keys: TestKey[]) {
   const asked: AskedOfAuth[] = [];
   const double = {
     keys,
-    /** What it was asked, without the key set and readiness. */
+    /** What it was asked, without the key set, revocations and readiness. */
     asked,
     keySetsAsked: 0,
     url: "",
     keySet: (): Response | Promise<Response> => Response.json({ keys: double.keys.map((key) => key.publicJwk) }),
+    revocations: (_since: string | null): Response | Promise<Response> => revocationList([]),
     answer: (request: AskedOfAuth): Response | Promise<Response> =>
       request.path === "/me"
         ? Response.json({ error: false, message: "The user", data: { ...USER, session_id: "session-1" } })
@@ -88,16 +103,17 @@ export function makeAuthDouble(keys: TestKey[]) {
       port,
       hostname: "127.0.0.1",
       async fetch(request) {
-        const { pathname: path } = new URL(request.url);
+        const { pathname: path, search, searchParams } = new URL(request.url);
         if (path === "/ready") {
           return Response.json({ error: false, message: "ready", data: { dependencies: [] } });
         }
+        if (path === "/revocations") return double.revocations(searchParams.get("since"));
         if (path === "/.well-known/jwks.json") {
           double.keySetsAsked += 1;
           return double.keySet();
         }
         const { method, headers } = request;
-        const question = { method, path, headers, body: method === "GET" ? undefined : await request.json() };
+        const question = { method, path, search, headers, body: await bodyOf(request) };
         asked.push(question);
         return double.answer(question);
       },

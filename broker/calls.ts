@@ -2,33 +2,27 @@
 import { IDEMPOTENCY_KEY_HEADER } from "#contracts/headers";
 import { contextOf } from "#shared/http";
 import type { Result } from "#shared/errors";
+import type { Access } from "./access/access.ts";
+import { callerOf, principalOf } from "./access/principal.ts";
+import type { ActionName } from "./access/rules.ts";
 import type { Accepted, Call } from "./handle.ts";
 import { type Answered, keyOf } from "./idempotency.ts";
 import { given, markDegraded, type Settable } from "./marks.ts";
-import { bearerOf, namesBearer, orChallenge } from "./sessions/bearer.ts";
-import type { Sessions } from "./sessions/sessions.ts";
 
 /** Time that one request may take in all (ms): what is behind gives up earlier, so that there is time to queue. */
 const HANDLE_MS = 15_000;
 
-/**
- * What is asked, and whose Idempotency-Key it is. With a key a token has to be valid: taken for nobody's, the same
- * request would be another one as soon as its token has expired.
- */
-export async function callOf(
-  request: Request,
-  route: string,
-  sessions: Pick<Sessions, "verify">,
-  set: Settable,
-): Promise<Call> {
+/** What is asked, by whom, and what of it he may; with a key, whose Idempotency-Key it is. */
+export function callOf(request: Request, route: string, access: Pick<Access, "mayAct">): Call {
   const given = contextOf(request);
   const context = { ...given, deadline: given.deadline.within(HANDLE_MS) };
+  const principal = principalOf(request);
+  const call = {
+    context,
+    may: (action: ActionName) => access.mayAct(request, action),
+  };
   const key = orThrow(keyOf(request.headers.get(IDEMPOTENCY_KEY_HEADER)));
-  if (key === undefined) return { context };
-  const caller = namesBearer(request)
-    ? `user:${orChallenge(await sessions.verify(bearerOf(request), context.deadline), request, set).sub}`
-    : "anonymous";
-  return { context, scope: { caller, route, key } };
+  return key === undefined ? call : { ...call, scope: { caller: callerOf(principal), route, key } };
 }
 
 /** What was accepted, with its receipt and what was degraded in the headers; the failure thrown. */

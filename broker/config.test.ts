@@ -1,7 +1,7 @@
 /** What production asks of the broker's configuration. */
 import { expect, test } from "bun:test";
 import { loadConfig } from "#shared/config";
-import { fields, problemsOf, receiptSecretOf } from "./config.ts";
+import { accessOf, fields, problemsOf, receiptSecretOf } from "./config.ts";
 
 const configOf = (env: Record<string, string>) => loadConfig("broker", fields, env);
 const KEYS = { SERVICE_KEY: "k".repeat(32), LOGGER_RPC_TOKEN: "t".repeat(32) };
@@ -10,6 +10,7 @@ const production = (secret?: string) =>
     configOf({
       ...KEYS,
       ENVIRONMENT: "production",
+      ACCESS: "closed",
       ...(secret === undefined ? {} : { BROKER_RECEIPT_SECRET: secret }),
     }),
   );
@@ -24,13 +25,21 @@ test("production needs a secret for receipts, a long one that is no default; it 
 });
 
 test("production needs to show who calls, over HTTP and over RPC", () => {
-  const env = { ENVIRONMENT: "production", RECEIPT_SECRET: "x".repeat(32) };
+  const env = { ENVIRONMENT: "production", RECEIPT_SECRET: "x".repeat(32), ACCESS: "closed" };
   expect(problemsOf(configOf(env))).toEqual([
     expect.stringContaining("SERVICE_KEY is missing"),
     expect.stringContaining("LOGGER_RPC_TOKEN is missing"),
   ]);
   const weak = problemsOf(configOf({ ...env, ...KEYS, LOGGER_RPC_TOKEN: "canary" }));
   expect(weak).toEqual([expect.stringMatching(/^(?!.*canary)LOGGER_RPC_TOKEN must be at least 32/)]);
+});
+
+test("production does not start while nobody has said whether it is open; development is", () => {
+  const env = { ...KEYS, ENVIRONMENT: "production", RECEIPT_SECRET: "x".repeat(32) };
+  expect(problemsOf(configOf(env))).toEqual([expect.stringContaining("ACCESS is missing")]);
+  for (const ACCESS of ["open", "closed"]) expect(problemsOf(configOf({ ...env, ACCESS }))).toEqual([]);
+  expect([{}, { ACCESS: "closed" }].map((given) => accessOf(configOf(given)))).toEqual(["open", "closed"]);
+  expect(() => configOf({ ACCESS: "ajar" })).toThrow("ACCESS must be one of open, closed");
 });
 
 test("development needs none, and takes one", () => {

@@ -1,11 +1,22 @@
 /** Everything the broker reads from its environment. */
 import { bindingsField, queueField } from "#shared/amqp";
-import { commonFields, integer, optional, Secret, secret, secretUrl, text, url, type Values } from "#shared/config";
+import {
+  choice,
+  commonFields,
+  integer,
+  optional,
+  Secret,
+  secret,
+  secretUrl,
+  text,
+  url,
+  type Values,
+} from "#shared/config";
 import { rpcTokenProblems, serviceKeyField, serviceKeyProblems } from "#shared/service-keys";
 import { proxyFields } from "#shared/http";
 import { rateLimitsField } from "#shared/limits";
 import { redisUrlField } from "#shared/redis";
-import { operatorTokenField } from "./v1/operator.ts";
+import { operatorTokenField } from "./access/operator-token.ts";
 
 /** Shortest RECEIPT_SECRET (characters) that production starts with. */
 const MIN_SECRET = 32;
@@ -37,6 +48,13 @@ export const fields = {
   RATE_LIMITS: rateLimitsField,
   REDIS_URL: redisUrlField("rate limits that all brokers count together"),
   ...proxyFields,
+  ACCESS: optional(
+    choice(
+      "open: `POST /handle`, `POST /` and `POST /v1/mails` also without a credential; closed: with the scope only. Default: open in development; production has to say which (docs/access.md)",
+      "open",
+      ["open", "closed"],
+    ),
+  ),
   OPERATOR_TOKEN: operatorTokenField,
   INBOX_URL: optional(url("Page of the development inbox, for a link on the first page", "", ["http", "https"])),
 };
@@ -45,7 +63,12 @@ export type Config = Values<typeof fields>;
 
 /** What is wrong with the values together. */
 export function problemsOf(config: Config): string[] {
-  return [...serviceKeyProblems(config, ["SERVICE_KEY"]), ...rpcTokenProblems(config), ...receiptProblems(config)];
+  return [
+    ...serviceKeyProblems(config, ["SERVICE_KEY"]),
+    ...rpcTokenProblems(config),
+    ...receiptProblems(config),
+    ...accessProblems(config),
+  ];
 }
 
 function receiptProblems({ ENVIRONMENT, RECEIPT_SECRET }: Config): string[] {
@@ -57,6 +80,16 @@ function receiptProblems({ ENVIRONMENT, RECEIPT_SECRET }: Config): string[] {
   }
   const isWeak = RECEIPT_SECRET.reveal().length < MIN_SECRET || RECEIPT_SECRET.reveal() === DEVELOPMENT_SECRET;
   return isWeak ? [`RECEIPT_SECRET must be at least ${MIN_SECRET} characters long in production, and a secret`] : [];
+}
+
+function accessProblems({ ENVIRONMENT, ACCESS }: Config): string[] {
+  if (ENVIRONMENT !== "production" || ACCESS !== undefined) return [];
+  return ["ACCESS is missing: production needs closed, or open where everybody may log entries and send mails"];
+}
+
+/** Whether actions are for everybody, as it was said, else as on a developer's machine. */
+export function accessOf({ ACCESS }: Config): "open" | "closed" {
+  return ACCESS ?? "open";
 }
 
 export function receiptSecretOf({ RECEIPT_SECRET }: Config): Secret {

@@ -12,6 +12,11 @@ const EDGES = {
   auth: { to: "auth", attemptMs: 2_500, totalMs: 3_000, concurrent: 64, queue: 64 },
   // Whose session it is: asking twice is harmless, and what was known is there when it takes longer.
   auth_sessions: { to: "auth", attemptMs: 1_000, totalMs: 2_000, retries: 1, concurrent: 256, queue: 256 },
+  // Changes of users, sessions and keys. No retry: what was lost is the caller's to look at.
+  auth_commands: { to: "auth", attemptMs: 3_000, totalMs: 3_000, concurrent: 64, queue: 64 },
+  auth_reads: { to: "auth", attemptMs: 2_000, totalMs: 4_000, retries: 1, concurrent: 32, queue: 32 },
+  // Whose an API key is: with what was known where it takes longer. Made-up keys are nobody else's trouble.
+  auth_api_keys: { to: "auth", attemptMs: 1_000, totalMs: 2_000, retries: 1, concurrent: 64, queue: 64 },
   // Twice is safe, since the entry has its id.
   logger: { to: "logger", attemptMs: 1_000, totalMs: 2_000, retries: 1, concurrent: 2_048 },
   // A mail waits up to 2 s for its first attempt; twice is safe, since the key makes it once.

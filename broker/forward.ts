@@ -1,5 +1,5 @@
 /** Calls to the services behind: what of their answers is handed on to our caller, and what is a misunderstanding. */
-import { failureOfAnswer, type JsonClient } from "#shared/client";
+import { failureOfAnswer, type JsonClient, type Method } from "#shared/client";
 import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
 import type { Edge } from "#shared/resilience";
 import type { CallContext } from "#shared/telemetry";
@@ -12,7 +12,7 @@ export interface Neighbour {
 }
 
 export interface Question<T> {
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: Method;
   readonly path: string;
   readonly body?: unknown;
   readonly headers?: Record<string, string>;

@@ -43,7 +43,7 @@ function platform(broken: Partial<Ports> = {}) {
     typeof port === "function" ? noted(name, port as (...args: unknown[]) => unknown) : port,
   ]);
   const operations = makeOperations(Object.fromEntries(entries));
-  const call: Call = { context: newContext() };
+  const call: Call = { context: newContext(), may };
   const handle = async (body: unknown, key?: string) =>
     (await operations.handle(body, key === undefined ? call : keyed(key))).result;
   const batch = async (bodies: unknown[]) => (await operations.handleBatch(bodies, call)).result;
@@ -52,7 +52,12 @@ function platform(broken: Partial<Ports> = {}) {
   return { operations, handle, send, batch, hit, asked: () => asked.filter((name) => name !== "now") };
 }
 
-const keyed = (key: string): Call => ({ context: newContext(), scope: { caller: "anonymous", route: "/handle", key } });
+const may = () => ok();
+const keyed = (key: string): Call => ({
+  context: newContext(),
+  may,
+  scope: { caller: "anonymous", route: "/handle", key },
+});
 const failing = (code: FailureCode, message?: string) => async () => fail(code, message, { retryAfterS: 3 });
 const LOG = { action: "log", log: { name: "n", data: { a: 1 } } };
 const AUTH = { action: "auth", auth: { email: "ann@example.com", password: "secret" } };
@@ -285,7 +290,7 @@ test.each(["invalid", "forbidden", "too_large", "exhausted"] as const)(
 test("a mail under a key is done once; its id is made from the key and the route", async () => {
   const ids: string[] = [];
   const { operations } = platform({ sendMail: async (_letter, id) => (ids.push(id), ok({ id, state: "sent" })) });
-  const call: Call = { context: newContext(), scope: { caller: "anonymous", route: "/v1/mails", key: "k" } };
+  const call: Call = { context: newContext(), may, scope: { caller: "anonymous", route: "/v1/mails", key: "k" } };
   expect([await operations.send(LETTER, call), await operations.send({ ...LETTER }, call)]).toMatchObject([
     { replayed: false, result: { value: { receiptId: "mail anonymous /v1/mails k 0" } } },
     { replayed: true, result: { value: { receiptId: "mail anonymous /v1/mails k 0" } } },

@@ -13,6 +13,7 @@ import type { ReceiptKind } from "#contracts/receipts";
 import { FAILURES, Failure, fail, ok, type Result } from "#shared/errors";
 import type { CallContext } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
+import type { ActionName } from "./access/rules.ts";
 import { type Answered, type FirstAnswers, KEY_REUSED } from "./idempotency.ts";
 import type { Ids, KeyScope } from "./ids.ts";
 import type { Numbers } from "./producer.ts";
@@ -58,9 +59,11 @@ export interface Ports {
   now(): Date;
 }
 
-/** Who asks for something, and under which Idempotency-Key, where there is one. */
+/** Who asks for something, what of it he may, and under which Idempotency-Key, where there is one. */
 export interface Call {
   readonly context: CallContext;
+  /** Failure `unauthenticated`, `forbidden` for what he may not do. */
+  readonly may: (action: ActionName) => Result<void>;
   readonly scope?: KeyScope | undefined;
 }
 
@@ -94,6 +97,7 @@ export interface Operations {
 /** One action of a request: what its ids are made from. */
 interface Action {
   readonly context: CallContext;
+  readonly may: Call["may"];
   readonly isKeyed: boolean;
   readonly newId: (kind: ReceiptKind) => string;
 }
@@ -112,9 +116,12 @@ function renamed(failure: Failure, message: string): Result<never> {
   return fail(failure.code, message, { cause: failure, retryAfterS: failure.retryAfterS ?? 1 });
 }
 
-/** A batch of which a part said "not now", or belongs to another request of the key, is done again when it is sent again. */
+/**
+ * A batch of which a part said "not now" or "not you", or belongs to another request of the key, is done again when it is
+ * sent again.
+ */
 function isFinal({ status, message }: BatchItem): boolean {
-  return status !== 409 && status !== 429 && status < 500 && !message.startsWith(KEY_REUSED);
+  return ![403, 409, 429].includes(status) && status < 500 && !message.startsWith(KEY_REUSED);
 }
 
 export function makeOperations(ports: Ports): Operations {
@@ -208,6 +215,8 @@ export function makeOperations(ports: Ports): Operations {
       typeof body === "object" && body !== null && Object.hasOwn(body, "action")
         ? (body as { action: unknown }).action
         : undefined;
+    const allowed = name === "auth" || name === "log" || name === "mail" ? action.may(name) : ok();
+    if (!allowed.ok) return allowed;
     switch (name) {
       case "auth": {
         const valid = authOf(body);
@@ -244,9 +253,10 @@ export function makeOperations(ports: Ports): Operations {
     return ok({ items, degraded });
   }
 
-  function actionOf({ context, scope }: Call, index = 0): Action {
+  function actionOf({ context, may, scope }: Call, index = 0): Action {
     return {
       context,
+      may,
       isKeyed: scope !== undefined,
       newId: scope === undefined ? (kind) => ids.mint(kind) : (kind) => ids.derive(kind, scope, index),
     };

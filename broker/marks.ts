@@ -15,8 +15,9 @@ export function given<T>({ result, replayed }: Answered<T>, set: Settable): T {
   return result.value;
 }
 
-/** `X-Degraded`, where there is something to say. */
+/** `X-Degraded`, where there is something to say, beside what it says already. */
 export function markDegraded(degraded: Degraded, set: Settable): void {
+  const before = set.headers[DEGRADED_HEADER];
   const parts = Object.entries(degraded).map(([part, how]) => `${part}=${how}`);
-  if (parts.length > 0) set.headers[DEGRADED_HEADER] = parts.join(", ");
+  if (parts.length > 0) set.headers[DEGRADED_HEADER] = [...(before === undefined ? [] : [before]), ...parts].join(", ");
 }

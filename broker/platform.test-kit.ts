@@ -77,6 +77,10 @@ export function makeService() {
       const { pathname: path, search } = new URL(request.url);
       if (path === "/ready") return service.ready();
       if (path === "/.well-known/jwks.json") return Response.json(service.keys);
+      if (path === "/revocations") {
+        const data = { items: [], as_of: "0", more: false };
+        return Response.json({ error: false, message: "Revocations", data });
+      }
       const { method, headers } = request;
       const text = await request.text();
       service.asked.push({ method, path, search, headers, body: text === "" ? undefined : JSON.parse(text) });

@@ -6,21 +6,21 @@ import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { contextOf, envelope } from "#shared/http";
 import { makeQueryValidator } from "#shared/validation";
+import type { Access } from "./access/access.ts";
 import { accepted, callOf, orThrow } from "./calls.ts";
 import { type Operations, replyOf } from "./handle.ts";
 import { given, markDegraded } from "./marks.ts";
 import { openApi } from "./openapi/index.ts";
 import { CSP_PAGE, pages } from "./page/index.ts";
 import type { Receipts } from "./receipts.ts";
-import type { Sessions } from "./sessions/sessions.ts";
+import { challenge } from "./sessions/bearer.ts";
 
 const noQuery = makeQueryValidator(Type.Object({}));
 
 export interface Does {
   readonly operations: Operations;
   readonly receipts: Receipts;
-  /** Whose Idempotency-Key it is. */
-  readonly sessions: Pick<Sessions, "verify">;
+  readonly access: Pick<Access, "mayAct">;
 }
 
 interface PageOptions {
@@ -28,20 +28,22 @@ interface PageOptions {
   readonly version: string;
 }
 
-export function routes({ operations, receipts, sessions }: Does, { inboxUrl, version }: PageOptions) {
+export function routes({ operations, receipts, access }: Does, { inboxUrl, version }: PageOptions) {
   const files = pages({ inboxUrl, version });
   const description = openApi(version);
 
   const app = new Elysia({ name: "broker.routes" })
     .post("/", async ({ request, set }) => {
-      const call = await callOf(request, "/", sessions, set);
+      const call = callOf(request, "/", access);
       const { message } = accepted(await operations.hit(call), set);
       return envelope(message);
     })
     .post("/handle", async ({ body, request, set }) => {
-      const call = await callOf(request, "/handle", sessions, set);
+      const call = callOf(request, "/handle", access);
       if (!Array.isArray(body)) {
-        const { message, data } = replyOf(accepted(await operations.handle(body, call), set));
+        const answered = await operations.handle(body, call);
+        if (!answered.result.ok) challenge(answered.result.error, request, set);
+        const { message, data } = replyOf(accepted(answered, set));
         set.status = 202;
         return envelope(message, data);
       }

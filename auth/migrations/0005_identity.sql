@@ -34,7 +34,8 @@ create table sessions (
   address text,
   agent text
 );
-create index sessions_of_user on sessions (user_id, created_at desc, id);
+-- Newest first: ids are UUIDv7.
+create index sessions_of_user on sessions (user_id, id desc);
 create index sessions_by_expiry on sessions (expires_at);
 insert into sessions (id, user_id, created_at, used_at, expires_at)
   select family, min(user_id), min(created_at), max(created_at), max(expires_at) from refresh_tokens group by family;
@@ -102,6 +103,19 @@ create table one_time_tokens (
 );
 create index one_time_tokens_of_user on one_time_tokens (user_id, purpose, created_at desc);
 create index one_time_tokens_expiry on one_time_tokens (expires_at);
+
+-- Mails that somebody asked for by an address that may be nobody's: looked at after the answer, so that its time tells nothing.
+create table mail_requests (
+  id uuid primary key,
+  purpose text not null check (purpose in ('verify_address', 'reset_password')),
+  email varchar(255) not null,
+  request_id text not null,
+  traceparent text not null,
+  created_at timestamptz not null default now()
+);
+-- Who asks twice before it was looked at has asked once.
+create unique index mail_requests_once on mail_requests (purpose, lower(email));
+create index mail_requests_due on mail_requests (created_at);
 
 -- What has to be told or sent, written in the transaction of what it is about.
 create table outbox (

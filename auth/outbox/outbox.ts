@@ -5,7 +5,7 @@
 import { type Revocation, routingKeyOfRevocation, SIGNING_KEYS_CHANGED } from "#contracts/identity";
 import type { MailMessage } from "#contracts/mail";
 import type { Sql } from "#shared/postgres";
-import { type CallContext, newTrace, traceparentOf } from "#shared/telemetry";
+import { type CallContext, type Client, newTrace, traceparentOf } from "#shared/telemetry";
 import type { Sealer } from "../keys.ts";
 
 /** `data` of an entry `audit`: never a password, a token or a key. */
@@ -43,12 +43,16 @@ export type Parcel =
 /** Heard by the relays of all replicas, once the transaction is committed. */
 export const OUTBOX_CHANNEL = "auth_outbox";
 
+/** What of a request goes along with what it leads to. */
+export type Origin = Pick<CallContext, "requestId" | "trace" | "client">;
+
 export interface Outbox {
   /**
    * Inside a transaction. All that is put is brought out after its commit, and nothing of it after a rollback.
-   * @param origin the request that it comes of: its id and trace go along (default: a new one).
+   * @param origin the request that it comes of: its id and trace go along (default: a new one); audit entries also say
+   * where it came from.
    */
-  put(sql: Sql, items: readonly OutboxItem[], origin?: Pick<CallContext, "requestId" | "trace">): Promise<void>;
+  put(sql: Sql, items: readonly OutboxItem[], origin?: Origin): Promise<void>;
   /** After the commit: brings it out at once. Nobody has to: other ways of waking are there. */
   ring(): void;
 }
@@ -60,7 +64,7 @@ export function makeOutbox(sealer: Sealer, ring: () => void = () => undefined): 
       const requestId = origin?.requestId ?? Bun.randomUUIDv7();
       const traceparent = traceparentOf(origin?.trace ?? newTrace());
       for (const item of items) {
-        const parcel = parcelOf(item);
+        const parcel = parcelOf(item, origin?.client);
         const id = idOf(item);
         await sql`
           insert into outbox (id, kind, body, request_id, traceparent)
@@ -78,15 +82,14 @@ function idOf(item: OutboxItem): string {
   return item.kind === "identity" ? item.revocation.id : Bun.randomUUIDv7();
 }
 
-function parcelOf(item: OutboxItem): Parcel {
-  switch (item.kind) {
-    case "audit":
-      return { to: "audit", severity: item.severity ?? "INFO", data: item.data, at: new Date().toISOString() };
-    case "identity":
-      return { to: "identity", key: routingKeyOfRevocation(item.revocation), body: item.revocation };
-    case "signing_keys":
-      return { to: "identity", key: SIGNING_KEYS_CHANGED, body: {} };
-    case "mail":
-      return { to: "mail", mail: item.mail, until: (item.until ?? new Date(Date.now() + MAIL_MS)).toISOString() };
+function parcelOf(item: OutboxItem, client: Client | undefined): Parcel {
+  if (item.kind === "audit") {
+    const { severity = "INFO", data } = item;
+    return { to: "audit", severity, data: { ...client, ...data }, at: new Date().toISOString() };
   }
+  if (item.kind === "mail") {
+    return { to: "mail", mail: item.mail, until: (item.until ?? new Date(Date.now() + MAIL_MS)).toISOString() };
+  }
+  if (item.kind === "signing_keys") return { to: "identity", key: SIGNING_KEYS_CHANGED, body: {} };
+  return { to: "identity", key: routingKeyOfRevocation(item.revocation), body: item.revocation };
 }

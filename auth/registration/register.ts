@@ -1,11 +1,14 @@
-/** Somebody registers: a user and his workflow, or neither. Knows no HTTP and no SQL. */
+/** Somebody registers: a user, his workflow and the mail that verifies his address, or none of them. Knows no HTTP and no SQL. */
 import type { Registration, RegistrationView } from "#contracts/auth";
 import { fail, ok, type Result } from "#shared/errors";
 import { idempotencyKeyOf } from "#shared/ids";
 import { keyOf, type Saga, type Sagas, uuidOf } from "#shared/saga";
 import type { CallContext } from "#shared/telemetry";
 import type { Metrics } from "#shared/telemetry";
+import type { Links } from "../flows/links.ts";
+import type { Outbox } from "../outbox/outbox.ts";
 import type { Passwords } from "../passwords.ts";
+import { checkNewPassword } from "../passwords-policy/policy.ts";
 import type { RegisteredUser, RegistrationStore } from "./registration-store.ts";
 import { viewOf } from "../users/user-view.ts";
 import { type RegistrationData, WELCOME_MAIL, welcomeLetter } from "./welcome.ts";
@@ -18,8 +21,8 @@ export interface Registered {
 
 /**
  * @param key the Idempotency-Key: the same key and body again is the same user.
- * @returns failure `conflict` where the address is taken, `invalid` for a key that was used with another body or is
- * none; `unavailable` (also when too many passwords wait to be hashed), `deadline`: nothing, or all of it, was done.
+ * @returns failure `conflict` where the address is taken, `invalid` for a password that may not be chosen, a key that was used with
+ * another body or is none; `unavailable` (also when too many passwords wait to be hashed), `deadline`: nothing, or all of it, was done.
  */
 export type Register = (
   registration: Registration,
@@ -32,6 +35,8 @@ export interface RegisterPorts {
   passwords: Passwords;
   saga: Pick<Saga<RegistrationData>, "start">;
   sagas: Pick<Sagas, "wake">;
+  links: Pick<Links, "send">;
+  outbox: Outbox;
   /** Sender of the welcome mail. */
   from: string;
   metrics: Metrics;
@@ -53,7 +58,8 @@ export function registrationViewOf({ user, mailId, state }: RegisteredUser): Reg
   return { ...viewOf(user), registration: state, mail_id: mailId };
 }
 
-export function makeRegister({ store, passwords, saga, sagas, from, metrics }: RegisterPorts): Register {
+export function makeRegister(ports: RegisterPorts): Register {
+  const { store, passwords, saga, sagas, links, outbox, from, metrics } = ports;
   const registrations = metrics.counter("auth_registrations_total", "Registrations by their result.", ["result"]);
 
   /** What is there under a key: the answer to the same request, or a refusal of another one. */
@@ -80,6 +86,8 @@ export function makeRegister({ store, passwords, saga, sagas, from, metrics }: R
     const { email, password, first_name: firstName = "", last_name: lastName = "" } = registration;
     const keyed = sagaIdOf(key);
     if (!keyed.ok) return keyed;
+    const allowed = checkNewPassword("password", password, email);
+    if (!allowed.ok) return allowed;
     const sagaId = keyed.value;
     /** What the same key has done before. */
     const earlier = async (): Promise<Result<Registered> | undefined> => {
@@ -100,19 +108,20 @@ export function makeRegister({ store, passwords, saga, sagas, from, metrics }: R
     const added = await store.create(
       { email, firstName, lastName, passwordHash: hash.value },
       { sagaId, mailId, contentHash: contentHashOf(registration) },
-      (sql, userId) =>
-        saga.start(
-          sql,
-          sagaId,
-          { user_id: userId, email, mail_id: mailId, letter: welcomeLetter(from, email) },
-          context,
-        ),
+      async (sql, userId) => {
+        const letter = welcomeLetter(from, email);
+        await saga.start(sql, sagaId, { user_id: userId, email, mail_id: mailId, letter }, context);
+        await links.send(sql, "verify_address", { id: userId, email }, context);
+        const data = { action: "user.registered", by: `user:${userId}`, user_id: userId };
+        await outbox.put(sql, [{ kind: "audit", data }], context);
+      },
       deadline,
     );
     if (!added.ok) return added;
     // Somebody else came with the same key in the same moment.
     if (!added.value.created && key !== undefined) return replay(added.value.registered, registration, context);
     sagas.wake();
+    outbox.ring();
     return ok({ view: registrationViewOf(added.value.registered), replayed: false });
   }
 

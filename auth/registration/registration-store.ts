@@ -1,9 +1,10 @@
 /** Registrations in PostgreSQL. Talks SQL, decides nothing. */
 import type { RegistrationState } from "#contracts/auth";
-import { Failure, type Result } from "#shared/errors";
+import type { Result } from "#shared/errors";
 import type { Database, Sql } from "#shared/postgres";
 import type { Deadline } from "#shared/resilience";
 import { type StoredUser, type UserRow, userColumns, userOf } from "../store.ts";
+import { lockAddress, mustBeFree } from "../users/addresses.ts";
 
 export interface NewUser {
   readonly email: string;
@@ -60,9 +61,6 @@ interface Row extends UserRow {
   state: RegistrationState;
 }
 
-/** First key of the advisory locks on addresses, the second is the address. "user" in ASCII. */
-const ADDRESS_LOCK = 0x75736572;
-
 export function makeRegistrationStore(database: Database): RegistrationStore {
   async function find(sql: Sql, condition: ReturnType<Sql>): Promise<RegisteredUser | undefined> {
     const [row] = await sql<Row[]>`
@@ -81,12 +79,10 @@ export function makeRegistrationStore(database: Database): RegistrationStore {
     create: (user, { sagaId, mailId, contentHash }, andStart, deadline) =>
       database.transaction(
         async (sql) => {
-          // Addresses are unique without regard to case, which no constraint of an older table says.
-          await sql`select pg_advisory_xact_lock(${ADDRESS_LOCK}, hashtext(lower(${user.email})))`;
+          await lockAddress(sql, user.email);
           const earlier = await find(sql, sql`saga_id = ${sagaId}`);
           if (earlier !== undefined) return { created: false, registered: earlier };
-          const taken = await sql`select 1 from users where lower(email) = lower(${user.email})`;
-          if (taken.length > 0) throw new Failure("conflict", "this address is taken");
+          await mustBeFree(sql, user.email);
           const [added] = await sql<{ id: number }[]>`
             insert into users (email, first_name, last_name, password, user_active, created_at, updated_at)
             values (${user.email}, ${user.firstName}, ${user.lastName}, ${user.passwordHash}, 1,

@@ -38,7 +38,7 @@ const endedOf = (userId: number) => running().sql<{ id: string; end_reason: stri
 /** What `change` left in the outbox, opened. It is in hand of no relay: it was sealed with another secret. */
 async function parcelsOf(subjects: readonly string[]): Promise<Parcel[]> {
   const rows = await running().sql<{ id: string; body: Uint8Array }[]>`
-    select o.id, o.body from outbox o join revocations r on r.id = o.id where r.subject in ${running().sql([...subjects])} order by o.seq`;
+    select o.id, o.body from outbox o join revocations r on r.id = o.id where r.subject in ${running().sql([...subjects])} order by r.subject`;
   return rows.map(({ id, body }) => JSON.parse(sealer.open(body, id) ?? "null") as Parcel);
 }
 

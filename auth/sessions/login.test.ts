@@ -2,10 +2,14 @@
 import { expect, test } from "bun:test";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import { silentLog } from "#shared/log";
-import { Deadline } from "#shared/resilience";
-import { makeMetrics } from "#shared/telemetry";
+import type { Sql } from "#shared/postgres";
+import { makeMetrics, newContext } from "#shared/telemetry";
+import type { OutboxItem } from "../outbox/outbox.ts";
+import type { Place } from "../place.ts";
+import type { StoredUser } from "../store.ts";
 import { type LoginPorts, makeLogin } from "./login.ts";
-import type { NewSession, StoredUser } from "../store.ts";
+import type { Refusal } from "./refusals.ts";
+import type { NewSession } from "./session-store.ts";
 
 const ann: StoredUser = {
   id: 7,
@@ -24,15 +28,27 @@ const ann: StoredUser = {
   lastLoginAt: null,
 };
 
-/** A login over `users`, and what it did. */
-function loginOver(users: StoredUser[], ports: Partial<LoginPorts["store"]> = {}, outdated = false) {
+const HERE: Place = { address: "192.0.2.7", agent: "Firefox/140.0" };
+
+/** A login over `users`, and what it did. `earlier`: where the user was before. */
+function loginOver(
+  users: StoredUser[],
+  ports: Partial<LoginPorts["store"] & LoginPorts["sessions"]> = {},
+  { outdated = false, earlier = [] as Place[], beyond = [] as string[] } = {},
+) {
   const seen = {
     verified: [] as (string | undefined)[],
     sessions: [] as NewSession[],
     renewed: [] as string[],
     asked: [] as string[],
+    refused: [] as Refusal[],
+    ended: [] as string[],
+    put: [] as OutboxItem[],
+    newPlaces: [] as Place[],
   };
   const metrics = makeMetrics("auth", "0");
+  // Nothing here talks SQL.
+  const sql = undefined as unknown as Sql;
   const login = makeLogin({
     store: {
       async findUser(email) {
@@ -43,10 +59,19 @@ function loginOver(users: StoredUser[], ports: Partial<LoginPorts["store"]> = {}
         seen.renewed.push(`${id}: ${from} -> ${to}`);
         return ok();
       },
-      async addSession(session) {
+      ...ports,
+    },
+    sessions: {
+      async open(session, andThen) {
         seen.sessions.push(session);
-        return ok();
+        const user = users.find(
+          ({ id, passwordHash }) => id === session.user.id && passwordHash === session.user.passwordHash,
+        );
+        if (user === undefined) return ok(undefined);
+        await andThen(sql, { user, earlier });
+        return ok(user);
       },
+      beyond: async () => beyond,
       ...ports,
     },
     passwords: {
@@ -58,13 +83,28 @@ function loginOver(users: StoredUser[], ports: Partial<LoginPorts["store"]> = {}
       hash: async (password) => ok(`new hash of ${password}`),
     },
     tokens: { sign: async ({ user, sessionId }) => ok(`token of ${user.id} in ${sessionId}`) },
+    ending: {
+      async endSession(_sql, _userId, sessionId, reason) {
+        seen.ended.push(`${sessionId}: ${reason}`);
+        return true;
+      },
+    },
+    outbox: {
+      async put(_sql, items) {
+        seen.put.push(...items);
+      },
+      ring: () => undefined,
+    },
+    idleMs: 30 * 86_400_000,
+    onNewPlace: async (_sql, _user, place) => seen.newPlaces.push(place),
+    onRefused: (refusal) => seen.refused.push(refusal),
     log: silentLog,
     metrics,
   });
   return {
     seen,
     metrics,
-    login: (email: string, password: string) => login({ email, password }, Deadline.after(1_000)),
+    login: (email: string, password: string) => login({ email, password }, { ...newContext(1_000), client: HERE }),
     dispose: () => login[Symbol.asyncDispose](),
   };
 }
@@ -118,6 +158,7 @@ test.each([
   });
   expect(seen.verified).toEqual([verified]);
   expect(seen.sessions).toEqual([]);
+  expect(seen.refused).toEqual([{ email: "ann@example.com", userId: users[0]?.id, place: HERE }]);
   expect(await metrics.text()).toContain('auth_logins_total{result="refused",service="auth"} 1');
 });
 
@@ -134,14 +175,49 @@ test("a failing database is said to be one, before a password was looked at", as
 });
 
 test("a session that could not be stored is no login", async () => {
-  const { login } = loginOver([ann], { addSession: async () => fail("deadline") });
+  const { login } = loginOver([ann], { open: async () => fail("deadline") });
   expect(failureOf(await login("ann@example.com", "s3cret"))?.code).toBe("deadline");
 });
 
 test("a hash of an older cost is renewed once after the answer, however many logins there are", async () => {
-  const { login, seen, dispose } = loginOver([ann], {}, true);
+  const { login, seen, dispose } = loginOver([ann], {}, { outdated: true });
   const results = await Promise.all([login(ann.email, "s3cret"), login(ann.email, "s3cret")]);
   await dispose();
   expect(results.every((result) => result.ok)).toBe(true);
   expect(seen.renewed).toEqual(["7: hash of s3cret -> new hash of s3cret"]);
+});
+
+test("a login is told to the audit with its place; one from a new place, to the user", async () => {
+  const known = loginOver([ann], {}, { earlier: [{ address: "192.0.2.200", agent: "Firefox/139.1" }] });
+  await known.login(ann.email, "s3cret");
+  expect(known.seen.newPlaces).toEqual([]);
+  const data = { action: "login.ok", by: "user:7", session_id: known.seen.sessions[0]?.id };
+  expect(known.seen.put).toEqual([{ kind: "audit", severity: "INFO", data }]);
+  const elsewhere = loginOver([ann], {}, { earlier: [{ address: "198.51.100.1", agent: "Firefox/140.0" }] });
+  await elsewhere.login(ann.email, "s3cret");
+  expect(elsewhere.seen.newPlaces).toEqual([HERE]);
+  expect(elsewhere.seen.put).toMatchObject([{ data: { new_place: true } }]);
+  const first = loginOver([ann]);
+  await first.login(ann.email, "s3cret");
+  expect(first.seen.newPlaces).toEqual([]);
+});
+
+test("the sessions beyond the most that he may have end", async () => {
+  const { login, seen } = loginOver([ann], {}, { beyond: ["oldest", "older"] });
+  await login(ann.email, "s3cret");
+  expect(seen.ended).toEqual(["oldest: too_many", "older: too_many"]);
+});
+
+test("a password that was changed while it was looked at: looked at once more, as it is now", async () => {
+  const users = [ann];
+  const { login, seen } = loginOver(users, {
+    async findUser() {
+      // The second look finds what was changed meanwhile.
+      const found = users[0];
+      users[0] = { ...ann, passwordHash: "hash of another" };
+      return ok(found);
+    },
+  });
+  expect(failureOf(await login(ann.email, "s3cret"))?.code).toBe("unauthenticated");
+  expect(seen.verified).toEqual(["hash of s3cret", "hash of another"]);
 });

@@ -2,16 +2,22 @@
 import { ACCESS_TOKEN, type Credentials, type LoginReply } from "#contracts/auth";
 import { type Failure, fail, messageOf, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
+import type { Sql } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
-import type { Metrics } from "#shared/telemetry";
+import type { CallContext, Metrics } from "#shared/telemetry";
+import type { Outbox } from "../outbox/outbox.ts";
 import type { Passwords } from "../passwords.ts";
+import { isKnown, type Place, placeOf } from "../place.ts";
 import type { Store, StoredUser } from "../store.ts";
-import type { Tokens } from "./tokens.ts";
 import { ownViewOf } from "../users/user-view.ts";
+import { auditOf } from "./audit.ts";
+import type { Ending } from "./end.ts";
+import type { Refusal } from "./refusals.ts";
+import type { SessionStore } from "./session-store.ts";
+import { hashOf, newRefreshToken, type Tokens } from "./tokens.ts";
 
-/** Life of a refresh token that is not used (ms): 30 days. */
-const SESSION_MS = 30 * 86_400_000;
-const REFRESH_TOKEN_BYTES = 32;
+/** Sessions that a user may have at a time: one more ends the oldest. */
+const MAX_SESSIONS = 100;
 /** Longest time for the renewal of one hash (ms). */
 const RENEWAL_MS = 10_000;
 
@@ -20,22 +26,36 @@ export interface Login extends AsyncDisposable {
    * @returns failure `unauthenticated`, the same and after the same time for a wrong password, an address that
    * nobody has and a user who is not active; `unavailable`, `deadline`.
    */
-  (credentials: Credentials, deadline: Deadline): Promise<Result<LoginReply>>;
+  (credentials: Credentials, context: CallContext): Promise<Result<LoginReply>>;
 }
 
 export interface LoginPorts {
-  store: Pick<Store, "findUser" | "replaceHash" | "addSession">;
-  passwords: Passwords;
+  store: Pick<Store, "findUser" | "replaceHash">;
+  sessions: Pick<SessionStore, "open" | "beyond">;
+  passwords: Pick<Passwords, "verify" | "hash">;
   tokens: Pick<Tokens, "sign">;
+  ending: Pick<Ending, "endSession">;
+  outbox: Outbox;
+  /** Life of a session that is not used (ms). */
+  idleMs: number;
+  /** Somebody who has logged in before does so from a place where he was not yet: within the transaction of his session. */
+  onNewPlace: (sql: Sql, user: StoredUser, place: Place, context: CallContext) => Promise<unknown>;
+  /** A login was refused. */
+  onRefused: (refusal: Refusal) => void;
   log: Log;
   metrics: Metrics;
 }
 
-export function makeLogin({ store, passwords, tokens, log, metrics }: LoginPorts): Login {
+export function makeLogin(ports: LoginPorts): Login {
+  const { store, sessions, passwords, tokens, ending, outbox, idleMs, onNewPlace, onRefused, log, metrics } = ports;
   const logins = metrics.counter("auth_logins_total", "Logins by their result.", ["result"]);
   const renewals = new Map<number, Promise<void>>();
 
-  async function decide({ email, password }: Credentials, deadline: Deadline): Promise<Result<LoginReply>> {
+  async function decide(
+    { email, password }: Credentials,
+    context: CallContext,
+  ): Promise<Result<LoginReply | undefined>> {
+    const { deadline } = context;
     // PostgreSQL's text cannot hold NUL: nobody has such an address.
     const found = email.includes("\0") ? ok(undefined) : await store.findUser(email, deadline);
     if (!found.ok) return found;
@@ -43,28 +63,43 @@ export function makeLogin({ store, passwords, tokens, log, metrics }: LoginPorts
     const verdict = await passwords.verify(password, user?.passwordHash, deadline);
     if (!verdict.ok) return verdict;
     if (user === undefined || !verdict.value.matches || user.active !== 1) {
+      onRefused({ email, userId: user?.id, place: placeOf(context) });
       return fail("unauthenticated", "Invalid Credentials");
     }
-    if (verdict.value.outdated) renew(user, password);
-    return open(user, deadline);
+    const opened = await open(user, context);
+    if (opened.ok && opened.value !== undefined && verdict.value.outdated) renew(user, password);
+    return opened;
   }
 
-  /** Opens a session: the access token names it, the refresh token is known to whoever holds it, and nobody else. */
-  async function open(user: StoredUser, deadline: Deadline): Promise<Result<LoginReply>> {
-    const refreshToken = Buffer.from(crypto.getRandomValues(new Uint8Array(REFRESH_TOKEN_BYTES))).toString("base64url");
-    const sessionId = Bun.randomUUIDv7();
-    const accessToken = await tokens.sign({ user, sessionId, authTime: new Date() });
+  /**
+   * Opens a session: the access token names it, the refresh token is known to whoever holds it, and nobody else.
+   * @returns undefined where the user was changed while his password was looked at.
+   */
+  async function open(user: StoredUser, context: CallContext): Promise<Result<LoginReply | undefined>> {
+    const place = placeOf(context);
+    const refreshToken = newRefreshToken();
+    const id = Bun.randomUUIDv7();
+    const opened = await sessions.open(
+      { id, user, tokenHash: hashOf(refreshToken), idleMs, place },
+      async (sql, { user: now, earlier }) => {
+        const isNew = earlier.length > 0 && !isKnown(place, earlier);
+        for (const oldest of await sessions.beyond(sql, now.id, MAX_SESSIONS)) {
+          await ending.endSession(sql, now.id, oldest, "too_many");
+        }
+        const by = `user:${now.id}`;
+        const entry = auditOf("login.ok", by, { session_id: id, ...(isNew ? { new_place: true } : {}) });
+        await outbox.put(sql, [entry], context);
+        if (isNew) await onNewPlace(sql, now, place, context);
+      },
+      context.deadline,
+    );
+    if (!opened.ok) return opened;
+    if (opened.value === undefined) return ok(undefined);
+    outbox.ring();
+    const accessToken = await tokens.sign({ user: opened.value, sessionId: id, authTime: new Date() });
     if (!accessToken.ok) return accessToken;
-    const session = {
-      id: sessionId,
-      userId: user.id,
-      tokenHash: new Bun.CryptoHasher("sha256").update(refreshToken).digest(),
-      expiresAt: new Date(Date.now() + SESSION_MS),
-    };
-    const stored = await store.addSession(session, deadline);
-    if (!stored.ok) return stored;
     return ok({
-      ...ownViewOf(user, sessionId),
+      ...ownViewOf(opened.value, id),
       access_token: accessToken.value,
       refresh_token: refreshToken,
       expires_in: ACCESS_TOKEN.lifetimeS,
@@ -89,10 +124,16 @@ export function makeLogin({ store, passwords, tokens, log, metrics }: LoginPorts
     return store.replaceHash(user.id, user.passwordHash, hash.value, deadline);
   }
 
-  const login = async (credentials: Credentials, deadline: Deadline): Promise<Result<LoginReply>> => {
-    const result = await decide(credentials, deadline);
-    logins.inc({ result: result.ok ? "ok" : labelOf(result.error) });
-    return result;
+  const login: (...args: Parameters<Login>) => Promise<Result<LoginReply>> = async (credentials, context) => {
+    let result = await decide(credentials, context);
+    // Once more with what is there now: another password, it may be, or the same one under a new hash.
+    if (result.ok && result.value === undefined) result = await decide(credentials, context);
+    const ended: Result<LoginReply> =
+      result.ok && result.value === undefined
+        ? fail("unavailable", "the user is being changed: try again", { retryAfterS: 1 })
+        : (result as Result<LoginReply>);
+    logins.inc({ result: ended.ok ? "ok" : labelOf(ended.error) });
+    return ended;
   };
   /** Waits for the renewals in hand. */
   const dispose = async (): Promise<void> => {

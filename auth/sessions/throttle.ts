@@ -8,6 +8,7 @@ import { addressGroup } from "#shared/http";
 import type { Attempt, Delay, Delays } from "#shared/limits";
 import type { Deadline } from "#shared/resilience";
 import type { Metrics } from "#shared/telemetry";
+import type { Login } from "./login.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -78,6 +79,15 @@ async function settled<T>(
   if (result.ok) await attempt.takeBack(forget);
   else if (result.error.code !== "unauthenticated") await attempt.takeBack();
   return result;
+}
+
+/** `login`, tried only where it may be. */
+export function throttled(throttle: Throttle, login: Login): Login {
+  const tried: (...asked: Parameters<Login>) => ReturnType<Login> = (credentials, context) =>
+    throttle(credentials.email, context.client?.address ?? "unknown", context.deadline, () =>
+      login(credentials, context),
+    );
+  return Object.assign(tried, { [Symbol.asyncDispose]: () => login[Symbol.asyncDispose]() });
 }
 
 /** Where logins are not throttled. */

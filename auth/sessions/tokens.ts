@@ -1,32 +1,21 @@
 /**
  * Access tokens: JWT as RFC 9068 profiles them, signed with Ed25519 by a key that all replicas share.
- * Keys are read again every minute, so that one that was added or retired is known everywhere soon.
+ * Keys are read again every minute, and when somebody tells that they changed.
  */
-import {
-  calculateJwkThumbprint,
-  createLocalJWKSet,
-  errors,
-  exportJWK,
-  generateKeyPair,
-  importJWK,
-  type JWK,
-  type JWTVerifyGetKey,
-  jwtVerify,
-  SignJWT,
-} from "jose";
+import { createLocalJWKSet, errors, importJWK, type JWK, type JWTVerifyGetKey, jwtVerify, SignJWT } from "jose";
 import { scopesOf } from "#contracts/access";
 import { ACCESS_TOKEN } from "#contracts/auth";
 import { fail, messageOf, ok, type Result } from "#shared/errors";
 import { isUuid } from "#shared/ids";
 import type { Dependency } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
-import { Deadline, databaseBackoff, keepTrying, sleep } from "#shared/resilience";
+import { type Bell, Deadline, databaseBackoff, keepTrying, makeBell } from "#shared/resilience";
 import type { Sealer } from "../keys.ts";
-import type { Store, StoredKey, StoredUser } from "../store.ts";
+import type { StoredUser } from "../store.ts";
+import type { StoredKey } from "./key-store.ts";
+import type { Keyring } from "./keyring.ts";
 
 const REFRESH_MS = 60_000;
-/** A retired key verifies for this long (ms): the life of a token, and time for clocks and caches. */
-const RETIRED_MS = 3_600_000;
 /** Longest wait for the database, and longest time for reading or making keys (ms). */
 const READY_MS = 60_000;
 const LOAD_MS = 5_000;
@@ -66,38 +55,38 @@ export interface Tokens extends AsyncDisposable {
   keySet(): Result<{ keys: JWK[] }>;
 }
 
+interface SigningKey extends Pick<StoredKey, "kid" | "activatesAt" | "retiredAt"> {
+  readonly privateKey: CryptoKey | Uint8Array;
+}
+
 interface Keys {
-  kid: string;
-  privateKey: CryptoKey | Uint8Array;
-  set: { keys: JWK[] };
-  find: JWTVerifyGetKey;
+  /** Those that have not retired, the last to sign first. */
+  readonly signing: readonly SigningKey[];
+  readonly set: { keys: JWK[] };
+  readonly find: JWTVerifyGetKey;
 }
 
 export interface TokensOptions {
-  store: Pick<Store, "findKeys" | "addFirstKey">;
+  keyring: Pick<Keyring, "load">;
   sealer: Sealer;
   /** Waits for the database, so that keys are there as soon as it is. */
   ready: (deadline: Deadline) => Promise<Result<void>>;
+  /** Calls back when somebody has changed the keys. */
+  onChange?: (heard: () => void) => void;
   /** Up once there is a key to sign with. */
   dependency: Dependency;
   log: Log;
 }
 
-/** Starts to load the keys in the background, and makes the first one where there is none. */
-export function makeTokens({ store, sealer, ready, dependency, log }: TokensOptions): Tokens {
+/** Starts to load the keys in the background. */
+export function makeTokens({ keyring, sealer, ready, onChange, dependency, log }: TokensOptions): Tokens {
   const closing = new AbortController();
+  const bell: Bell = makeBell();
   let keys: Keys | undefined;
 
   async function load(): Promise<Keys> {
     unwrap(await ready(Deadline.after(READY_MS, closing.signal)));
-    const deadline = Deadline.after(LOAD_MS, closing.signal);
-    const since = new Date(Date.now() - RETIRED_MS);
-    let stored = unwrap(await store.findKeys(since, deadline));
-    if (!stored.some(({ retiredAt }) => retiredAt === null)) {
-      unwrap(await store.addFirstKey(await newKey(sealer), deadline));
-      stored = unwrap(await store.findKeys(since, deadline));
-    }
-    return opened(stored, sealer);
+    return opened(unwrap(await keyring.load(Deadline.after(LOAD_MS, closing.signal))), sealer);
   }
 
   async function keepLoaded(): Promise<void> {
@@ -112,18 +101,20 @@ export function makeTokens({ store, sealer, ready, dependency, log }: TokensOpti
         },
       });
       dependency.up();
-      await sleep(REFRESH_MS, closing.signal);
+      await bell.wait(REFRESH_MS);
     }
   }
 
   const loading = keepLoaded().catch((error: unknown) => {
     if (!closing.signal.aborted) throw error;
   });
+  onChange?.(() => bell.ring());
   const missing = () => fail("unavailable", "the signing keys are not loaded yet", { retryAfterS: 2 });
 
   return {
     async sign({ user, sessionId, authTime }) {
       if (keys === undefined) return missing();
+      const key = signingNow(keys.signing);
       const token = await new SignJWT({
         client_id: ACCESS_TOKEN.clientId,
         sid: sessionId,
@@ -132,14 +123,14 @@ export function makeTokens({ store, sealer, ready, dependency, log }: TokensOpti
         roles: [user.role],
         av: user.accessVersion,
       })
-        .setProtectedHeader({ alg: ACCESS_TOKEN.algorithm, typ: ACCESS_TOKEN.type, kid: keys.kid })
+        .setProtectedHeader({ alg: ACCESS_TOKEN.algorithm, typ: ACCESS_TOKEN.type, kid: key.kid })
         .setIssuer(ACCESS_TOKEN.issuer)
         .setAudience(ACCESS_TOKEN.audience)
         .setSubject(String(user.id))
         .setJti(crypto.randomUUID())
         .setIssuedAt()
         .setExpirationTime(`${ACCESS_TOKEN.lifetimeS}s`)
-        .sign(keys.privateKey);
+        .sign(key.privateKey);
       return ok(token);
     },
     async verify(token) {
@@ -166,9 +157,22 @@ export function makeTokens({ store, sealer, ready, dependency, log }: TokensOpti
     keySet: () => (keys === undefined ? missing() : ok(keys.set)),
     async [Symbol.asyncDispose]() {
       closing.abort(new Error("auth is stopping"));
+      bell.ring();
       await loading;
     },
   };
+}
+
+const REFRESH_TOKEN_BYTES = 32;
+
+/** 256 random bits, as base64url. */
+export function newRefreshToken(): string {
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(REFRESH_TOKEN_BYTES))).toString("base64url");
+}
+
+/** What of a refresh token is stored: its SHA-256. */
+export function hashOf(refreshToken: string): Uint8Array {
+  return new Bun.CryptoHasher("sha256").update(refreshToken).digest();
 }
 
 function unwrap<T>(result: Result<T>): T {
@@ -176,30 +180,29 @@ function unwrap<T>(result: Result<T>): T {
   return result.value;
 }
 
-async function newKey(sealer: Sealer): Promise<StoredKey> {
-  const pair = await generateKeyPair(ACCESS_TOKEN.algorithm, { crv: "Ed25519", extractable: true });
-  const jwk = await exportJWK(pair.publicKey);
-  // The thumbprint (RFC 7638) names the key by what it is.
-  const kid = await calculateJwkThumbprint(jwk);
-  const publicJwk = { ...jwk, kid, use: "sig", alg: ACCESS_TOKEN.algorithm };
-  const privateJwk = sealer.seal(JSON.stringify(await exportJWK(pair.privateKey)), kid);
-  return { kid, publicJwk, privateJwk, retiredAt: null };
+/** The last of those whose time to sign has come, by this replica's clock: it may be seconds before or after the others'. */
+function signingNow(keys: readonly SigningKey[], now = Date.now()): SigningKey {
+  const begun = keys.filter(({ activatesAt }) => activatesAt.getTime() <= now);
+  const current =
+    begun.find(({ retiredAt }) => retiredAt === null || retiredAt.getTime() > now) ?? begun[0] ?? keys.at(-1);
+  if (current === undefined) throw new Error("there is no signing key");
+  return current;
 }
 
 async function opened(stored: readonly StoredKey[], sealer: Sealer): Promise<Keys> {
-  const current = stored.find(({ retiredAt }) => retiredAt === null);
-  if (current === undefined) throw new Error("there is no signing key in the database");
-  const text = sealer.open(current.privateJwk, current.kid);
-  if (text === undefined) {
-    throw new Error(
-      `the signing key ${current.kid} was sealed with another AUTH_SECRET: set that one again, or retire the key (update signing_keys set retired_at = now()), which logs everybody out`,
-    );
+  const signing: SigningKey[] = [];
+  for (const { kid, privateJwk, activatesAt, retiredAt } of stored) {
+    if (retiredAt !== null && retiredAt.getTime() <= Date.now()) continue;
+    const text = sealer.open(privateJwk, kid);
+    if (text === undefined) {
+      throw new Error(
+        `the signing key ${kid} was sealed with another AUTH_SECRET: set that one again, or give the key up (auth keys retire ${kid} --compromised), which ends all access tokens`,
+      );
+    }
+    const privateKey = await importJWK(JSON.parse(text) as JWK, ACCESS_TOKEN.algorithm);
+    signing.push({ kid, activatesAt, retiredAt, privateKey });
   }
+  if (signing.length === 0) throw new Error("there is no signing key in the database");
   const set = { keys: stored.map(({ publicJwk }) => publicJwk) };
-  return {
-    kid: current.kid,
-    privateKey: await importJWK(JSON.parse(text) as JWK, ACCESS_TOKEN.algorithm),
-    set,
-    find: createLocalJWKSet(set),
-  };
+  return { signing, set, find: createLocalJWKSet(set) };
 }

@@ -1,6 +1,6 @@
-/** A user as anybody may see him. */
+/** A user as anybody may see him, as he sees himself, and as those see him who manage users. */
 import { scopesOf } from "#contracts/access";
-import type { MeView, UserView } from "#contracts/auth";
+import type { ManagedUser, MeView, UserView } from "#contracts/auth";
 import type { StoredUser } from "../store.ts";
 
 export function viewOf(user: StoredUser): UserView {
@@ -24,5 +24,17 @@ export function ownViewOf(user: StoredUser, sessionId: string): MeView {
     scopes: scopesOf(user.role, user.extraScopes),
     email_verified: user.emailVerifiedAt !== null,
     version: user.version,
+  };
+}
+
+export function managedViewOf(user: StoredUser): ManagedUser {
+  return {
+    ...viewOf(user),
+    role: user.role,
+    extra_scopes: user.extraScopes,
+    scopes: scopesOf(user.role, user.extraScopes),
+    email_verified: user.emailVerifiedAt !== null,
+    version: user.version,
+    ...(user.lastLoginAt === null ? {} : { last_login_at: user.lastLoginAt.toISOString() }),
   };
 }

@@ -15,7 +15,6 @@ import {
   RECEIPT_ID,
   ref,
   refusal,
-  REFUSED_OPERATOR,
 } from "./parts.ts";
 
 /** Variables of the template `welcome`. */
@@ -46,7 +45,6 @@ export const MAIL_LISTS = {
             },
           },
         }),
-        ...REFUSED_OPERATOR,
         ...NO_QUERY,
         ...BEHIND,
       },
@@ -71,7 +69,6 @@ export const MAIL_LISTS = {
           { schema: ref("MailContent"), example: { message: "preview", data: CONTENT } },
           ["Idempotent-Replayed"],
         ),
-        ...REFUSED_OPERATOR,
         "409": UNDER_WAY,
         ...BODY_REFUSALS,
         "422": refusal("No such template or version, or variables that are not as its schema says"),
@@ -89,7 +86,6 @@ export const MAIL_LISTS = {
           schema: ref("SuppressionPage"),
           example: { message: "suppressions", data: { items: [SUPPRESSION] } },
         }),
-        ...REFUSED_OPERATOR,
         "422": QUERY_REFUSED,
         ...BEHIND,
       },
@@ -112,7 +108,6 @@ export const MAIL_LISTS = {
           },
           ["Idempotent-Replayed"],
         ),
-        ...REFUSED_OPERATOR,
         "409": UNDER_WAY,
         ...BODY_REFUSALS,
         ...BEHIND,
@@ -129,7 +124,6 @@ export const MAIL_LISTS = {
       ],
       responses: {
         "200": answer("It is no longer on the list", undefined),
-        ...REFUSED_OPERATOR,
         "404": refusal("It is not on the list"),
         "422": QUERY_REFUSED,
         ...BEHIND,
@@ -168,7 +162,6 @@ export const MAIL_LISTS = {
           },
           ["Idempotent-Replayed"],
         ),
-        ...REFUSED_OPERATOR,
         "409": UNDER_WAY,
         ...BODY_REFUSALS,
         "422": refusal("Not a delivery status notification"),

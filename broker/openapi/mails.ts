@@ -9,14 +9,12 @@ import {
   BODY_REFUSALS,
   IDEMPOTENCY_KEY,
   NO_QUERY,
-  OPERATOR,
   path,
   query,
   RECEIPT_ID,
   RECEIVED,
   ref,
   refusal,
-  REFUSED_OPERATOR,
 } from "./parts.ts";
 
 const MAIL = { from: "shop@example.com", to: "ann@example.org", subject: "Your order", message: "It is on its way." };
@@ -56,7 +54,7 @@ const UNSUBSCRIBED = answer(
   undefined,
 );
 export const QUERY_REFUSED = refusal("A query parameter that is not known or not valid");
-export const READ = { tags: ["Operators"], security: OPERATOR };
+export const READ = { tags: ["Operators"] };
 export const DO = { ...READ, parameters: [IDEMPOTENCY_KEY] };
 export const UNDER_WAY = refusal("The same Idempotency-Key is under way", "Retry-After");
 
@@ -119,7 +117,6 @@ const SENDING = {
           schema: ref("MailPage"),
           example: { message: "mails", data: { items: [VIEW], next_cursor: "MjAyNi0xMS0yM1QwOTozMA" } },
         }),
-        ...REFUSED_OPERATOR,
         "422": QUERY_REFUSED,
         ...BEHIND,
       },
@@ -183,7 +180,6 @@ const LOOKING = {
             },
           },
         }),
-        ...REFUSED_OPERATOR,
         "404": NOT_FOUND,
         ...NO_QUERY,
         ...BEHIND,
@@ -201,7 +197,6 @@ const LOOKING = {
           schema: ref("MailContent"),
           example: { message: "content", data: CONTENT },
         }),
-        ...REFUSED_OPERATOR,
         "404": NOT_FOUND,
         ...NO_QUERY,
         ...BEHIND,
@@ -231,7 +226,6 @@ const DECIDING = {
           },
           ["Idempotent-Replayed"],
         ),
-        ...REFUSED_OPERATOR,
         "404": NOT_FOUND,
         "409": refusal("Its state leaves nothing to decide, or the same Idempotency-Key is under way", "Retry-After"),
         ...BODY_REFUSALS,
@@ -257,7 +251,6 @@ const DECIDING = {
           },
           ["Idempotent-Replayed"],
         ),
-        ...REFUSED_OPERATOR,
         "404": NOT_FOUND,
         "409": refusal("It is sent, or being sent, or the same Idempotency-Key is under way", "Retry-After"),
         ...BODY_REFUSALS,

@@ -8,11 +8,9 @@ import {
   BODY_REFUSALS,
   IDEMPOTENCY_KEY,
   NO_QUERY,
-  OPERATOR,
   query,
   RECEIPT_ID,
   ref,
-  REFUSED_OPERATOR,
   refusal,
 } from "./parts.ts";
 
@@ -23,7 +21,6 @@ export const OPERATORS = {
     get: {
       tags: ["Operators"],
       summary: "Queues: what waits, what is in hand, what is held",
-      security: OPERATOR,
       responses: {
         "200": answer("All of them", {
           schema: ref("QueueList"),
@@ -34,7 +31,6 @@ export const OPERATORS = {
             },
           },
         }),
-        ...REFUSED_OPERATOR,
         ...NO_QUERY,
         ...BEHIND,
       },
@@ -45,7 +41,6 @@ export const OPERATORS = {
       tags: ["Operators"],
       summary: "Messages that nobody could use, oldest first",
       description: "Looking changes nothing. All conditions that are given have to hold.",
-      security: OPERATOR,
       parameters: query(DeadLetterQuery),
       responses: {
         "200": answer("A page of them", {
@@ -71,7 +66,6 @@ export const OPERATORS = {
             },
           },
         }),
-        ...REFUSED_OPERATOR,
         "422": refusal("A query parameter that is not known or not valid"),
         ...BEHIND,
       },
@@ -83,7 +77,6 @@ export const OPERATORS = {
       summary: "Send dead letters once more",
       description:
         "Under their ids: what is replayed twice is stored once. It stops in time and tells what is `left`; ask again to go on. What was done is an entry `audit` in the log, with whose doing it was.",
-      security: OPERATOR,
       parameters: [IDEMPOTENCY_KEY],
       requestBody: body(ref("ReplayRequest"), {
         "what would be": { error: "deadline", dry_run: true },
@@ -95,7 +88,6 @@ export const OPERATORS = {
           { schema: ref("DeadLetterOutcome"), example: { message: "3 replayed", data: OUTCOME } },
           ["Idempotent-Replayed"],
         ),
-        ...REFUSED_OPERATOR,
         "409": refusal("Another replay or drop, or the same Idempotency-Key, is under way", "Retry-After"),
         ...BODY_REFUSALS,
         ...BEHIND,
@@ -107,7 +99,6 @@ export const OPERATORS = {
       tags: ["Operators"],
       summary: "Throw dead letters away",
       description: "For good. At least one condition, or `all`. An entry `audit` in the log says what was thrown away.",
-      security: OPERATOR,
       parameters: [IDEMPOTENCY_KEY],
       requestBody: body(ref("DropRequest"), {
         "what would be": { error: "name is needed", dry_run: true },
@@ -119,7 +110,6 @@ export const OPERATORS = {
           { schema: ref("DeadLetterOutcome"), example: { message: "3 dropped", data: OUTCOME } },
           ["Idempotent-Replayed"],
         ),
-        ...REFUSED_OPERATOR,
         "409": refusal("Another replay or drop, or the same Idempotency-Key, is under way", "Retry-After"),
         ...BODY_REFUSALS,
         ...BEHIND,
@@ -132,7 +122,6 @@ export const OPERATORS = {
       summary: "Completeness: which numbers of which producer are missing or there twice",
       description:
         "Every producer numbers what it has accepted. `missing` is also what is still on its way: ask again after the queues are empty.",
-      security: OPERATOR,
       parameters: query(GapsQuery),
       responses: {
         "200": answer("One item a producer", {
@@ -160,7 +149,6 @@ export const OPERATORS = {
             },
           },
         }),
-        ...REFUSED_OPERATOR,
         "422": refusal("A query parameter that is not known or not valid"),
         ...BEHIND,
       },

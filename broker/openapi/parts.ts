@@ -1,6 +1,31 @@
 /** What the descriptions of routes are made of: schemas by name, answers, headers, parameters. */
 import type { TObject, TSchema } from "@sinclair/typebox";
-import { LoginReply, MeView, Registration, RegistrationView, UserView } from "#contracts/auth";
+import {
+  AddressRequest,
+  ApiKeyPage,
+  ApiKeyRequest,
+  ApiKeyRotation,
+  ApiKeyView,
+  ConfirmRequest,
+  Credentials,
+  LoginReply,
+  ManagedUser,
+  ManagedUserPage,
+  MePatch,
+  MeView,
+  NewApiKey,
+  PasswordChange,
+  RefreshRequest,
+  Registration,
+  RegistrationView,
+  ResetRequest,
+  SessionPage,
+  SessionsEnded,
+  SessionView,
+  TokenReply,
+  UserPatch,
+  UserView,
+} from "#contracts/auth";
 import { AuthAction, BatchItem, Degraded, LogAction, MailAction } from "#contracts/broker";
 import {
   DeadLetter,
@@ -36,12 +61,19 @@ import { Receipt, ReceiptStep } from "#contracts/receipts";
 
 /** The schemas that requests and answers are checked with, by the names that they have in the description. */
 export const SCHEMAS = {
+  AddressRequest,
+  ApiKeyPage,
+  ApiKeyRequest,
+  ApiKeyRotation,
+  ApiKeyView,
   AuthAction,
   BackingHealth,
   BatchItem,
   BounceReport,
   BounceRequest,
   CancelRequest,
+  ConfirmRequest,
+  Credentials,
   DeadLetter,
   DeadLetterOutcome,
   DeadLetterPage,
@@ -60,23 +92,35 @@ export const SCHEMAS = {
   MailRecipient,
   MailReply,
   MailView,
+  ManagedUser,
+  ManagedUserPage,
+  MePatch,
   MeView,
+  NewApiKey,
+  PasswordChange,
   PreviewRequest,
   ProducerGaps,
   QueueList,
   QueueView,
   Receipt,
   ReceiptStep,
+  RefreshRequest,
   Registration,
   RegistrationView,
   ReplayRequest,
+  ResetRequest,
   ResolveRequest,
   ServiceHealth,
+  SessionPage,
+  SessionView,
+  SessionsEnded,
   Suppression,
   SuppressionPage,
   SuppressRequest,
   TemplateList,
   TemplateView,
+  TokenReply,
+  UserPatch,
   UserView,
 } as const satisfies Record<string, TSchema>;
 export type SchemaName = keyof typeof SCHEMAS;
@@ -139,10 +183,6 @@ const PARAMETERS = {
 } as const;
 export const IDEMPOTENCY_KEY = { $ref: "#/components/parameters/IdempotencyKey" };
 
-export const SESSION = [{ accessToken: [] }];
-/** Open in development, where no token is set. */
-export const OPERATOR = [{ operatorToken: [] }, {}];
-
 export const COMPONENTS = {
   schemas: Object.fromEntries(Object.entries(SCHEMAS).map(([name, schema]) => [name, referring(schema)])),
   headers: HEADERS,
@@ -155,10 +195,16 @@ export const COMPONENTS = {
       description:
         "`access_token` of a login (RFC 9068, EdDSA, 10 minutes). Only in `Authorization`, never in the query. Verified by the broker itself",
     },
+    apiKey: {
+      type: "apiKey",
+      in: "header",
+      name: "X-Api-Key",
+      description: "Of a service or a person (`POST /v1/api-keys`), with scopes of its own; not beside `Authorization`",
+    },
     operatorToken: {
       type: "http",
       scheme: "bearer",
-      description: "The broker's OPERATOR_TOKEN. Not set: open in development, closed (403) in production",
+      description: "The broker's OPERATOR_TOKEN, for when nobody can log in: all scopes but those of users and keys",
     },
   },
 };
@@ -221,12 +267,6 @@ export const path = (name: string, description: string, schema: object, example:
   schema,
   example,
 });
-
-/** Of every route for operators. */
-export const REFUSED_OPERATOR = {
-  "401": refusal("The operators' token is needed", "WWW-Authenticate"),
-  "403": refusal("Not an operator; in production also where no OPERATOR_TOKEN is set"),
-};
 
 /** Of every route that reads a body. */
 export const BODY_REFUSALS = {

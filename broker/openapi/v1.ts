@@ -1,108 +1,11 @@
-/** The versioned API: sessions, receipts, health. */
+/** The versioned API as a whole; of it here: receipts, health. */
+import { API_KEYS } from "./api-keys.ts";
 import { MAIL_LISTS } from "./mail-lists.ts";
 import { MAILS } from "./mails.ts";
 import { OPERATORS } from "./operators.ts";
-import {
-  answer,
-  AT,
-  BEHIND,
-  body,
-  BODY_REFUSALS,
-  IDEMPOTENCY_KEY,
-  NO_QUERY,
-  OPERATOR,
-  path,
-  RECEIPT_ID,
-  ref,
-  refusal,
-  SESSION,
-} from "./parts.ts";
-
-const USER = {
-  id: 7,
-  email: "ann@example.com",
-  first_name: "Ann",
-  last_name: "Other",
-  active: 1,
-  created_at: AT,
-  updated_at: AT,
-};
-
-const ME = {
-  ...USER,
-  session_id: "01998f5e-7c10-7d01-9b3c-3f5e9d2a4c11",
-  role: "member",
-  scopes: ["logs:write", "mails:send"],
-  email_verified: false,
-  version: 1,
-};
-
-const SESSIONS = {
-  "/v1/me": {
-    get: {
-      tags: ["Sessions"],
-      summary: "The user of this session",
-      description:
-        "The token is verified by the broker itself; who the user is now is asked of auth. While auth is away, the answer is what auth said last (at most SESSION_CACHE_MAX_AGE_S ago, by default 10 minutes, and never after the token's own end), and says so.",
-      security: SESSION,
-      responses: {
-        "200": answer(
-          "The user; `degraded` where it is from memory",
-          {
-            schema: { allOf: [ref("MeView"), { type: "object", properties: { degraded: ref("Degraded") } }] },
-            example: {
-              message: "The user of this session",
-              data: {
-                ...ME,
-                degraded: { auth: "cached;age=12" },
-              },
-            },
-          },
-          ["X-Degraded"],
-        ),
-        "401": refusal("No token, one that is not ours or over, or a session that has ended", "WWW-Authenticate"),
-        ...NO_QUERY,
-        "429": BEHIND["429"],
-        "502": BEHIND["502"],
-        "503": refusal(
-          "Auth is away, and nothing is known of this session, or of the key that its token is signed with",
-          "Retry-After",
-        ),
-      },
-    },
-  },
-  "/v1/users": {
-    post: {
-      tags: ["Sessions"],
-      summary: "Register",
-      description:
-        "Creates the user and sends a welcome mail (`mail_id`). After a 502, 503 or 504 it is not known whether the user was created: the same Idempotency-Key and body again tells.",
-      parameters: [IDEMPOTENCY_KEY],
-      requestBody: body(ref("Registration"), {
-        registration: {
-          email: "ann@example.com",
-          password: "correct horse battery staple",
-          first_name: "Ann",
-          last_name: "Other",
-        },
-      }),
-      responses: {
-        "201": answer(
-          "`User registered`",
-          {
-            schema: ref("RegistrationView"),
-            example: { message: "User registered", data: { ...USER, registration: "pending", mail_id: RECEIPT_ID } },
-          },
-          ["Idempotent-Replayed"],
-        ),
-        "409": refusal("The address is taken"),
-        ...BODY_REFUSALS,
-        ...BEHIND,
-        "503": refusal("Auth is away", "Retry-After"),
-      },
-    },
-  },
-};
+import { SESSIONS } from "./sessions.ts";
+import { USERS } from "./users.ts";
+import { answer, AT, NO_QUERY, path, RECEIPT_ID, ref, refusal } from "./parts.ts";
 
 const RECEIPTS = {
   "/v1/receipts/{id}": {
@@ -153,8 +56,8 @@ const HEALTH = {
       tags: ["Health"],
       summary: "All five services and what they depend on, as one answer",
       description:
-        "Each service is asked anew, within a second. 200 as long as the broker itself is ready: the message says in a sentence what is degraded. `last_error` is for operators.",
-      security: OPERATOR,
+        "Each service is asked anew, within a second. 200 as long as the broker itself is ready: the message says in a sentence what is degraded. `last_error` is for whoever has the scope `platform:read`; in development, where no OPERATOR_TOKEN is set, for everybody.",
+      security: [{ accessToken: ["platform:read"] }, { apiKey: ["platform:read"] }, { operatorToken: [] }, {}],
       responses: {
         "200": answer("`All is well`, or `Degraded: …`", {
           schema: ref("HealthReport"),
@@ -181,4 +84,4 @@ const HEALTH = {
   },
 };
 
-export const V1 = { ...SESSIONS, ...RECEIPTS, ...MAILS, ...MAIL_LISTS, ...OPERATORS, ...HEALTH };
+export const V1 = { ...SESSIONS, ...USERS, ...API_KEYS, ...RECEIPTS, ...MAILS, ...MAIL_LISTS, ...OPERATORS, ...HEALTH };

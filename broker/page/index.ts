@@ -1,13 +1,16 @@
 /** The files of the broker's pages, as they are served: everything is inside the executable, nothing comes from elsewhere. */
+import accountPage from "./account.html" with { type: "text" };
 import apiPage from "./api.html" with { type: "text" };
 import { bundle } from "./bundle.ts" with { type: "macro" };
 import homePage from "./home.html" with { type: "text" };
 import style from "./page.css" with { type: "text" };
 
+const accountScript = bundle("./browser/account.ts");
 const homeScript = bundle("./browser/home.ts");
 const apiScript = bundle("./browser/api.ts");
 
 // Bun's own type of an imported HTML file is its bundle; with `type: "text"` it is the text.
+const accountText = accountPage as unknown as string;
 const homeText = homePage as unknown as string;
 const apiText = apiPage as unknown as string;
 
@@ -25,15 +28,20 @@ export interface PageFile {
 const HTML = "text/html; charset=utf-8";
 const SCRIPT = "text/javascript; charset=utf-8";
 
+/** Where links in mails lead (auth/flows/letters.ts): one page, which looks at its own path. */
+const ACCOUNT_PATHS = ["/verify-address", "/reset-password", "/sessions"];
+
 export function pages({ inboxUrl, version }: { inboxUrl: string | undefined; version: string }): PageFile[] {
   const inbox = inboxUrl === undefined ? "" : `<a href="${Bun.escapeHTML(inboxUrl)}">Inbox</a>`;
   const fill = (page: string): string =>
     page.replaceAll("{{inbox}}", () => inbox).replaceAll("{{version}}", () => Bun.escapeHTML(version));
   return [
     { path: "/", type: HTML, body: fill(homeText) },
+    ...ACCOUNT_PATHS.map((path) => ({ path, type: HTML, body: accountText })),
     { path: "/openapi", type: HTML, body: fill(apiText) },
     { path: "/assets/page.css", type: "text/css; charset=utf-8", body: style },
     { path: "/assets/home.js", type: SCRIPT, body: homeScript },
+    { path: "/assets/account.js", type: SCRIPT, body: accountScript },
     { path: "/assets/api.js", type: SCRIPT, body: apiScript },
   ];
 }

@@ -1,5 +1,6 @@
 /** Bearer tokens as they come and as they are asked for (RFC 6750). */
-import type { Result } from "#shared/errors";
+import type { Failure, Result } from "#shared/errors";
+import { InsufficientScope } from "../access/rules.ts";
 
 /** The token of `Authorization: Bearer …` (§2.1); undefined where there is none in that form. No other place is looked at. */
 export function bearerOf(request: Request): string | undefined {
@@ -12,14 +13,23 @@ export function namesBearer(request: Request): boolean {
 }
 
 /**
- * The value, or the failure thrown, with `WWW-Authenticate` where it is a 401: who sent nothing is told what is needed,
- * and not what was wrong (§3.1).
+ * Says in `WWW-Authenticate` what is needed, where that is a credential or a scope: who sent nothing is not told what was
+ * wrong (§3.1).
  */
+export function challenge(failure: Failure, request: Request, set: { headers: object }): void {
+  if (failure.code !== "unauthenticated" && !(failure instanceof InsufficientScope)) return;
+  const fault =
+    failure instanceof InsufficientScope
+      ? `, error="insufficient_scope", scope="${failure.scope}"`
+      : request.headers.has("authorization")
+        ? ', error="invalid_token"'
+        : "";
+  Object.assign(set.headers, { "www-authenticate": `Bearer realm="platform"${fault}` });
+}
+
+/** The value, or the failure thrown, with its challenge. */
 export function orChallenge<T>(result: Result<T>, request: Request, set: { headers: object }): T {
   if (result.ok) return result.value;
-  if (result.error.code === "unauthenticated") {
-    const fault = request.headers.has("authorization") ? ', error="invalid_token"' : "";
-    Object.assign(set.headers, { "www-authenticate": `Bearer realm="platform"${fault}` });
-  }
+  challenge(result.error, request, set);
   throw result.error;
 }

@@ -54,6 +54,11 @@ export class SessionCache {
     this.#put(sessionId, { user: undefined, askedAt: this.#now() });
   }
 
+  /** All sessions of the user, as by `drop`. */
+  dropUser(id: number): void {
+    for (const [sessionId, { user }] of this.#entries) if (user?.id === id) this.drop(sessionId);
+  }
+
   find(sessionId: string): CachedUser | undefined {
     const entry = this.#entries.get(sessionId);
     if (entry?.user === undefined) return undefined;

@@ -8,7 +8,7 @@ import { REQUEST_ID_HEADER } from "#contracts/headers";
 import { Failure, fail, failureOf, messageOf, ok, type Result } from "#shared/errors";
 import type { Dependency } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
-import { type Deadline, pause, reconnectBackoff } from "#shared/resilience";
+import { type Deadline, makeBell, pause, reconnectBackoff } from "#shared/resilience";
 import { newContext, traceparentOf } from "#shared/telemetry";
 
 /** How often the keys are read again (ms): a key that was added or retired is known that much later. */
@@ -28,6 +28,8 @@ export interface KeySet extends AsyncDisposable {
    * @returns undefined where auth has no such key; failure `unavailable` where auth is away and nobody can tell.
    */
   find(kid: string, deadline: Deadline): Promise<Result<CryptoKey | undefined>>;
+  /** Reads the keys again soon: one was added or retired. */
+  renew(): void;
 }
 
 export interface KeySetOptions {
@@ -78,9 +80,10 @@ export function makeKeySet(options: KeySetOptions): KeySet {
     for (let failed = 0; !closing.signal.aborted; ) {
       const refreshed = await refresh();
       failed = refreshed.ok ? 0 : failed + 1;
-      await pause(refreshed.ok ? refreshMs : reconnectBackoff(failed), closing.signal);
+      await bell.wait(refreshed.ok ? refreshMs : reconnectBackoff(failed));
     }
   }
+  const bell = makeBell();
   const keeping = keepFresh();
 
   return {
@@ -94,8 +97,10 @@ export function makeKeySet(options: KeySetOptions): KeySet {
         retryAfterS: 2,
       });
     },
+    renew: () => bell.ring(),
     async [Symbol.asyncDispose]() {
       closing.abort(new Error("the broker is stopping"));
+      bell.ring();
       await keeping;
     },
   };

@@ -5,7 +5,6 @@ import { ACCESS_TOKEN, type MeView } from "#contracts/auth";
 import { fail, type FailureCode, ok, type Result } from "#shared/errors";
 import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
-import { Deadline } from "#shared/resilience";
 import { newContext } from "#shared/telemetry";
 import { makeAuthDouble, makeKey, sign, type TestKey, type TokenOptions, USER } from "../auth.test-kit.ts";
 import { makeKeySet } from "./key-set.ts";
@@ -42,8 +41,9 @@ async function withAuth(options: Options = {}) {
     () => keys[Symbol.asyncDispose](),
   );
   const { ask = () => Promise.resolve(fail("unavailable")), maxAgeS = 600 } = options;
-  const sessions = makeSessions({ keys, ask, maxAgeS, metrics });
-  const verify = (token: string | undefined, ms = 5_000) => sessions.verify(token, Deadline.after(ms));
+  const revocations = { ofToken: () => "stands" as const };
+  const sessions = makeSessions({ keys, revocations, ask, maxAgeS, metrics });
+  const verify = (token: string | undefined, ms = 5_000) => sessions.verify(token, newContext(ms));
   if (options.up !== false) await until("the keys", () => dependency.state === "up");
   return { auth, dependency, verify, sessions };
 }
@@ -55,7 +55,7 @@ test("a token of auth's is believed, and tells user, session and end", async () 
   const exp = Math.floor(Date.now() / 1_000) + 600;
   expect(await verify(token)).toEqual({
     ok: true,
-    value: { sub: "7", sid: "session-1", exp: expect.any(Number), token },
+    value: { sub: "7", sid: "session-1", exp: expect.any(Number), token, scopes: new Set(USER.scopes) },
   });
   const result = await verify(token);
   expect(Math.abs((result.ok ? result.value.exp : 0) - exp)).toBeLessThanOrEqual(2);

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { UUID7, refusal } from "../platform.test-kit.ts";
 import { OPERATOR_TOKEN, versionedBrokers } from "./v1.test-kit.ts";
 
-const { broker, sessionToken } = versionedBrokers();
+const { broker, sessionToken, memberToken } = versionedBrokers();
 const ID = "01998f5e-7c10-7a00-8b3c-3f5e9d2a4c11";
 const AT = "2026-01-01T00:00:00.000Z";
 const LETTER = {
@@ -261,7 +261,7 @@ test("what the mail service refuses is told in its words; its troubles are 502, 
 
 test("with a token set nobody else looks or decides; in production nobody does without one", async () => {
   const { mail, request } = await mails({ OPERATOR_TOKEN });
-  const session = { authorization: `Bearer ${await sessionToken()}` };
+  const session = { authorization: `Bearer ${await memberToken()}` };
   for (const [method, path, body] of DESK) {
     const none = await request(method, path, body);
     expect([path, none.status, none.headers.get("www-authenticate")]).toEqual([path, 401, 'Bearer realm="platform"']);
@@ -273,8 +273,8 @@ test("with a token set nobody else looks or decides; in production nobody does w
   expect(new Set(mail.asked.map(({ headers }) => headers.get("x-actor")))).toEqual(new Set(["operator"]));
   expect(mail.asked.some(({ headers }) => headers.has("authorization"))).toBe(false);
 
-  const closed = await mails({ ENVIRONMENT: "production", RECEIPT_SECRET: "x".repeat(32) });
-  for (const [method, path, body] of DESK) expect((await closed.request(method, path, body)).status).toBe(403);
+  const closed = await mails({ ENVIRONMENT: "production", RECEIPT_SECRET: "x".repeat(32), ACCESS: "open" });
+  for (const [method, path, body] of DESK) expect((await closed.request(method, path, body)).status).toBe(401);
   expect(closed.mail.asked).toEqual([]);
 }, 20_000);
 

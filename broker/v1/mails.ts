@@ -1,4 +1,4 @@
-/** Mails: sending them is for everybody, looking and deciding for operators, as the mail service tells. Translates only. */
+/** Mails: sending them, and looking and deciding as the mail service tells. Translates only. */
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import {
@@ -22,10 +22,10 @@ import {
 import { Failure } from "#shared/errors";
 import { envelope } from "#shared/http";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
+import type { Access } from "../access/access.ts";
 import { accepted, callOf, orThrow } from "../calls.ts";
 import type { Neighbour } from "../forward.ts";
 import { type Operations, replyOf } from "../handle.ts";
-import type { Sessions } from "../sessions/sessions.ts";
 import { at, type Desk, NO_QUERY } from "./desk.ts";
 
 const messageOf = makeValidator(MailMessage, { unknown: "refuse" });
@@ -36,15 +36,14 @@ export const RemovalQuery = Type.Pick(SuppressRequest, ["list"]);
 
 export interface MailRoutes {
   readonly operations: Pick<Operations, "send">;
-  /** Whose Idempotency-Key it is. */
-  readonly sessions: Pick<Sessions, "verify">;
+  readonly access: Pick<Access, "mayAct">;
   readonly desk: Desk;
   readonly mail: Neighbour;
   /** The mail service too, for what changes something there. */
   readonly mailCommands: Neighbour;
 }
 
-export function mailRoutes({ operations, sessions, desk, mail, mailCommands }: MailRoutes) {
+export function mailRoutes({ operations, access, desk, mail, mailCommands }: MailRoutes) {
   const { reading, removing, doing } = desk;
   return (
     new Elysia({ name: "broker.mails", prefix: "/v1" })
@@ -54,7 +53,7 @@ export function mailRoutes({ operations, sessions, desk, mail, mailCommands }: M
         // While the mail service is away, nobody else would say so before it is accepted.
         const fault = faultOf(letter);
         if (fault !== undefined) throw new Failure("invalid", fault);
-        const call = await callOf(request, "/v1/mails", sessions, set);
+        const call = callOf(request, "/v1/mails", access);
         const { message, data } = replyOf(accepted(await operations.send(letter, call), set));
         set.status = 202;
         return envelope(message, data);

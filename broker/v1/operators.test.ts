@@ -4,7 +4,7 @@ import { USER } from "../auth.test-kit.ts";
 import { until } from "../platform.test-kit.ts";
 import { OPERATOR_TOKEN, versionedBrokers } from "./v1.test-kit.ts";
 
-const { broker, sessionToken } = versionedBrokers();
+const { broker, sessionToken, memberToken } = versionedBrokers();
 const OUTCOME = { matched: 2, done: 2, left: 0, scanned: 9, complete: true, audit_id: "a" };
 const PAGE = { items: [], scanned: 0, complete: true };
 const GAPS = { items: [], entries: 0, missing: 0 };
@@ -104,7 +104,7 @@ test("what the owner refuses is told in its words; its own troubles are 502, 503
 
 test("with a token set: nobody else gets in, and it is the operator's doing", async () => {
   const { listener, call, post, app } = await operators({ OPERATOR_TOKEN });
-  const session = await sessionToken();
+  const session = await memberToken();
   for (const path of READS) {
     const none = await call(path);
     expect([none.status, none.headers.get("www-authenticate")]).toEqual([401, 'Bearer realm="platform"']);
@@ -113,7 +113,13 @@ test("with a token set: nobody else gets in, and it is the operator's doing", as
       401,
       'Bearer realm="platform", error="invalid_token"',
     ]);
-    expect((await call(path, { authorization: `Bearer ${session}` })).status).toBe(403);
+    const member = await call(path, { authorization: `Bearer ${session}` });
+    const scope = path.startsWith("/v1/logs") ? "logs:read" : "events:read";
+    expect([member.status, member.body.message, member.headers.get("www-authenticate")]).toEqual([
+      403,
+      `the scope ${scope} is needed`,
+      `Bearer realm="platform", error="insufficient_scope", scope="${scope}"`,
+    ]);
     expect((await call(path, { authorization: `Bearer ${OPERATOR_TOKEN}` })).status).toBe(200);
   }
   for (const path of DOES) {
@@ -125,18 +131,23 @@ test("with a token set: nobody else gets in, and it is the operator's doing", as
   expect((await fetch(`${app.url}/openapi.json`)).status).toBe(200);
 });
 
-test("without a token: a session's user is named in development, and in production nobody gets in", async () => {
+test("without a token: in development open and a session's user named, in production for whoever has the scope", async () => {
   const open = await operators();
   await open.call("/v1/events/queues", { authorization: `Bearer ${await sessionToken()}` });
-  await open.call("/v1/events/queues", { authorization: "Bearer nonsense" });
+  // Whoever shows a credential is judged by it, also where he could do without.
+  expect((await open.call("/v1/events/queues", { authorization: "Bearer nonsense" })).status).toBe(401);
+  expect((await open.call("/v1/events/queues", { authorization: `Bearer ${await memberToken()}` })).status).toBe(403);
+  await open.call("/v1/events/queues");
   expect(open.listener.asked.map(({ headers }) => headers.get("x-actor"))).toEqual([`user:${USER.id}`, "127.0.0.1"]);
 
-  const closed = await operators({ ENVIRONMENT: "production", RECEIPT_SECRET: "x".repeat(32) });
+  const closed = await operators({ ENVIRONMENT: "production", RECEIPT_SECRET: "x".repeat(32), ACCESS: "open" });
   for (const path of READS) {
-    const answer = await closed.call(path, { authorization: `Bearer ${await sessionToken()}` });
-    expect([answer.status, answer.body.message]).toEqual([403, "closed: the broker's OPERATOR_TOKEN has to be set"]);
+    expect((await closed.call(path)).status).toBe(401);
+    expect((await closed.call(path, { authorization: `Bearer ${await memberToken()}` })).status).toBe(403);
+    expect(closed.listener.asked).toEqual([]);
   }
-  expect(closed.listener.asked).toEqual([]);
+  for (const path of READS)
+    expect((await closed.call(path, { authorization: `Bearer ${await sessionToken()}` })).status).toBe(200);
 });
 
 test("a command under a key is done once: the same again gets its first answer, another body 422, the same meanwhile 409", async () => {

@@ -39,10 +39,13 @@ describe("/v1/me", () => {
       { authorization: `Bearer ${token}, Bearer ${token}` },
     ] as Record<string, string>[]) {
       const answer = await call("/v1/me", headers);
-      expect([answer.status, answer.body]).toEqual([401, { error: true, message: "a bearer token is needed" }]);
+      const message = "x-api-key" in headers ? "the API key is not valid" : "a bearer token is needed";
+      expect([answer.status, answer.body]).toEqual([401, { error: true, message }]);
       expect(answer.headers.get("www-authenticate")).toStartWith('Bearer realm="platform"');
     }
-    expect((await call(`/v1/me?access_token=${token}`)).status).toBe(422);
+    expect((await call(`/v1/me?access_token=${token}`)).status).toBe(401);
+    const two = await call("/v1/me", { authorization: `Bearer ${token}`, "x-api-key": "pk_0123456789_abcdefghij" });
+    expect([two.status, two.body.message]).toEqual([400, "one credential is needed: Authorization or X-Api-Key"]);
     const refused = await call("/v1/me", { authorization: `Bearer ${token}x` });
     expect([refused.status, refused.body.message]).toEqual([401, "the access token is not valid"]);
     expect(refused.headers.get("www-authenticate")).toBe('Bearer realm="platform", error="invalid_token"');

@@ -1,19 +1,21 @@
-/** The versioned API: sessions, registration, health. Translates only. Mails are in mails.ts, operators' routes in operators.ts. */
+/** The versioned API: who is logged in, registration, health. Translates only. More of users and sessions is in identity.ts. */
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { MeView, Registration, RegistrationView } from "#contracts/auth";
 import { IDEMPOTENCY_KEY_HEADER, REPLAYED_HEADER } from "#contracts/headers";
 import { Failure } from "#shared/errors";
-import { clientOf, contextOf, envelope } from "#shared/http";
+import { contextOf, envelope } from "#shared/http";
 import type { CallContext } from "#shared/telemetry";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
 import { orThrow } from "../calls.ts";
-import { bearerOf, orChallenge } from "../sessions/bearer.ts";
+import type { Access } from "../access/access.ts";
+import { principalOf } from "../access/principal.ts";
+import type { ScopeRule } from "../access/rules.ts";
+import { orChallenge } from "../sessions/bearer.ts";
 import { ask, type Neighbour } from "../forward.ts";
 import { isAway } from "../handle.ts";
 import type { PlatformHealth } from "./health.ts";
 import { keyOf } from "../idempotency.ts";
-import type { Operator } from "./operator.ts";
 import { markDegraded } from "../marks.ts";
 import type { Sessions } from "../sessions/sessions.ts";
 
@@ -21,10 +23,12 @@ const registrationOf = makeValidator(Registration, { unknown: "refuse" });
 const registeredOf = makeValidator(RegistrationView, { name: "auth's answer" });
 const meOf = makeValidator(MeView, { name: "auth's answer" });
 const noQuery = makeQueryValidator(Type.Object({}));
+/** Who sees what a service says of its troubles: it may name hosts. */
+const SEES_ERRORS: ScopeRule = { scope: "platform:read", anonymous: "development" };
 
 export interface V1Options {
   readonly sessions: Sessions;
-  readonly operator: Operator;
+  readonly access: Pick<Access, "holds">;
   /** Auth, for what hashes a password. */
   readonly auth: Neighbour;
   readonly health: () => Promise<PlatformHealth>;
@@ -47,13 +51,14 @@ export const askMe = (auth: Neighbour) => async (token: string, context: CallCon
   return told.ok ? { ok: true as const, value: told.value.data } : told;
 };
 
-export function v1({ sessions, operator, auth, health }: V1Options) {
+export function v1({ sessions, access, auth, health }: V1Options) {
   return new Elysia({ name: "broker.v1", prefix: "/v1" })
     .get("/me", async ({ request, set }) => {
       orThrow(noQuery(request.url));
-      const context = contextOf(request);
-      const session = orChallenge(await sessions.verify(bearerOf(request), context.deadline), request, set);
-      const { user, degraded } = orChallenge(await sessions.current(session, context), request, set);
+      const principal = principalOf(request);
+      if (principal.kind !== "user") throw new Error("the rule of /v1/me lets in who is no user: this is a bug");
+      const known = await sessions.current(principal.session, contextOf(request));
+      const { user, degraded } = orChallenge(known, request, set);
       markDegraded(degraded ?? {}, set);
       return envelope("The user of this session", degraded === undefined ? user : { ...user, degraded });
     })
@@ -82,9 +87,9 @@ export function v1({ sessions, operator, auth, health }: V1Options) {
     .get("/health", async ({ request, set }) => {
       orThrow(noQuery(request.url));
       const { message, report, ready } = await health();
-      const admitted = await operator.admit(bearerOf(request), clientOf(request).address, contextOf(request).deadline);
+      const isShown = await access.holds(request, SEES_ERRORS);
       set.status = ready ? 200 : 503;
-      return { ...envelope(message, admitted.ok ? report : withoutErrors(report)), error: !ready };
+      return { ...envelope(message, isShown ? report : withoutErrors(report)), error: !ready };
     });
 }
 
@@ -97,7 +102,6 @@ function registrationFailure(failure: Failure): Failure {
   });
 }
 
-/** What a service says of its troubles may name hosts: that is for operators. */
 function withoutErrors(report: PlatformHealth["report"]): PlatformHealth["report"] {
   return {
     ...report,

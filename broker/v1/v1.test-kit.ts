@@ -12,7 +12,9 @@ export function versionedBrokers() {
     key = await makeKey();
   });
   const { platform, closing } = brokers();
+  /** Of an admin, unless its claims say otherwise. */
   const sessionToken = (options: TokenOptions = {}): Promise<string> => sign(key, options);
+  const memberToken = (): Promise<string> => sign(key, { claims: { scope: "logs:write mails:send" } });
 
   async function broker(env: Record<string, string> = {}) {
     const auth = makeAuthDouble([key]);
@@ -34,5 +36,5 @@ export function versionedBrokers() {
       call("/v1/me", { authorization: `Bearer ${await sessionToken(options)}` }, at);
     return { ...running, auth, listener, logger, call, me };
   }
-  return { broker, sessionToken, closing };
+  return { broker, sessionToken, memberToken, closing };
 }

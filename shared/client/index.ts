@@ -29,13 +29,15 @@ export interface Answer {
   readonly replayed: boolean;
 }
 
+export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+
 export interface JsonClient {
   /**
    * Any answer that is an envelope is a success here, whatever its status: what it means is the caller's to decide.
    * @returns failure `unavailable` (no connection, or lost: a POST may have been done), `deadline`, `bad_gateway` (an answer off the contract).
    */
   request(
-    method: "GET" | "POST" | "DELETE",
+    method: Method,
     path: string,
     body: unknown,
     context: CallContext,
@@ -70,6 +72,8 @@ export function makeJsonClient(name: string, baseUrl: string, { key }: JsonClien
             ...headers,
             ...shown,
           },
+          // On a connection that is in use already the runtime sends these twice when it is reset meanwhile.
+          ...(method === "PUT" || method === "PATCH" ? { keepalive: false } : {}),
           // A redirect is no answer of ours: it is looked at, and not followed with the caller's headers.
           redirect: "manual",
           signal: context.deadline.signal,

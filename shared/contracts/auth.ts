@@ -151,6 +151,7 @@ export const UserFilter = Type.Object({
   role: Type.Optional(RoleName),
   active: Type.Optional(Type.Union([Type.Literal("true"), Type.Literal("false")])),
 });
+export type UserFilter = Static<typeof UserFilter>;
 
 /** Body of `PATCH /users/:id`: what is absent stays. */
 export const UserPatch = Type.Object({

@@ -21,7 +21,8 @@ export interface Log {
 }
 
 /** Keys whose values never reach a log, compared without case and separators. */
-const SECRET_KEYS = /^(.*(password|passwd|secret|token|authorization|cookie|apikey|privatekey|credentials?))$/;
+const SECRET_KEYS =
+  /^(.*(password|passwd|secret|token|authorization|cookie|apikey|servicekey|privatekey|credentials?))$/;
 const REDACTED = "[redacted]";
 /** Credentials inside any URL that ends up in a text: `scheme://user:password@host`, up to the last `@` of the authority. */
 const URL_CREDENTIALS = /\b([a-z][a-z0-9+.-]*:\/\/)[^\s/?#]*@/gi;

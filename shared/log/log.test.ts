@@ -20,7 +20,7 @@ test("secrets are redacted by name at any depth, and inside URLs", () => {
   const canary = "canary-7f3a";
   log.warn("refused", {
     password: canary,
-    nested: { list: [{ access_token: canary }], Authorization: canary, "x-api-key": canary },
+    nested: { list: [{ access_token: canary }], Authorization: canary, "x-api-key": canary, SERVICE_KEY: canary },
     url: `postgres://user:${canary}@host/db`,
     cause: new Error(`connect failed to amqp://guest:${canary}@host`),
     odd: `amqp://guest:p@${canary}:x@host/vhost`,

@@ -163,6 +163,41 @@ withServer("a connection that is closed as soon as it is open leaves nobody's re
   }
 });
 
+withServer("a connection that is cut within a transaction ends the transaction, and nothing else", async () => {
+  const proxy = makeProxy();
+  const { database } = start({ port: await proxy.listen() });
+  const ready = await database.ready(Deadline.after(10_000));
+  if (!ready.ok) throw ready.error;
+  const unhandled: unknown[] = [];
+  const note = (error: unknown) => unhandled.push(error);
+  process.on("uncaughtException", note);
+  // Between two statements, under one, and after the last; what the work makes of it is its own.
+  for (const wait of ["idle", "running", "last"] as const) {
+    let steps = 0;
+    const done = await database.transaction(
+      async (sql) => {
+        await sql`select 1`;
+        steps += 1;
+        if (wait === "running") setTimeout(proxy.cut, 20);
+        else proxy.cut();
+        if (wait === "running") await sql`select pg_sleep(1)`.catch(() => undefined);
+        else await Bun.sleep(50);
+        if (wait !== "last") await sql`select 2`;
+        steps += 1;
+      },
+      { deadline: Deadline.after(5_000), retry: false },
+    );
+    // At once, whatever the work goes on to do.
+    expect([wait, done.ok ? "done" : done.error.code, steps]).toEqual([wait, "unavailable", 1]);
+    if (wait === "last") await until("the end of the work", () => steps === 2);
+    await until("there again", async () => (await readOne(database)).ok);
+  }
+  await database[Symbol.asyncDispose]();
+  process.off("uncaughtException", note);
+  expect(unhandled).toEqual([]);
+  await proxy.close();
+});
+
 withServer(`reads, writes and rolls back ${NEEDS}`, async () => {
   const { database } = start();
   await using _ = database;

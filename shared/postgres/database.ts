@@ -14,6 +14,7 @@ import { makeListener } from "./listener.ts";
 import { migrate } from "./migrate.ts";
 import { makePool, type Pool } from "./pool.ts";
 import { makeSlots } from "./slots.ts";
+import { runTransaction } from "./transaction.ts";
 import type { Database, DatabaseOptions, WorkOptions } from "./types.ts";
 
 const PROBE_INTERVAL_MS = 2_000;
@@ -219,13 +220,14 @@ export function makeDatabase(options: DatabaseOptions): Database {
         return work(at.sql);
       }, workOptions),
     transaction: (work, workOptions) =>
-      run(async (at, progress) => {
-        const done = await at.sql.begin(async (tx) => {
-          progress.begun = "transaction";
-          return { value: await work(tx) };
-        });
-        return done.value;
-      }, workOptions),
+      run(
+        (at, progress) =>
+          runTransaction(at.sql, (sql) => {
+            progress.begun = "transaction";
+            return work(sql);
+          }),
+        workOptions,
+      ),
     listen: (channel, heard) => listener.listen(channel, heard),
     [Symbol.asyncDispose]() {
       closed ??= close();

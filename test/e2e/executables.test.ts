@@ -104,6 +104,7 @@ const PRODUCTION = {
   ENVIRONMENT: "production",
   AUTH_SECRET: "x".repeat(32),
   RECEIPT_SECRET: "x".repeat(32),
+  ACCESS: "closed",
   LOGGER_RPC_TOKEN: "x".repeat(32),
   SERVICE_KEY: "x".repeat(32),
   SERVICE_CALLERS: `broker:${"0".repeat(64)}`,

@@ -35,7 +35,18 @@ const BODY_ROUTES = [
   ["logger", "/api/log"],
   ["mail", "/send"],
 ] as const satisfies readonly (readonly [ServiceName, string])[];
-const PAGES = ["/", "/openapi", "/openapi.json", "/assets/page.css", "/assets/home.js", "/assets/api.js"];
+const PAGES = [
+  "/",
+  "/verify-address",
+  "/reset-password",
+  "/sessions",
+  "/assets/account.js",
+  "/openapi",
+  "/openapi.json",
+  "/assets/page.css",
+  "/assets/home.js",
+  "/assets/api.js",
+];
 const OPERATORS = ["/ping", "/ready", "/metrics"];
 
 let names = 0;

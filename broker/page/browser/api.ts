@@ -48,6 +48,13 @@ interface Description {
 
 type Components = Description["components"];
 
+/** How a person calls the credentials. */
+const SCHEMES: Named<string> = {
+  accessToken: "Access token",
+  apiKey: "API key",
+  operatorToken: "The operators' token",
+};
+
 function add(parent: Element, tag: string, text = ""): HTMLElement {
   const child = document.createElement(tag);
   child.textContent = text;
@@ -112,8 +119,8 @@ function showOperation(parent: Element, route: string, operation: Operation, com
   prose(article, "p", [operation.summary, operation.description].filter(Boolean).join(". "));
   const schemes = (operation.security ?? []).flatMap((one) => Object.keys(one));
   for (const scheme of schemes) {
-    prose(article, "p", `Bearer token: ${components.securitySchemes[scheme]?.description ?? scheme}`).className =
-      "lead";
+    const named = `${SCHEMES[scheme] ?? scheme}: ${components.securitySchemes[scheme]?.description ?? ""}`;
+    prose(article, "p", named).className = "lead";
   }
   showParameters(article, operation.parameters ?? [], components);
   for (const [type, { schema, examples }] of Object.entries(operation.requestBody?.content ?? {})) {

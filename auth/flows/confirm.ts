@@ -1,0 +1,94 @@
+/** What the links of mails are good for. Knows no HTTP. */
+import { fail, ok, type Result } from "#shared/errors";
+import type { Database, Sql } from "#shared/postgres";
+import type { CallContext } from "#shared/telemetry";
+import type { Outbox } from "../outbox/outbox.ts";
+import type { Passwords } from "../passwords.ts";
+import { checkNewPassword } from "../passwords-policy/policy.ts";
+import type { Ending } from "../sessions/end.ts";
+import type { Links } from "./links.ts";
+
+export interface Confirm {
+  /** His address is his. @returns failure `invalid`, the same for whatever is wrong with the token. */
+  address(token: string, context: CallContext): Promise<Result<void>>;
+  /**
+   * A new password: all his sessions end. That he could read the mail shows that the address is his, too.
+   * @returns failure `invalid` for the token, or for a password that may not be chosen (the link goes on counting then);
+   * `unavailable` also when too many passwords wait to be hashed, `deadline`.
+   */
+  password(token: string, password: string, context: CallContext): Promise<Result<void>>;
+}
+
+export interface ConfirmPorts {
+  database: Database;
+  links: Pick<Links, "find" | "use">;
+  passwords: Pick<Passwords, "hash">;
+  ending: Pick<Ending, "endSessionsOf" | "revoke">;
+  outbox: Outbox;
+}
+
+const worthless = () => fail("invalid", "token is not valid: it was used, its time is over, or it never was one");
+
+export function makeConfirm({ database, links, passwords, ending, outbox }: ConfirmPorts): Confirm {
+  /** In one transaction with the use of the link. Not twice: the second time the link was used. */
+  async function once(
+    context: CallContext,
+    work: (sql: Sql) => Promise<{ id: number; accessVersion: number } | undefined>,
+    action: string,
+  ): Promise<Result<void>> {
+    const done = await database.transaction(
+      async (sql) => {
+        const user = await work(sql);
+        if (user === undefined) return false;
+        await ending.revoke(sql, { kind: "user", subject: String(user.id), accessVersion: user.accessVersion });
+        const data = { action, by: `user:${user.id}`, user_id: user.id };
+        await outbox.put(sql, [{ kind: "audit", data }], context);
+        return true;
+      },
+      { deadline: context.deadline, retry: false },
+    );
+    if (!done.ok) return done;
+    if (!done.value) return worthless();
+    outbox.ring();
+    return ok();
+  }
+
+  return {
+    address: (token, context) =>
+      once(
+        context,
+        async (sql) => {
+          const user = await links.use(sql, "verify_address", token);
+          if (user === undefined) return undefined;
+          await sql`
+            update users set email_verified_at = coalesce(email_verified_at, now()), version = version + 1
+            where id = ${user.id}`;
+          return user;
+        },
+        "user.address_verified",
+      ),
+    async password(token, password, context) {
+      const found = await links.find("reset_password", token, context.deadline);
+      if (!found.ok) return found;
+      if (found.value === undefined) return worthless();
+      const allowed = checkNewPassword("new_password", password, found.value.email);
+      if (!allowed.ok) return allowed;
+      const hash = await passwords.hash(password, context.deadline);
+      if (!hash.ok) return hash;
+      return once(
+        context,
+        async (sql) => {
+          const user = await links.use(sql, "reset_password", token);
+          if (user === undefined) return undefined;
+          await sql`
+            update users set password = ${hash.value}, email_verified_at = coalesce(email_verified_at, now()),
+              version = version + 1, updated_at = now() at time zone 'UTC'
+            where id = ${user.id}`;
+          await ending.endSessionsOf(sql, user.id, "password");
+          return user;
+        },
+        "user.password_reset",
+      );
+    },
+  };
+}

@@ -1,0 +1,93 @@
+/**
+ * Links in mails that let somebody do one thing once. A link is 256 random bits; the database has their SHA-256 only.
+ * It counts for its purpose, until its time is over, it or another one of that purpose was used, the
+ * address that it was sent to is no longer the user's, or he is not active.
+ */
+import type { Result } from "#shared/errors";
+import type { Database, Sql } from "#shared/postgres";
+import type { Deadline } from "#shared/resilience";
+import type { Origin, Outbox } from "../outbox/outbox.ts";
+import { type StoredUser, type UserRow, userColumns, userOf } from "../store.ts";
+import { type Letterhead, LINK_LIFE_MS, type LinkPurpose, linkLetter } from "./letters.ts";
+
+const TOKEN_BYTES = 32;
+/** Mails of one purpose that an account is sent within an hour: who asks for more gets none, and is told the same. */
+const MAILS_PER_HOUR = 3;
+
+export interface Links {
+  /**
+   * Puts a mail with a new link into the outbox, within a transaction. Links that were sent before go on counting: who
+   * asks for somebody else must not make his link worthless.
+   * @returns false where he was sent as many as an hour has, and nothing was done.
+   */
+  send(sql: Sql, purpose: LinkPurpose, user: Pick<StoredUser, "id" | "email">, origin: Origin): Promise<boolean>;
+  /** Whose link it is, if it counts. */
+  find(purpose: LinkPurpose, token: string, deadline: Deadline): Promise<Result<StoredUser | undefined>>;
+  /**
+   * Uses it, within a transaction: it and all others of that purpose count no longer.
+   * @returns the user, whose row is locked; undefined where it does not count (any more).
+   */
+  use(sql: Sql, purpose: LinkPurpose, token: string): Promise<StoredUser | undefined>;
+}
+
+export interface LinksPorts {
+  database: Database;
+  outbox: Pick<Outbox, "put">;
+  letterhead: Letterhead;
+}
+
+const digest = (token: string): Uint8Array => new Bun.CryptoHasher("sha256").update(token).digest();
+
+/** Makes the links of a user that were not used worth nothing, within a transaction: his password was changed otherwise. */
+export async function voidLinks(sql: Sql, purpose: LinkPurpose, userId: number): Promise<void> {
+  await sql`
+    update one_time_tokens set used_at = now()
+    where user_id = ${userId} and purpose = ${purpose} and used_at is null`;
+}
+
+async function ownerOf(sql: Sql, purpose: LinkPurpose, token: string, lock: boolean): Promise<StoredUser | undefined> {
+  const [row] = await sql<UserRow[]>`
+    select ${userColumns(sql)} from users
+    where user_active = 1 and exists (
+      select 1 from one_time_tokens t
+      where t.token_hash = ${digest(token)} and t.purpose = ${purpose} and t.user_id = users.id
+        and t.used_at is null and t.expires_at > now() and lower(t.email) = lower(users.email))
+    ${lock ? sql`for no key update` : sql``}`;
+  return row === undefined ? undefined : userOf(row);
+}
+
+export function makeLinks({ database, outbox, letterhead }: LinksPorts): Links {
+  return {
+    async send(sql, purpose, { id, email }, origin) {
+      // One at a time for each user: the count is looked at and added to in one go.
+      await sql`select 1 from users where id = ${id} for no key update`;
+      const recent = await sql`
+        select 1 from one_time_tokens
+        where user_id = ${id} and purpose = ${purpose} and created_at > now() - interval '1 hour'
+        limit ${MAILS_PER_HOUR}`;
+      if (recent.length >= MAILS_PER_HOUR) return false;
+      const token = Buffer.from(crypto.getRandomValues(new Uint8Array(TOKEN_BYTES))).toString("base64url");
+      const [row] = await sql<{ expires_at: Date }[]>`
+        insert into one_time_tokens (token_hash, purpose, user_id, email, expires_at)
+        values (${digest(token)}, ${purpose}, ${id}, ${email},
+          now() + ${LINK_LIFE_MS[purpose]} * interval '1 millisecond')
+        returning expires_at`;
+      if (row === undefined) throw new Error("an insert returned nothing");
+      const mail = linkLetter(letterhead, purpose, email, token);
+      await outbox.put(sql, [{ kind: "mail", mail, until: row.expires_at }], origin);
+      return true;
+    },
+    find: (purpose, token, deadline) =>
+      database.query((sql) => ownerOf(sql, purpose, token, false), { deadline, retry: true }),
+    async use(sql, purpose, token) {
+      const found = await ownerOf(sql, purpose, token, true);
+      if (found === undefined) return undefined;
+      // Again, now that nobody else can use one of his: a row that was waited for is looked at as it became, its links are not.
+      const used = await sql`
+        update one_time_tokens set used_at = now() where token_hash = ${digest(token)} and used_at is null returning 1`;
+      if (used.length === 0) return undefined;
+      await voidLinks(sql, purpose, found.id);
+      return found;
+    },
+  };
+}

@@ -1,0 +1,135 @@
+/** HTTP side of sessions. Translates only: who is let in, and what ends, is decided beside. */
+import { Type } from "@sinclair/typebox";
+import { Elysia } from "elysia";
+import type { Scope } from "#contracts/access";
+import { Credentials, PasswordChange, RefreshRequest, type SessionsEnded } from "#contracts/auth";
+import type { Result } from "#shared/errors";
+import { contextOf, envelope } from "#shared/http";
+import { within } from "#shared/telemetry";
+import { makeQueryValidator, makeValidator } from "#shared/validation";
+import { type Admit, type AskingCall, demand, type Need, type Principal } from "../principal.ts";
+import type { Login } from "./login.ts";
+import { meOf } from "./me.ts";
+import type { Refresh } from "./refresh.ts";
+import type { Revocations } from "./revocations.ts";
+import type { Sessions } from "./sessions.ts";
+import type { Tokens } from "./tokens.ts";
+
+/** Longest that it may take where a password is hashed (ms), waiting for a thread included; and all else. */
+const HASHING_MS = 10_000;
+const LOOK_MS = 3_000;
+/** How long others may keep the key set (s): a new key is known everywhere that much later. */
+const KEY_SET_MAX_AGE_S = 60;
+
+const credentialsOf = makeValidator(Credentials);
+const refreshOf = makeValidator(RefreshRequest, { unknown: "refuse" });
+const passwordChangeOf = makeValidator(PasswordChange, { unknown: "refuse" });
+/** Of another user (needs `users:read`, or `users:manage` to end them); default one's own. */
+const UserId = Type.Optional(Type.Integer({ minimum: 1, maximum: 999_999_999 }));
+const pageOf = makeQueryValidator(
+  Type.Object({
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200 })),
+    cursor: Type.Optional(Type.String({ maxLength: 100 })),
+    user_id: UserId,
+  }),
+);
+const whoseOf = makeQueryValidator(Type.Object({ user_id: UserId }));
+const sinceOf = makeQueryValidator(Type.Object({ since: Type.Optional(Type.String({ maxLength: 100 })) }));
+
+export interface SessionOperations {
+  login: Login;
+  refresh: Refresh;
+  sessions: Sessions;
+  revocations: Revocations;
+  admit: Admit;
+  tokens: Pick<Tokens, "keySet">;
+}
+
+function unwrap<T>(result: Result<T>): T {
+  if (!result.ok) throw result.error;
+  return result.value;
+}
+
+export const sessionRoutes = (operations: SessionOperations) => {
+  const { login, refresh, sessions, revocations, admit, tokens } = operations;
+  /** Who asks, if he may, and how long he waits at most. */
+  async function asking<N extends Need>(call: AskingCall, ms: number, need: N) {
+    const context = within(contextOf(call.request), ms);
+    const principal = await admit(call, context.deadline, need);
+    return { principal, context };
+  }
+
+  /** His own sessions, by one of them; another's, by scope. */
+  function whose(
+    call: AskingCall,
+    { principal }: { principal: Principal },
+    userId: number | undefined,
+    scope: Scope,
+  ): number {
+    const own = principal.session?.user.id;
+    demand(call, principal, userId === undefined || userId === own ? { session: true } : { scope });
+    return userId ?? own ?? 0;
+  }
+
+  return (
+    new Elysia({ name: "auth.sessions.routes" })
+      .post("/authenticate", async ({ body, request, set }) => {
+        const credentials = unwrap(credentialsOf(body));
+        const context = within(contextOf(request), HASHING_MS);
+        const reply = unwrap(await login(credentials, context));
+        set.status = 202;
+        return envelope(`Logged in user ${reply.email}`, reply);
+      })
+      .post("/sessions/refresh", async ({ body, request, set }) => {
+        const { refresh_token } = unwrap(refreshOf(body));
+        const reply = await refresh(refresh_token, within(contextOf(request), LOOK_MS));
+        if (!reply.ok && reply.error.code === "unauthenticated") set.headers["www-authenticate"] = "Bearer";
+        return envelope("Session refreshed", unwrap(reply));
+      })
+      .get("/me", async (call) => {
+        const { principal } = await asking(call, LOOK_MS, { session: true });
+        return envelope("The user of this session", meOf(principal.session));
+      })
+      .put("/me/password", async (call) => {
+        const asker = await asking(call, HASHING_MS, { session: true });
+        const change = unwrap(passwordChangeOf(call.body));
+        const ended = unwrap(await sessions.changePassword(asker.principal.session, change, asker));
+        return envelope("Password changed", { ended } satisfies SessionsEnded);
+      })
+      .get("/sessions", async (call) => {
+        const asker = await asking(call, LOOK_MS, {});
+        const { limit = 50, cursor, user_id } = unwrap(pageOf(call.request.url));
+        const userId = whose(call, asker, user_id, "users:read");
+        const page = { limit, ...(cursor === undefined ? {} : { cursor }) };
+        return envelope("Sessions", unwrap(await sessions.list(userId, page, asker.principal, asker.context.deadline)));
+      })
+      .delete("/sessions", async (call) => {
+        const asker = await asking(call, LOOK_MS, {});
+        const { user_id } = unwrap(whoseOf(call.request.url));
+        const userId = whose(call, asker, user_id, "users:manage");
+        const ended = unwrap(await sessions.endAll(userId, asker));
+        return envelope("Sessions ended", { ended } satisfies SessionsEnded);
+      })
+      .delete("/sessions/current", async (call) => {
+        const asker = await asking(call, LOOK_MS, { session: true });
+        unwrap(await sessions.logout(asker.principal.session, asker));
+        return envelope("Logged out", { ended: 1 } satisfies SessionsEnded);
+      })
+      .delete("/sessions/:id", async (call) => {
+        const asker = await asking(call, LOOK_MS, {});
+        unwrap(await sessions.end(call.params.id, asker));
+        return envelope("Session ended", { ended: 1 } satisfies SessionsEnded);
+      })
+      // For the brokers, which ask with their own key.
+      .get("/revocations", async ({ request }) => {
+        const { since } = unwrap(sinceOf(request.url));
+        return envelope("Revocations", unwrap(await revocations(since, contextOf(request).deadline.within(LOOK_MS))));
+      })
+      .get("/.well-known/jwks.json", ({ set }) => {
+        const keySet = tokens.keySet();
+        if (!keySet.ok) throw keySet.error;
+        set.headers["cache-control"] = `public, max-age=${KEY_SET_MAX_AGE_S}`;
+        return keySet.value;
+      })
+  );
+};
