@@ -37,7 +37,7 @@ const SETTINGS: readonly Setting[] = [
   { what: "closed", env: { ACCESS: "closed", OPERATOR_TOKEN }, access: "closed", forDevelopers: false },
   {
     what: "production, open",
-    env: { ENVIRONMENT: "production", ACCESS: "open", OPERATOR_TOKEN },
+    env: { ENVIRONMENT: "production", ACCESS: "open", OPERATOR_TOKEN, RATE_LIMITS: "off" },
     access: "open",
     forDevelopers: false,
   },
