@@ -5,6 +5,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect } from "amqplib";
 import { loadConfig } from "#shared/config";
 import { makeRuntime, type Runtime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
@@ -49,8 +50,47 @@ export interface Trio extends AsyncDisposable {
   readonly register: () => Promise<string>;
   readonly login: (email: string, broker?: number) => Promise<Login>;
   readonly password: string;
-  /** Whether each broker takes the token, by its own knowledge: 401 is no; anything that is not of access is yes. */
+  /** Whether a broker takes a member's token, by its own knowledge and without further work: 401 is no, 403 is yes, but not for this. */
   readonly takes: (broker: number, token: string) => Promise<boolean>;
+}
+
+/** What this machine takes for the way of a revocation without any of ours: commit, message, answer (ms). */
+export interface Usual {
+  /** @returns at p99, over all rounds until now. */
+  stop(): Promise<number>;
+}
+
+export async function watchUsual(trio: Pick<Trio, "auth" | "brokers">): Promise<Usual> {
+  const model = await connect(RABBITMQ ?? "");
+  const channel = await model.createChannel();
+  const { queue } = await channel.assertQueue("", { exclusive: true });
+  let heard: (() => void) | undefined;
+  await channel.consume(queue, () => heard?.(), { noAck: true });
+  await trio.auth.sql`create table if not exists usual (at timestamptz)`;
+  const times: number[] = [];
+  const ending = new AbortController();
+  const rounds = (async () => {
+    while (!ending.signal.aborted) {
+      const startedAt = performance.now();
+      await trio.auth.sql`insert into usual values (now())`;
+      await new Promise<void>((resolve) => {
+        heard = resolve;
+        channel.sendToQueue(queue, Buffer.from("{}"));
+      });
+      await Promise.all(trio.brokers.map(async ({ url }) => (await fetch(`${url}/ping`)).text()));
+      times.push(performance.now() - startedAt);
+      await Bun.sleep(20);
+    }
+  })();
+  return {
+    async stop() {
+      ending.abort();
+      await rounds;
+      await model.close();
+      times.sort((a, b) => a - b);
+      return times[Math.floor(times.length * 0.99)] ?? 0;
+    },
+  };
 }
 
 export const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
@@ -112,7 +152,7 @@ export async function startTrio(env: Record<string, string> = {}): Promise<Trio>
       }
       return said.data as unknown as Login;
     },
-    takes: async (broker, token) => (await ask(broker, "POST", "/", undefined, bearer(token))).status !== 401,
+    takes: async (broker, token) => (await ask(broker, "GET", "/v1/users", undefined, bearer(token))).status !== 401,
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
