@@ -10,7 +10,7 @@ import { type Platform, startPlatform } from "../kit.ts";
 import { type Campaign, FIXED_SEED, linesOf, type Outcome, runCampaign } from "./fuzz/campaign.ts";
 import { CAMPAIGNS } from "./fuzz/index.ts";
 import { withTable } from "./fuzz/report.ts";
-import { makeTarget } from "./fuzz/target.ts";
+import { openTarget, type Target } from "./fuzz/target.ts";
 
 const PAGE = join(import.meta.dir, "../../docs/security.md");
 const EXIT_FOUND = 1;
@@ -76,6 +76,7 @@ async function main(): Promise<number> {
   say(`Seeds ${seeds.join(" and ")}: ${campaigns.map(({ id }) => id).join(", ")}`);
 
   let platform: Platform | undefined;
+  let target: Target | undefined;
   const end = async (): Promise<void> => {
     await platform?.[Symbol.asyncDispose]();
     platform = undefined;
@@ -88,11 +89,12 @@ async function main(): Promise<number> {
       if (campaign.needsPlatform && platform === undefined) {
         say("  a platform of its own is started");
         platform = await startPlatform({ env: { AUTH_BCRYPT_COST: "4" } });
+        target = await openTarget(platform);
       }
       const outcome = await runCampaign(campaign, {
         seeds,
         count: values.short === true ? campaign.short : campaign.full,
-        target: platform === undefined ? undefined : makeTarget(platform),
+        target,
         onProgress: progressOf(campaign.id),
         ...(at === undefined ? {} : { at }),
       });

@@ -23,7 +23,7 @@ export interface Guard {
 export interface Target {
   readonly platform: Platform;
   readonly url: (service: ServiceName) => string;
-  /** An access token of the development user, who may everything: the same for a while. */
+  /** An access token of somebody who may everything: the same for a while. */
   token(): Promise<string>;
   /** It counts no longer: some attacks end sessions, and not by mistake. */
   forget(token: string): void;
@@ -31,30 +31,49 @@ export interface Target {
   guard(): Promise<Guard>;
 }
 
-export function makeTarget(platform: Platform): Target {
+interface Account {
+  readonly email: string;
+  readonly password: string;
+}
+
+/** Somebody who may everything and is in no example: whoever is in one is changed by attacks that succeed. */
+async function makeAccount(platform: Platform): Promise<Account> {
+  const account = { email: `${Bun.randomUUIDv7()}@example.com`, password: Bun.randomUUIDv7() };
+  const made = await platform.post("auth", "/users", account);
+  const { id } = made.body.data as { id: number };
+  const authorization = `Bearer ${await tokenOf(platform, { email: "admin@example.com", password: "verysecret" })}`;
+  const changed = await fetch(`${platform.url("auth")}/users/${id}`, {
+    method: "PATCH",
+    headers: { "content-type": "application/json", authorization },
+    body: JSON.stringify({ version: 1, role: "admin" }),
+  });
+  if (changed.status !== 200) throw new Error(`no account to attack with: ${changed.status} ${await changed.text()}`);
+  return account;
+}
+
+/** Patient: what attacks the login may keep it busy. */
+function tokenOf(platform: Platform, account: Account): Promise<string> {
+  return until(
+    `${account.email} is logged in`,
+    async () => {
+      const { body } = await platform.post("auth", "/authenticate", account);
+      return (body.data as { access_token?: string } | undefined)?.access_token;
+    },
+    LOGIN_MS,
+  );
+}
+
+export async function openTarget(platform: Platform): Promise<Target> {
+  const account = await makeAccount(platform);
   const url = platform.url;
   let held: { token: Promise<string>; is: string | undefined; at: number } | undefined;
-
-  /** Patient: what attacks the login may keep it busy. */
-  const login = (): Promise<string> =>
-    until(
-      "the development user is logged in",
-      async () => {
-        const { body } = await platform.post("auth", "/authenticate", {
-          email: "admin@example.com",
-          password: "verysecret",
-        });
-        return (body.data as { access_token?: string } | undefined)?.access_token;
-      },
-      LOGIN_MS,
-    );
 
   return {
     platform,
     url,
     async token() {
       if (held === undefined || performance.now() - held.at > RENEW_MS) {
-        held = { token: login(), is: undefined, at: performance.now() };
+        held = { token: tokenOf(platform, account), is: undefined, at: performance.now() };
       }
       const mine = held;
       mine.is = await mine.token;
