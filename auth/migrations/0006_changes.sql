@@ -2,9 +2,8 @@
 -- it has changed: at the commit, whoever changed it, by whatever way.
 create function tell_user_changed() returns trigger language plpgsql as $$
 begin
-  -- By name: a record is asked for no field that its table has not, in whatever branch it stands.
-  perform pg_notify(
-    'auth_user_changed', to_jsonb(old) ->> case tg_table_name when 'users' then 'id' else 'user_id' end);
+  -- By name at run time: not every table has both.
+  perform pg_notify('auth_user_changed', coalesce(to_jsonb(old) ->> 'user_id', to_jsonb(old) ->> 'id'));
   return null;
 end $$;
 
