@@ -18,6 +18,7 @@ const PAGE = {
   example: { message: "Sessions", data: { items: [SESSION] } },
 };
 const ENDED = { schema: ref("SessionsEnded"), example: { message: "Sessions ended", data: { ended: 3 } } };
+const ONE = { schema: ref("SessionsEnded"), example: { message: "Session ended", data: { ended: 1 } } };
 const tags = ["Sessions"];
 
 export const SESSIONS = {
@@ -79,7 +80,7 @@ export const SESSIONS = {
       tags,
       summary: "Log out",
       description: "This session ends; its access token is refused by every broker within a second.",
-      responses: { "200": answer("Done", undefined), ...NO_QUERY, ...BEHIND },
+      responses: { "200": answer("Done", ONE), ...NO_QUERY, ...BEHIND },
     },
   },
   "/v1/sessions/{id}": {
@@ -88,7 +89,7 @@ export const SESSIONS = {
       summary: "End one of your sessions",
       parameters: [SESSION_OF],
       responses: {
-        "200": answer("Done", undefined),
+        "200": answer("Done", ONE),
         "404": refusal("None of yours"),
         ...NO_QUERY,
         ...BEHIND,
@@ -168,9 +169,12 @@ export const SESSIONS = {
         change: { current_password: "verysecret", new_password: PASSWORD },
       }),
       responses: {
-        "200": answer("Done", undefined),
-        "403": refusal("The current password is another, or it is not the access token of a user"),
+        "200": answer("Done, and how many others have ended", ENDED),
+        "409": refusal("The password was changed elsewhere meanwhile"),
         ...BODY_REFUSALS,
+        "422": refusal(
+          "The current password is another, or the new one is too short or one that everybody tries first",
+        ),
         ...BEHIND,
       },
     },

@@ -124,7 +124,7 @@ export function makeDesk({ tells, answers, stopping }: DeskOptions): Desk {
       const check = makeValidator(data, { name: "the answer" });
       return async ({ params, request, set }) => {
         const values = orThrow(queryValues(request.url));
-        const to = `${pathOf(path, params)}${queryOf(values)}`;
+        const to = withQuery(pathOf(path, params), values);
         const question = { method, path: to, check, ofTheCaller: refusalsOf(path) };
         return orChallenge(await tell(owner, question, request), request, set).envelope;
       };
@@ -180,9 +180,10 @@ function pathOf(path: OwnersPath, params: Call["params"]): string {
   return typeof path === "string" ? path : path(params);
 }
 
-/** As checked, so that what is handed on is read there as it was read here. */
-function queryOf(values: object): string {
+/** As checked, so that what is handed on is read there as it was read here; beside a query that the path has already. */
+function withQuery(path: string, values: object): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(values)) query.set(name, String(value));
-  return query.size === 0 ? "" : `?${query.toString()}`;
+  if (query.size === 0) return path;
+  return `${path}${path.includes("?") ? "&" : "?"}${query.toString()}`;
 }

@@ -18,22 +18,22 @@ const PASSWORD = "canary-password";
 const TOKEN = "canary-token-of-a-mail";
 const API_KEY = `pk_AZmPXnwQegCLPD9enSpMEQ_${"x".repeat(43)}`;
 
-/** Method, path, body; whether it needs somebody; what auth answers. */
-const ROUTES: readonly [string, string, unknown, boolean, number, unknown][] = [
+/** Method, path, body; whether it needs somebody; what auth answers; where it has that under another path. */
+const ROUTES: readonly [string, string, unknown, boolean, number, unknown, string?][] = [
   ["GET", "/users?q=ann&active=true&limit=10", undefined, true, 200, PAGE],
   ["GET", "/users/7", undefined, true, 200, MANAGED],
   ["PATCH", "/users/7", { version: 1, active: false }, true, 200, MANAGED],
   ["DELETE", "/users/7", undefined, true, 200, undefined],
-  ["GET", "/users/7/sessions?limit=2", undefined, true, 200, PAGE],
-  ["DELETE", "/users/7/sessions", undefined, true, 200, { ended: 2 }],
+  ["GET", "/users/7/sessions?limit=2", undefined, true, 200, PAGE, "/sessions?user_id=7&limit=2"],
+  ["DELETE", "/users/7/sessions", undefined, true, 200, { ended: 2 }, "/sessions?user_id=7"],
   ["PATCH", "/me", { version: 1, first_name: "Anna" }, true, 200, ME],
-  ["PUT", "/me/password", { current_password: PASSWORD, new_password: PASSWORD }, true, 200, undefined],
-  ["POST", "/sessions", { email: "canary@example.com", password: PASSWORD }, false, 201, LOGIN],
+  ["PUT", "/me/password", { current_password: PASSWORD, new_password: PASSWORD }, true, 200, { ended: 1 }],
+  ["POST", "/sessions", { email: "canary@example.com", password: PASSWORD }, false, 201, LOGIN, "/authenticate"],
   ["POST", "/sessions/refresh", { refresh_token: "canary-refresh-token-1" }, false, 200, TOKENS],
   ["GET", "/sessions?cursor=abc", undefined, true, 200, PAGE],
   ["DELETE", "/sessions", undefined, true, 200, { ended: 3 }],
-  ["DELETE", "/sessions/current", undefined, true, 200, undefined],
-  ["DELETE", "/sessions/abc", undefined, true, 200, undefined],
+  ["DELETE", "/sessions/current", undefined, true, 200, { ended: 1 }],
+  ["DELETE", "/sessions/abc", undefined, true, 200, { ended: 1 }],
   ["POST", "/email-verifications", { email: "canary@example.com" }, false, 202, undefined],
   ["POST", "/email-verifications/confirm", { token: TOKEN }, false, 200, undefined],
   ["POST", "/password-resets", { email: "canary@example.com" }, false, 202, undefined],
@@ -61,7 +61,7 @@ async function identity(env: Record<string, string> = {}) {
 
 test("auth is asked as it was asked here, by the caller's own credential, and answers in its own words", async () => {
   const { auth, request, bearer } = await identity();
-  for (const [method, path, body, needsUser, status, data] of ROUTES) {
+  for (const [method, path, body, needsUser, status, data, there = path] of ROUTES) {
     auth.asked.length = 0;
     auth.answer = () => Response.json({ error: false, message: "in its own words", data }, { status });
     const headers = { "user-agent": "a browser", "x-actor": "root", "x-client-address": "1.2.3.4" };
@@ -69,7 +69,7 @@ test("auth is asked as it was asked here, by the caller's own credential, and an
     const said = { error: false, message: "in its own words", ...(data === undefined ? {} : { data }) };
     expect([path, answer.status, answer.body]).toEqual([path, status, said]);
     const asked = auth.asked[0];
-    expect([asked?.method, `${asked?.path}${asked?.search}`, asked?.body]).toEqual([method, path, body]);
+    expect([asked?.method, `${asked?.path}${asked?.search}`, asked?.body]).toEqual([method, there, body]);
     expect([
       asked?.headers.get("authorization") ?? null,
       asked?.headers.get("x-actor"),

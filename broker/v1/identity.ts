@@ -26,8 +26,9 @@ import {
   UserPatch,
 } from "#contracts/auth";
 import { REPLAYED_HEADER } from "#contracts/headers";
+import { Failure } from "#shared/errors";
 import type { Neighbour } from "../forward.ts";
-import { at, type Desk, NO_QUERY } from "./desk.ts";
+import { at, type Desk, NO_QUERY, type OwnersPath } from "./desk.ts";
 
 const paging = {
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200 })),
@@ -39,6 +40,12 @@ export const ApiKeysQuery = Type.Object({ ...ApiKeyFilter.properties, ...paging 
 
 /** Where the message says all. */
 const SAID = Type.Unknown();
+
+/** Auth has them by a query. */
+const sessionsOfUser: OwnersPath = ({ id = "" }) => {
+  if (!/^[1-9]\d{0,8}$/.test(id)) throw new Failure("not_found", "no such user");
+  return `/sessions?user_id=${id}`;
+};
 
 export interface IdentityRoutes {
   readonly desk: Desk;
@@ -52,19 +59,20 @@ export interface IdentityRoutes {
 
 export function identityRoutes({ desk, hashing, commands, reads, onLogin }: IdentityRoutes) {
   const { reading, removing, doing, exchanging, changing } = desk;
-  const login = doing(hashing, "/sessions", Credentials, LoginReply);
+  const login = doing(hashing, "/authenticate", Credentials, LoginReply);
   return (
     new Elysia({ name: "broker.identity", prefix: "/v1" })
       .get("/users", reading(reads, "/users", UsersQuery, ManagedUserPage))
       .get("/users/:id", reading(reads, at("/users", "id"), NO_QUERY, ManagedUser))
       .patch("/users/:id", changing("PATCH")(commands, at("/users", "id"), UserPatch, ManagedUser))
       .delete("/users/:id", removing(commands, at("/users", "id"), NO_QUERY, SAID))
-      .get("/users/:id/sessions", reading(reads, at("/users", "id", "/sessions"), PageQuery, SessionPage))
-      .delete("/users/:id/sessions", removing(commands, at("/users", "id", "/sessions"), NO_QUERY, SessionsEnded))
+      .get("/users/:id/sessions", reading(reads, sessionsOfUser, PageQuery, SessionPage))
+      .delete("/users/:id/sessions", removing(commands, sessionsOfUser, NO_QUERY, SessionsEnded))
       .patch("/me", changing("PATCH")(commands, "/me", MePatch, MeView))
-      .put("/me/password", changing("PUT")(hashing, "/me/password", PasswordChange, SAID))
+      .put("/me/password", changing("PUT")(hashing, "/me/password", PasswordChange, SessionsEnded))
       .post("/sessions", async (call) => {
         const told = await login(call);
+        call.set.status = 201;
         // As the desk has checked it; what was answered before is no news.
         if (call.set.headers[REPLAYED_HEADER] === undefined) onLogin(told.data as LoginReply);
         return told;
@@ -73,8 +81,8 @@ export function identityRoutes({ desk, hashing, commands, reads, onLogin }: Iden
       .post("/sessions/refresh", exchanging(commands, "/sessions/refresh", RefreshRequest, TokenReply))
       .get("/sessions", reading(reads, "/sessions", PageQuery, SessionPage))
       .delete("/sessions", removing(commands, "/sessions", NO_QUERY, SessionsEnded))
-      .delete("/sessions/current", removing(commands, "/sessions/current", NO_QUERY, SAID))
-      .delete("/sessions/:id", removing(commands, at("/sessions", "id"), NO_QUERY, SAID))
+      .delete("/sessions/current", removing(commands, "/sessions/current", NO_QUERY, SessionsEnded))
+      .delete("/sessions/:id", removing(commands, at("/sessions", "id"), NO_QUERY, SessionsEnded))
       .post("/email-verifications", doing(commands, "/email-verifications", AddressRequest, SAID))
       .post("/email-verifications/confirm", doing(commands, "/email-verifications/confirm", ConfirmRequest, SAID))
       .post("/password-resets", doing(commands, "/password-resets", AddressRequest, SAID))
