@@ -42,7 +42,7 @@ import { KEYS_CHANNEL, makeKeyStore } from "./sessions/key-store.ts";
 import { makeKeyring } from "./sessions/keyring.ts";
 import { makeLogin } from "./sessions/login.ts";
 import { makeRefresh } from "./sessions/refresh.ts";
-import { startRefusals } from "./sessions/refusals.ts";
+import { type Refusal, startRefusals } from "./sessions/refusals.ts";
 import { makeRevocations } from "./sessions/revocations.ts";
 import { sessionRoutes } from "./sessions/routes.ts";
 import { makeSessionStore } from "./sessions/session-store.ts";
@@ -142,9 +142,10 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     makeHashers({ threads: config.HASH_WORKERS ?? availableParallelism(), line: config.HASH_QUEUE, log, metrics }),
   );
   const passwords = makePasswords({ hashers, secret, cost: config.BCRYPT_COST, log });
-  const refusals = stack.use(startRefusals({ database, outbox, nameOf: makeAccountName(secret), log }));
   const life = { idleMs: config.SESSION_IDLE_DAYS * DAY_MS, maxMs: config.SESSION_MAX_DAYS * DAY_MS };
   const nameOf = makeAccountName(secret);
+  const refusals = stack.use(startRefusals({ database, outbox, nameOf, log }));
+  const onRefused = (refusal: Refusal): void => refusals.note(refusal);
   const addressesOf: Store["findAddresses"] = (account, deadline) => store.findAddresses(account, deadline);
   const throttle = isThrottled(config)
     ? makeThrottle({ delays: makeDelays({ name: "login", redis }), nameOf, addressesOf, metrics })
@@ -161,7 +162,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
         outbox,
         idleMs: Math.min(life.idleMs, life.maxMs),
         onNewPlace: makeSignInMails(outbox, letterhead),
-        onRefused: (refusal) => refusals.note(refusal),
+        onRefused,
         log,
         metrics,
       }),
@@ -169,7 +170,15 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   );
   const successorOf = makeSuccession(secret);
   const refresh = makeRefresh({ sessions: sessionStore, tokens, ending, outbox, successorOf, life, metrics });
-  const sessions = makeSessions({ store: sessionStore, passwords, checkNewPassword, ending, outbox });
+  const sessions = makeSessions({
+    store: sessionStore,
+    passwords,
+    checkNewPassword,
+    throttle,
+    onRefused,
+    ending,
+    outbox,
+  });
   const apiKeyStore = makeApiKeyStore(database);
   const lastUsed = stack.use(keepLastUsed({ store: apiKeyStore, log }));
   const apiKeys = makeApiKeys({ store: apiKeyStore, outbox, ending, lastUsed });

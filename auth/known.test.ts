@@ -38,6 +38,14 @@ withServer(
       await auth.sql`update users set last_name = 'after' where id = ${id}`;
       for (const app of [auth.app, other])
         await until("the change is heard", async () => (await nameAt(app)) === "after", 2_000);
+      await auth.sql`insert into registrations (user_id, saga_id, mail_id, content_hash)
+      values (${id}, ${Bun.randomUUIDv7()}, ${Bun.randomUUIDv7()}, '')`;
+      await auth.sql`update registrations set state = 'complete' where user_id = ${id}`;
+      await until(
+        "the registration's end is heard",
+        async () => (await auth.get("/me", headers)).json.data["registration"] === "complete",
+        2_000,
+      );
       // A login of his is no change.
       const reads = await readsOf(auth.app.url);
       await auth.sql`update users set last_login_at = now() where id = ${id}`;

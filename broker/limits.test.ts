@@ -18,6 +18,7 @@ test("development has no limit unless one is configured; production has some", a
   expect(limitRulesOf({ ENVIRONMENT: "production", RATE_LIMITS: undefined }).map(({ name }) => name)).toEqual([
     "*",
     "POST /v1/sessions",
+    "PUT /v1/me/password",
     "POST /v1/users",
     "POST /v1/email-verifications",
     "POST /v1/password-resets",

@@ -17,9 +17,9 @@ import type { Metrics } from "#shared/telemetry";
 /** Whoever watches us asks as often as he likes. */
 const FREE = new Set(["/ping", "/ready", "/metrics"]);
 
-/** In production, unless `RATE_LIMITS` says otherwise: what hashes a password, makes a user or sends a mail is dear. */
+/** In production, unless `RATE_LIMITS` says otherwise: what tries a password, makes a user or sends a mail is dear. */
 const PRODUCTION =
-  "*=200/s,POST /v1/sessions=60/min,POST /v1/users=30/h,POST /v1/email-verifications=30/h,POST /v1/password-resets=30/h";
+  "*=200/s,POST /v1/sessions=60/min,PUT /v1/me/password=30/h,POST /v1/users=30/h,POST /v1/email-verifications=30/h,POST /v1/password-resets=30/h";
 
 export interface LimitsConfig {
   readonly ENVIRONMENT: "development" | "production";

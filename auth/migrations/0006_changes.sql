@@ -2,10 +2,8 @@
 -- it has changed: at the commit, whoever changed it, by whatever way.
 create function tell_user_changed() returns trigger language plpgsql as $$
 begin
-  perform pg_notify('auth_user_changed', case tg_table_name
-    when 'users' then old.id::text
-    else to_jsonb(old) ->> 'user_id'
-  end);
+  -- By name at run time: not every table has both.
+  perform pg_notify('auth_user_changed', coalesce(to_jsonb(old) ->> 'user_id', to_jsonb(old) ->> 'id'));
   return null;
 end $$;
 
