@@ -200,6 +200,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   const app = httpApp(runtime, corsOriginsOf(config), {
     bodiless: ["/", "/v1/unsubscribe/*"],
     clientAddress: makeClientAddress(config),
+    guard: access.enforce,
   });
   const limits = limitRulesOf(config);
   if (limits.length > 0) {
@@ -208,8 +209,6 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
       makeRequestLimits({ rules: limits, limiter: makeLimiter({ name: "broker", redis, metrics }), metrics }),
     );
   }
-  // Before the routes: a hook is of those that come after it.
-  app.onBeforeHandle(({ request, route, set }) => access.enforce({ request, route, set }));
   app.use(routes({ operations, receipts, access }, { inboxUrl: config.INBOX_URL, version: runtime.version }));
   app.use(v1({ sessions, access, auth: login, health: makePlatformHealth(health, { auth, logger, mail, listener }) }));
   const stopping = new AbortController();

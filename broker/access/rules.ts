@@ -55,7 +55,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   "GET /assets/home.js": "public",
   "GET /assets/api.js": "public",
   "GET /assets/account.js": "public",
-  // Where links in mails lead: the page asks with what the link has in it.
+  // Where links in mails lead.
   "GET /verify-address": "public",
   "GET /reset-password": "public",
   "GET /sessions": "public",

@@ -101,6 +101,18 @@ export interface HttpOptions {
   callers?: Callers;
   /** Tells who sent a request. Default: the other end of its connection, since no proxy is trusted. */
   clientAddress?: ClientAddress;
+  /**
+   * Asked for each route that is added, before anything of a body is read; once more after a body was read. It throws a Failure for whom the route is not.
+   * `route` is its path, with the names of its parameters.
+   */
+  guard?: (call: Guarded) => Promise<void>;
+}
+
+/** What a guard looks at, and the headers of the refusal. */
+export interface Guarded {
+  readonly request: Request;
+  readonly route: string;
+  readonly set: { headers: Record<string, string | number> };
 }
 
 /** @throws Failure as `callers` do. */
@@ -123,7 +135,7 @@ function isStranger(request: Request, { code }: Failure): boolean {
 export function httpApp(
   runtime: Runtime,
   corsOrigins: readonly string[],
-  { bodiless = [], callers, clientAddress = makeClientAddress() }: HttpOptions = {},
+  { bodiless = [], callers, clientAddress = makeClientAddress(), guard }: HttpOptions = {},
 ) {
   const { log, metrics, health } = runtime;
   const durations = metrics.histogram("http_request_duration_seconds", "Time from the first byte seen to the answer.", [
@@ -169,7 +181,8 @@ export function httpApp(
       checkLength(request);
     })
     // `null`, since undefined would hand the body on to Elysia's own parsers, which know no limits.
-    .onParse(({ request, path, set }) => {
+    .onParse(async ({ request, path, route, set }) => {
+      await guard?.({ request, route, set });
       if (isBodiless(path)) return null;
       // What a DELETE has for a body means nothing (RFC 9110 §9.3.5).
       if (request.method === "DELETE") return null;
@@ -254,6 +267,9 @@ export function httpApp(
     if (methods.has("GET")) methods.add("HEAD");
     return [...methods].sort();
   }
+
+  // Of the routes that come after it: those without a body come here first.
+  if (guard !== undefined) app.onBeforeHandle(({ request, route, set }) => guard({ request, route, set }));
 
   return app;
 }
