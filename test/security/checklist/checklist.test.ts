@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { CHECKLIST, type Proof } from "./index.ts";
+import { CHECKLIST } from "./index.ts";
+import type { Proof } from "./line.ts";
 
 const ROOT = join(import.meta.dir, "../../..");
 const LINES = 44;
