@@ -3,6 +3,7 @@ import { Envelope } from "#contracts/envelope";
 import { REPLAYED_HEADER, REQUEST_ID_HEADER, TIMEOUT_HEADER } from "#contracts/headers";
 import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
 import { type CallContext, traceparentOf } from "#shared/telemetry";
+import { outgoingTls } from "#shared/tls";
 import { makeValidator } from "#shared/validation";
 
 export { watchService } from "./watch.ts";
@@ -53,6 +54,7 @@ export function makeJsonClient(name: string, baseUrl: string): JsonClient {
             [TIMEOUT_HEADER]: String(remainingMs),
             ...headers,
           },
+          ...outgoingTls(),
           // A redirect is no answer of ours: it is looked at, and not followed with the caller's headers.
           redirect: "manual",
           signal: context.deadline.signal,

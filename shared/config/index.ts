@@ -201,6 +201,16 @@ export const commonFields = (defaultPort: number) => ({
       "* or a comma-separated list of origins such as https://app.example.com",
     ),
   ),
+  TLS_CERT_FILE: optional(
+    text("File with the certificate (PEM, own first, then its chain) to listen with by TLS; read again when it changes", ""),
+  ),
+  TLS_KEY_FILE: optional(text("File with the key of TLS_CERT_FILE (PEM, without a passphrase)", "")),
+  TLS_CLIENT_CA_FILE: optional(
+    text("File with certificates (PEM): who calls has to show one that they have signed, by TLS 1.3", ""),
+  ),
+  TLS_CA_FILE: optional(
+    text("File with the certificates (PEM) to trust where this service calls others, in place of the system's", ""),
+  ),
 });
 
 /** Origins that browsers may call from: as configured, else all in development and none in production. */
