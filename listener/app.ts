@@ -3,6 +3,7 @@ import { RETRY_TIERS, type RetryTier } from "#contracts/events";
 import { topologyOf } from "#shared/amqp";
 import { corsOriginsOf } from "#shared/config";
 import { httpApp, listen } from "#shared/http";
+import { filesOf } from "#shared/tls";
 import { type App, EXIT, type Runtime } from "#shared/lifecycle";
 import type { Config } from "./config.ts";
 import { openDeadLetters } from "./dead-letters/open.ts";
@@ -64,6 +65,7 @@ export async function start(
         loggerUrl: config.LOGGER_RPC_URL,
         loggerToken: config.LOGGER_RPC_TOKEN?.reveal(),
         mailUrl: config.MAIL_URL,
+        tls: filesOf(config),
       },
       log,
       ...(openWorker === undefined ? {} : { open: openWorker }),

@@ -10,6 +10,7 @@ import { Failure, fail, ok, type Result } from "#shared/errors";
 import { contextOf } from "#shared/http";
 import type { Edge } from "#shared/resilience";
 import { type CallContext, traceparentOf } from "#shared/telemetry";
+import { outgoingTls } from "#shared/tls";
 import { isAway } from "../handle.ts";
 import type { Settable } from "../marks.ts";
 
@@ -97,6 +98,7 @@ async function pageOf(
         [TIMEOUT_HEADER]: String(Math.max(1, deadline.remainingMs())),
       },
       redirect: "manual",
+      ...outgoingTls(),
       signal: deadline.signal,
     });
     const { status, headers } = response;

@@ -150,6 +150,19 @@ export async function run<F extends CommonFields & Fields>(service: Service<F>):
   return serve(service, config, log);
 }
 
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/i;
+
+function tellOfTls({ ENVIRONMENT, HOST }: Values<CommonFields>, { log, metrics }: Runtime): void {
+  if (currentTls().server !== undefined) {
+    const about = "When the own TLS certificate ends (seconds since 1970).";
+    metrics.gauge("tls_certificate_not_after_seconds", about, [], (gauge) => {
+      gauge.set((currentTls().notAfter?.getTime() ?? 0) / 1_000);
+    });
+  } else if (ENVIRONMENT === "production" && !LOOPBACK.test(HOST)) {
+    log.warn("plain HTTP on a network: set TLS_CERT_FILE and TLS_KEY_FILE, or have TLS end in front of it", { host: HOST });
+  }
+}
+
 async function serve<F extends CommonFields & Fields>(
   service: Service<F>,
   config: Values<F>,
@@ -176,6 +189,7 @@ async function serve<F extends CommonFields & Fields>(
   process.on("SIGINT", () => end(EXIT.drained, "SIGINT"));
 
   const runtime = makeRuntime(service.name, log, end);
+  tellOfTls(config as unknown as Values<CommonFields>, runtime);
   let app: App;
   try {
     app = await service.start(config, runtime);

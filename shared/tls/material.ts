@@ -10,6 +10,11 @@ export interface TlsFiles {
   readonly TLS_CA_FILE?: string | undefined;
 }
 
+/** Of a configuration, what names files: as a message to another thread can carry it. */
+export function filesOf({ TLS_CERT_FILE, TLS_KEY_FILE, TLS_CLIENT_CA_FILE, TLS_CA_FILE }: TlsFiles): TlsFiles {
+  return { TLS_CERT_FILE, TLS_KEY_FILE, TLS_CLIENT_CA_FILE, TLS_CA_FILE };
+}
+
 /** What a server shows, in PEM; with `ca`, who calls has to show a certificate that one of these has signed. */
 export interface ServerTls {
   readonly cert: string;
