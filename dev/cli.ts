@@ -1,5 +1,6 @@
 /** Which command was asked for. */
 import { build } from "./commands/build.ts";
+import { certificates } from "./commands/certificates.ts";
 import { check } from "./commands/check.ts";
 import { demo } from "./commands/demo.ts";
 import { down } from "./commands/down.ts";
@@ -13,7 +14,21 @@ import { up } from "./commands/up.ts";
 import { type Command, helpOf, parse, UsageError } from "./command.ts";
 import { StackError } from "./stack.ts";
 
-const COMMANDS: readonly Command[] = [up, down, status, logs, demo, dlq, outbox, test, faults, check, build, run];
+const COMMANDS: readonly Command[] = [
+  up,
+  down,
+  status,
+  logs,
+  demo,
+  dlq,
+  outbox,
+  test,
+  faults,
+  check,
+  build,
+  run,
+  certificates,
+];
 
 const EXIT_USAGE = 2;
 

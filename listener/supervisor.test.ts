@@ -32,6 +32,7 @@ function supervised(first: string, silentMs: number) {
       loggerUrl: "",
       loggerToken: undefined,
       mailUrl: "",
+      tls: {},
     },
     log: silentLog,
     silentMs,

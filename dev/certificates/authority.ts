@@ -1,6 +1,7 @@
 /** A certificate authority for development and tests: ECDSA P-256, as browsers and every TLS library take it. */
 import "reflect-metadata";
 import { randomBytes } from "node:crypto";
+import { isIP } from "node:net";
 import * as x509 from "@peculiar/x509";
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
@@ -31,7 +32,6 @@ export interface Authority extends Pair {
 }
 
 const serialNumber = (): string => `00${randomBytes(15).toString("hex")}`;
-const isAddress = (host: string): boolean => host.includes(":") || /^\d{1,3}(\.\d{1,3}){3}$/.test(host);
 
 export const daysFromNow = (days: number): Date => new Date(Date.now() + days * DAY_MS);
 
@@ -76,7 +76,7 @@ function authorityOf(certificate: x509.X509Certificate, signingKey: CryptoKey, k
     key,
     async issue(name, { hosts, notBefore, notAfter }) {
       const keys = await makeKeys();
-      const names = hosts.map((value) => ({ type: isAddress(value) ? ("ip" as const) : ("dns" as const), value }));
+      const names = hosts.map((value) => ({ type: isIP(value) !== 0 ? ("ip" as const) : ("dns" as const), value }));
       const issued = await x509.X509CertificateGenerator.create({
         serialNumber: serialNumber(),
         subject: [{ CN: [name] }],

@@ -119,7 +119,8 @@ function urlOf(value: string, protocols: readonly string[]): URL | undefined {
   if (!URL.canParse(value)) return undefined;
   const url = new URL(value);
   const protocol = url.protocol.slice(0, -1);
-  if (protocol.startsWith("postgres") && !SSL_MODES.includes(url.searchParams.get("sslmode") ?? "disable")) return undefined;
+  if (protocol.startsWith("postgres") && !SSL_MODES.includes(url.searchParams.get("sslmode") ?? "disable"))
+    return undefined;
   if (!protocols.includes(protocol) || url.hostname === "") return undefined;
   return PORTLESS.includes(protocol) && url.port === "" ? undefined : url;
 }
@@ -207,7 +208,10 @@ export const commonFields = (defaultPort: number) => ({
     ),
   ),
   TLS_CERT_FILE: optional(
-    text("File with the certificate (PEM, own first, then its chain) to listen with by TLS; read again when it changes", ""),
+    text(
+      "File with the certificate (PEM, own first, then its chain) to listen with by TLS; read again when it changes",
+      "",
+    ),
   ),
   TLS_KEY_FILE: optional(text("File with the key of TLS_CERT_FILE (PEM, without a passphrase)", "")),
   TLS_CLIENT_CA_FILE: optional(

@@ -159,7 +159,9 @@ function tellOfTls({ ENVIRONMENT, HOST }: Values<CommonFields>, { log, metrics }
       gauge.set((currentTls().notAfter?.getTime() ?? 0) / 1_000);
     });
   } else if (ENVIRONMENT === "production" && !LOOPBACK.test(HOST)) {
-    log.warn("plain HTTP on a network: set TLS_CERT_FILE and TLS_KEY_FILE, or have TLS end in front of it", { host: HOST });
+    log.warn("plain HTTP on a network: set TLS_CERT_FILE and TLS_KEY_FILE, or have TLS end in front of it", {
+      host: HOST,
+    });
   }
 }
 

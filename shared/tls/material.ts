@@ -113,7 +113,8 @@ export function readMaterial(files: TlsFiles): { material: Material } | { proble
     ["TLS_CLIENT_CA_FILE", clientCa],
     ["TLS_CA_FILE", ca],
   ] as const) {
-    if (pem !== undefined && certificatesOf(pem) === undefined) problems.push(`${variable} must hold certificates as PEM`);
+    if (pem !== undefined && certificatesOf(pem) === undefined)
+      problems.push(`${variable} must hold certificates as PEM`);
   }
   if (problems.length > 0) return { problems };
   const identity = cert === undefined || key === undefined ? undefined : { cert, key };

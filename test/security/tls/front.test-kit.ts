@@ -16,7 +16,11 @@ export interface Front extends AsyncDisposable {
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
 
 /** @param target of a server on this machine. @param kind `postgres`: a client asks for TLS first, and is told yes. */
-export async function startFront(target: number, options: TlsOptions, kind: "tls" | "postgres" = "tls"): Promise<Front> {
+export async function startFront(
+  target: number,
+  options: TlsOptions,
+  kind: "tls" | "postgres" = "tls",
+): Promise<Front> {
   const sockets = new Set<Socket>();
   let secured = 0;
   let now = options;
@@ -38,7 +42,7 @@ export async function startFront(target: number, options: TlsOptions, kind: "tls
 
   function asked(socket: Socket): void {
     track(socket);
-    socket.once("data", (bytes) => {
+    socket.once("data", (bytes: Buffer) => {
       if (!bytes.equals(SSL_REQUEST)) {
         socket.destroy();
         return;

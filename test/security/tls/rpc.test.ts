@@ -54,7 +54,12 @@ test("mutual: no certificate, a rogue one, one that has ended, TLS 1.2 and plain
     notAfter: new Date(Date.now() - 60_000),
   });
   const good = await issue(authority, "client");
-  for (const own of [{ ca }, { ca, ...(await issue(rogue, "client")) }, { ca, ...ended }, { ca: rogue.cert, ...good }]) {
+  for (const own of [
+    { ca },
+    { ca, ...(await issue(rogue, "client")) },
+    { ca, ...ended },
+    { ca: rogue.cert, ...good },
+  ]) {
     await using stranger = client(server.port, own);
     expect(await echo(stranger, 1)).toBe("unavailable");
   }
