@@ -1,4 +1,5 @@
 /** A certificate authority for development and tests: ECDSA P-256, as browsers and every TLS library take it. */
+// oxlint-disable-next-line import/no-unassigned-import -- @peculiar/x509 needs what it puts in place
 import "reflect-metadata";
 import { randomBytes } from "node:crypto";
 import { isIP } from "node:net";
@@ -36,7 +37,7 @@ const serialNumber = (): string => `00${randomBytes(15).toString("hex")}`;
 export const daysFromNow = (days: number): Date => new Date(Date.now() + days * DAY_MS);
 
 async function makeKeys(): Promise<CryptoKeyPair> {
-  return (await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"])) as CryptoKeyPair;
+  return await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
 }
 
 async function pemOf(key: CryptoKey): Promise<string> {

@@ -98,7 +98,7 @@ export function listenSecurely(
   return {
     async [Symbol.asyncDispose]() {
       watching[Symbol.dispose]();
-      for (const server of [...retired.keys()]) end(server);
+      for (const server of retired.keys()) end(server);
       await Promise.all(closing);
     },
   };

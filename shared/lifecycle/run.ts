@@ -191,7 +191,7 @@ async function serve<F extends CommonFields & Fields>(
   process.on("SIGINT", () => end(EXIT.drained, "SIGINT"));
 
   const runtime = makeRuntime(service.name, log, end);
-  tellOfTls(config as unknown as Values<CommonFields>, runtime);
+  tellOfTls(config, runtime);
   let app: App;
   try {
     app = await service.start(config, runtime);

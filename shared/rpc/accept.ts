@@ -60,14 +60,14 @@ export function accepting<Data>({ host, port, tls, log, handlers, isFull }: Acce
       socket: {
         ...handlers,
         open: () => undefined,
-        async handshake(shaken, authorized, error) {
+        handshake(shaken, authorized, error) {
           // Where no certificate was asked for, the error is that there is none.
           if (!authorized || (mutual && error !== null)) {
             refuse(messageOf(error));
             return;
           }
           over();
-          await handlers.open?.(shaken);
+          void handlers.open?.(shaken);
         },
         close(closed, error) {
           over();

@@ -172,10 +172,9 @@ test.each(["smtps", "smtp"])("%s:// hands a mail over to whom it trusts, and to 
       authOptional: true,
       logger: false,
       onData(stream, _session, done) {
-        void new Response(stream as unknown as ReadableStream).text().then((text) => {
-          got.push(text);
-          done();
-        });
+        got.push("a mail");
+        stream.on("end", () => done());
+        stream.resume();
       },
     });
     server.on("error", () => undefined);

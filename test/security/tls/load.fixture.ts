@@ -1,12 +1,12 @@
 /** Requests without a pause, on connections that are kept and on new ones, until told to stop; tells of each 50. */
 declare const self: Worker;
 
-let stopped = false;
+const stop = new AbortController();
 let done = 0;
 const failures: string[] = [];
 
 async function ask(url: string, ca: string, keepalive: boolean): Promise<void> {
-  while (!stopped) {
+  while (!stop.signal.aborted) {
     try {
       const answer = await fetch(`${url}/echo/1`, {
         method: "POST",
@@ -21,17 +21,17 @@ async function ask(url: string, ca: string, keepalive: boolean): Promise<void> {
       failures.push(String(error));
     }
     done += 1;
-    if (done % 50 === 0) self.postMessage({ done, failures });
+    if (done % 50 === 0) self.postMessage({ done, failures }, []);
   }
 }
 
 self.addEventListener("message", ({ data }: MessageEvent<"stop" | { url: string; ca: string }>) => {
   if (data === "stop") {
-    stopped = true;
+    stop.abort();
     return;
   }
   const { url, ca } = data;
   void Promise.all(Array.from({ length: 8 }, (_, index) => ask(url, ca, index % 2 === 0))).then(() =>
-    self.postMessage({ done, failures }),
+    self.postMessage({ done, failures }, []),
   );
 });

@@ -1,4 +1,5 @@
 /** For the tests of this folder: an authority, files of one service that can be replaced, and what a socket sees. */
+import { expect } from "bun:test";
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -70,4 +71,22 @@ export function handshake(port: number, options: ConnectionOptions): Promise<See
     socket.on("secureConnect", () => socket.write("GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     socket.setTimeout(3_000, () => socket.destroy(new Error("silence")));
   });
+}
+
+const ACCEPTED = "it was not refused";
+
+/** Why something failed; a text of its own where it did not. */
+async function refusal(of: Promise<unknown>): Promise<string> {
+  try {
+    await of;
+    return ACCEPTED;
+  } catch (error) {
+    return String(error);
+  }
+}
+
+export async function expectRefused(of: Promise<unknown>, why = /./): Promise<void> {
+  const said = await refusal(of);
+  expect(said).not.toBe(ACCEPTED);
+  expect(said).toMatch(why);
 }
