@@ -2,7 +2,7 @@
 import type { AnyElysia } from "elysia";
 import { localUrl, StartError } from "#shared/lifecycle";
 import { currentTls } from "#shared/tls";
-import { listenSecurely } from "./secure.ts";
+import { listenSecurely, type Server } from "./secure.ts";
 
 /** How often a door that closes looks whether all is answered (ms). */
 const LOOK_MS = 50;
@@ -46,8 +46,6 @@ export function listen(app: AnyElysia, { HOST, PORT }: { readonly HOST: string; 
     [Symbol.asyncDispose]: () => (stopped ??= stop()),
   };
 }
-
-type Server = NonNullable<AnyElysia["server"]>;
 
 /** Stops `server`: by `stop`, which waits for the requests in hand. */
 async function closed(server: Server, stop: () => Promise<unknown> = () => server.stop()): Promise<void> {

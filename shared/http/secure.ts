@@ -6,7 +6,7 @@ import type { AnyElysia } from "elysia";
 import { currentTls, onTlsChange, TLS_1_2, TLS_1_3 } from "#shared/tls";
 import { directTo } from "./one-door.ts";
 
-type Server = NonNullable<AnyElysia["server"]>;
+export type Server = NonNullable<AnyElysia["server"]>;
 
 /** How long a server that was replaced goes on (ms): by then, its connections were used and closed, or closed for being idle (60 s). */
 const RETIRE_MS = 65_000;

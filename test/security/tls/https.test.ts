@@ -1,4 +1,5 @@
 /** HTTPS as clients see it: who is let in, by which version, and that a new certificate costs nobody a request. */
+import { readFileSync } from "node:fs";
 import { afterEach, beforeAll, expect, test } from "bun:test";
 import { httpApp, listen } from "#shared/http";
 import { makeRuntime, StartError } from "#shared/lifecycle";
@@ -6,6 +7,7 @@ import { silentLog } from "#shared/log";
 import { currentTls } from "#shared/tls";
 import { makeJsonClient } from "#shared/client";
 import { newContext } from "#shared/telemetry";
+import { listenSecurely, type Server } from "../../../shared/http/secure.ts";
 import type { Authority, Pair } from "../../../dev/certificates/authority.ts";
 import { until } from "../../kit.ts";
 import { expectRefused, handshake, issue, makeFiles, newAuthority, use } from "./tls.test-kit.ts";
@@ -136,6 +138,53 @@ test("20 new certificates under load: every request is answered, whether its con
   load.terminate();
   expect(told.at(-1)?.failures).toEqual([]);
   console.info(`${told.at(-1)?.done} requests during 20 changes of the certificate`);
+}, 60_000);
+
+/** Sockets that listen on `port`; undefined where this system does not tell. */
+function listeningOn(port: number): number | undefined {
+  if (process.platform !== "linux") return undefined;
+  const local = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const lines = readFileSync("/proc/self/net/tcp", "latin1").split("\n");
+  return lines.filter((line) => line.includes(`${local} 00000000:0000 0A`)).length;
+}
+
+test("servers that were replaced are closed after their time, in any order, and new connections never see them", async () => {
+  using files = makeFiles(authority, first);
+  using _tls = use(files);
+  const app = makeApp();
+  const closing: Server[] = [];
+  const close = async (server: Server): Promise<void> => {
+    closing.push(server);
+    await server.stop();
+  };
+  const successors = listenSecurely(app, "127.0.0.1", 0, close, 150);
+  const port = app.server?.port ?? 0;
+  const ca = authority.cert;
+  const failures: string[] = [];
+  const stop = new AbortController();
+  const load = Promise.all(
+    Array.from({ length: 4 }, async () => {
+      while (!stop.signal.aborted) {
+        await ping(`https://127.0.0.1:${port}`, { ca }).catch((error: unknown) => failures.push(String(error)));
+      }
+    }),
+  );
+  for (let i = 0; i < 15; i += 1) {
+    const name = `short ${i}`;
+    files.replace(await issue(authority, name));
+    await until(name, async () => (await handshake(port, { ca })).name === name);
+    // More than one replaced server at a time, now and then.
+    await Bun.sleep(i % 3 === 0 ? 200 : 20);
+    expect((await handshake(port, { ca })).name).toBe(name);
+  }
+  await until("all but the newest to be closed", () => closing.length === 15);
+  stop.abort();
+  await load;
+  expect(failures).toEqual([]);
+  await until("their sockets to be closed", () => (listeningOn(port) ?? 1) === 1);
+  expect((await handshake(port, { ca })).name).toBe("short 14");
+  await successors[Symbol.asyncDispose]();
+  await app.stop();
 }, 60_000);
 
 test("a kept connection goes on through a change, is answered as before, and is then closed", async () => {
