@@ -1,6 +1,7 @@
 /** The ways to RabbitMQ, PostgreSQL, MongoDB and the mail server by TLS: whom they trust, and that they notice a change. */
 import { beforeAll, expect, test } from "bun:test";
 import type { AddressInfo } from "node:net";
+import type { TlsOptions } from "node:tls";
 import { SMTPServer } from "smtp-server";
 import { makePublisher } from "#shared/amqp";
 import { Secret } from "#shared/config";
@@ -44,8 +45,9 @@ interface Way extends AsyncDisposable {
 async function keepsItsTrust(kind: "tls" | "postgres", target: string, open: (port: number) => Way): Promise<void> {
   const port = Number(new URL(target).port);
   const good = await issue(authority, "server", LOCAL);
-  const bad: readonly [string, Pair][] = [
+  const bad: readonly [string, TlsOptions][] = [
     ["another authority", await issue(rogue, "server", LOCAL)],
+    ["TLS 1.1", { ...good, minVersion: "TLSv1", maxVersion: "TLSv1.1" }],
     ["another name", await issue(authority, "server", ["elsewhere.example"])],
     [
       "ended",
