@@ -1,5 +1,6 @@
 /** Which command was asked for. */
 import { build } from "./commands/build.ts";
+import { certificates } from "./commands/certificates.ts";
 import { check } from "./commands/check.ts";
 import { demo } from "./commands/demo.ts";
 import { down } from "./commands/down.ts";
@@ -28,6 +29,7 @@ const COMMANDS: readonly Command[] = [
   build,
   run,
   serviceKey,
+  certificates,
 ];
 
 const EXIT_USAGE = 2;

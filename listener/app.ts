@@ -3,6 +3,7 @@ import { RETRY_TIERS, type RetryTier } from "#contracts/events";
 import { topologyOf } from "#shared/amqp";
 import { corsOriginsOf } from "#shared/config";
 import { httpApp, listen } from "#shared/http";
+import { filesOf } from "#shared/tls";
 import { type App, EXIT, type Runtime } from "#shared/lifecycle";
 import { makeCallers } from "#shared/service-keys";
 import type { Config } from "./config.ts";
@@ -67,6 +68,7 @@ export async function start(
         loggerToken: config.LOGGER_RPC_TOKEN?.reveal(),
         mailUrl: config.MAIL_URL,
         serviceKey: config.SERVICE_KEY?.reveal(),
+        tls: filesOf(config),
       },
       log,
       ...(openWorker === undefined ? {} : { open: openWorker }),

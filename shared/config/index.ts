@@ -109,6 +109,9 @@ export function list(
   };
 }
 
+/** Of libpq's, those in which whoever is between cannot talk both sides out of TLS. */
+const SSL_MODES = ["disable", "require", "verify-ca", "verify-full"];
+
 /** Protocols that imply no port: their URLs have to name one. */
 const PORTLESS = ["tcp", "tls"];
 
@@ -116,13 +119,16 @@ function urlOf(value: string, protocols: readonly string[]): URL | undefined {
   if (!URL.canParse(value)) return undefined;
   const url = new URL(value);
   const protocol = url.protocol.slice(0, -1);
+  if (protocol.startsWith("postgres") && !SSL_MODES.includes(url.searchParams.get("sslmode") ?? "disable"))
+    return undefined;
   if (!protocols.includes(protocol) || url.hostname === "") return undefined;
   return PORTLESS.includes(protocol) && url.port === "" ? undefined : url;
 }
 
 function protocolsAllowed(protocols: readonly string[]): string {
   const port = protocols.some((protocol) => PORTLESS.includes(protocol)) ? " and names a port" : "";
-  return `a URL that begins with ${protocols.map((protocol) => `${protocol}://`).join(" or ")}${port}`;
+  const mode = protocols.includes("postgres") ? `, its sslmode (if any) one of ${SSL_MODES.join(", ")}` : "";
+  return `a URL that begins with ${protocols.map((protocol) => `${protocol}://`).join(" or ")}${port}${mode}`;
 }
 
 /** A URL without credentials in it, as text and without a slash at its end. */
@@ -200,6 +206,19 @@ export const commonFields = (defaultPort: number) => ({
       /^(\*|https?:\/\/[^\s/]+)$/,
       "* or a comma-separated list of origins such as https://app.example.com",
     ),
+  ),
+  TLS_CERT_FILE: optional(
+    text(
+      "File with the certificate (PEM, own first, then its chain) to listen with by TLS; read again when it changes",
+      "",
+    ),
+  ),
+  TLS_KEY_FILE: optional(text("File with the key of TLS_CERT_FILE (PEM, without a passphrase)", "")),
+  TLS_CLIENT_CA_FILE: optional(
+    text("File with certificates (PEM): who calls has to show one that they have signed, by TLS 1.3", ""),
+  ),
+  TLS_CA_FILE: optional(
+    text("File with the certificates (PEM) to trust where this service calls others, in place of the system's", ""),
   ),
 });
 

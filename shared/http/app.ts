@@ -11,6 +11,7 @@ import type { Runtime } from "#shared/lifecycle";
 import { Deadline, REST_CEILING_MS } from "#shared/resilience";
 import type { Admission, Callers } from "#shared/service-keys";
 import { type CallContext, type Client, requestIdOf, traceOf } from "#shared/telemetry";
+import { currentTls } from "#shared/tls";
 import { checkLength, readJson } from "./body.ts";
 import { type Addresses, actorFrom, clientFrom } from "./client.ts";
 import { CORS_ALLOWED, CORS_EXPOSED, SECURITY_HEADERS } from "./headers.ts";
@@ -22,6 +23,9 @@ const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /** One `uri-host [":" port]` (RFC 9110 §7.2). Several headers arrive joined by a comma, which no host has here. */
 const HOST = /^(\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*+;=%-]+)(:\d{1,5})?$/i;
+
+/** By HTTPS (characters). */
+const SHORTEST_HOST = 3;
 
 interface Call {
   context: CallContext;
@@ -89,7 +93,10 @@ function failureAt(code: string | number, error: unknown): Failure {
  * a URL without an origin, in which routes are looked for at the wrong place.
  */
 function checkHost(request: Request): void {
-  if (HOST.test(request.headers.get("host") ?? "") && request.url.startsWith("http")) return;
+  const host = request.headers.get("host") ?? "";
+  // By HTTPS, routes are looked for from the 11th character of the URL on.
+  const isLong = host.length >= SHORTEST_HOST || !request.url.startsWith("https");
+  if (HOST.test(host) && isLong && request.url.startsWith("http")) return;
   throw new Failure("malformed", "one valid Host header is needed");
 }
 
@@ -129,14 +136,16 @@ export function httpApp(
     for (const { name, state } of health.report().dependencies) gauge.set({ dependency: name }, state === "up" ? 1 : 0);
   });
 
+  const secure = currentTls().server !== undefined;
   const isBodiless = (path: string): boolean =>
     bodiless.some((given) => (given.endsWith("*") ? path.startsWith(given.slice(0, -1)) : path === given));
   // Browsers send scheme and host in lower case.
   const allowed = new Set(corsOrigins.map((origin) => origin.toLowerCase()));
   const app = new Elysia({
     normalize: false,
-    // The path begins after the host, also where that is shorter than `a.bc`: otherwise `//x/ping` is `/ping`.
-    handler: { standardHostname: false },
+    // Where the path begins: the first slash from the 7th character on, also where the host is shorter than `a.bc`
+    // (otherwise `//x/ping` is `/ping`). That one is in `https://`: then from the 11th on, see `checkHost`.
+    handler: { standardHostname: secure },
     serve: { maxRequestBodySize: Number.MAX_SAFE_INTEGER, idleTimeout: 60, reusePort: false, development: false },
   })
     .onRequest(({ request, set }) => {

@@ -1,6 +1,8 @@
 /** Opens and closes the door of an application. */
 import type { AnyElysia } from "elysia";
 import { localUrl, StartError } from "#shared/lifecycle";
+import { currentTls } from "#shared/tls";
+import { listenSecurely, type Server } from "./secure.ts";
 
 /** How often a door that closes looks whether all is answered (ms). */
 const LOOK_MS = 50;
@@ -12,10 +14,13 @@ export interface Listening extends AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** @throws StartError where the address is taken or not of this machine. */
+/** By HTTPS where this process has a certificate (`useTls`). @throws StartError where the address is taken or not of this machine. */
 export function listen(app: AnyElysia, { HOST, PORT }: { readonly HOST: string; readonly PORT: number }): Listening {
+  const secure = currentTls().server !== undefined;
+  let successors: AsyncDisposable | undefined;
   try {
-    app.listen({ hostname: HOST, port: PORT });
+    if (secure) successors = listenSecurely(app, HOST, PORT, closed);
+    else app.listen({ hostname: HOST, port: PORT });
   } catch (cause) {
     const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
     const why =
@@ -25,24 +30,32 @@ export function listen(app: AnyElysia, { HOST, PORT }: { readonly HOST: string; 
     throw new StartError(`${HOST}:${PORT} ${why}`, { cause });
   }
   const port = app.server?.port ?? PORT;
-  const { server } = app;
   let stopped: Promise<void> | undefined;
 
   async function stop(): Promise<void> {
-    // The runtime waits for a connection with half a head on it as long as that one likes.
-    const looking = setInterval(() => {
-      if (server?.pendingRequests === 0) void server.stop(true);
-    }, LOOK_MS);
-    try {
-      await app.stop();
-    } finally {
-      clearInterval(looking);
-    }
+    const { server } = app;
+    await Promise.all([
+      successors?.[Symbol.asyncDispose](),
+      server === null ? undefined : closed(server, () => app.stop()),
+    ]);
   }
 
   return {
-    url: localUrl(HOST, port),
+    url: localUrl(HOST, port, secure),
     port,
     [Symbol.asyncDispose]: () => (stopped ??= stop()),
   };
+}
+
+/** Stops `server`: by `stop`, which waits for the requests in hand. */
+async function closed(server: Server, stop: () => Promise<unknown> = () => server.stop()): Promise<void> {
+  // The runtime waits for a connection with half a head on it as long as that one likes.
+  const looking = setInterval(() => {
+    if (server.pendingRequests === 0) void server.stop(true);
+  }, LOOK_MS);
+  try {
+    await stop();
+  } finally {
+    clearInterval(looking);
+  }
 }
