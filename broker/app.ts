@@ -192,9 +192,10 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
     }),
   );
 
-  const app = httpApp(runtime, corsOriginsOf(config), { bodiless: ["/", "/v1/unsubscribe/*"] });
-  // Before the routes: a hook is of those that come after it.
-  app.onBeforeHandle(({ request, route, set }) => access.enforce({ request, route, set }));
+  const app = httpApp(runtime, corsOriginsOf(config), {
+    bodiless: ["/", "/v1/unsubscribe/*"],
+    guard: access.enforce,
+  });
   app.use(routes({ operations, receipts, access }, { inboxUrl: config.INBOX_URL, version: runtime.version }));
   app.use(v1({ sessions, access, auth: login, health: makePlatformHealth(health, { auth, logger, mail, listener }) }));
   const stopping = new AbortController();

@@ -9,7 +9,7 @@ import { bearerOf, namesBearer, orChallenge } from "../sessions/bearer.ts";
 import type { Sessions } from "../sessions/sessions.ts";
 import type { ApiKeys } from "./api-keys.ts";
 import { isOperatorToken } from "./operator-token.ts";
-import { OPERATOR_SCOPES, type Principal, principalOf, remember } from "./principal.ts";
+import { isKnown, OPERATOR_SCOPES, type Principal, principalOf, remember } from "./principal.ts";
 import { type ActionName, decide, isByAction, ruleOf, RULES, type ScopeRule, type Setting } from "./rules.ts";
 
 export interface AccessOptions {
@@ -29,8 +29,8 @@ interface Call {
 }
 
 export interface Access {
-  /** @throws Failure `unauthenticated`, `forbidden`, with what the answer says of it in its headers; `unavailable`. */
-  enforce(call: Call): Promise<void>;
+  /** Once a request, however often it is asked. @throws Failure `unauthenticated`, `forbidden`, with what the answer says of it in its headers; `unavailable`. */
+  readonly enforce: (call: Call) => Promise<void>;
   /** Whether the one who asks may do an action of a body. */
   mayAct(request: Request, action: ActionName): Result<void>;
   /** Whether the one who asks holds what `rule` wants, on a route that is for everybody. */
@@ -78,8 +78,8 @@ export function makeAccess(options: AccessOptions): Access {
   }
 
   return {
-    async enforce(call) {
-      const { request, route, set } = call;
+    async enforce({ request, route, set }) {
+      if (isKnown(request)) return;
       const rule = ruleOf({ method: request.method, path: route });
       if (rule === undefined) throw new Error(`no rule for ${request.method} ${route}`);
       if (rule === "public") {

@@ -50,6 +50,11 @@ export function remember(request: Request, principal: Principal): void {
   principals.set(request, principal);
 }
 
+/** Whether access has let the request in. */
+export function isKnown(request: Request): boolean {
+  return principals.has(request);
+}
+
 /** @throws Error (a bug) where no rule was asked: nothing is done for a request that nobody has looked at. */
 export function principalOf(request: Request): Principal {
   const principal = principals.get(request);

@@ -157,3 +157,49 @@ test("HEAD is GET, a slash at the end changes nothing, and no path is no rule", 
   expect(await status("GET", "/v1/nothing")).toBe(404);
   expect(await status("PUT", "/v1/users")).toBe(405);
 });
+
+test("whom a route is not for is told so before his body is read", async () => {
+  const { app } = await broker({ ACCESS: "closed" });
+  const { port } = new URL(app.url);
+  const head = `POST /v1/mails HTTP/1.1\r\nHost: localhost:${port}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{`;
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const socket = await Bun.connect({
+    hostname: "127.0.0.1",
+    port: Number(port),
+    socket: {
+      open: (opened) => void opened.write(head),
+      data: (_socket, bytes) => resolve(new TextDecoder().decode(bytes)),
+      close: () => resolve("closed without an answer"),
+    },
+  });
+  // A body that does not come is waited for, for 8 s.
+  const startedAt = performance.now();
+  expect((await promise).split("\r\n")[0]).toBe("HTTP/1.1 401 Unauthorized");
+  expect(performance.now() - startedAt).toBeLessThan(6_000);
+  socket.end();
+});
+
+test("what was not read of a refused body is no request of its own", async () => {
+  const { app } = await broker({ ACCESS: "closed" });
+  const { port } = new URL(app.url);
+  const host = `Host: localhost:${port}`;
+  const hidden = `GET /openapi.json HTTP/1.1\r\n${host}\r\n\r\n`.padEnd(20_000, "x");
+  const post = `POST /v1/mails HTTP/1.1\r\n${host}\r\nContent-Length: ${hidden.length}\r\n\r\n${hidden}`;
+  let heard = "";
+  const { promise, resolve } = Promise.withResolvers<void>();
+  await Bun.connect({
+    hostname: "127.0.0.1",
+    port: Number(port),
+    socket: {
+      open: (opened) => void opened.write(`${post}GET /ping HTTP/1.1\r\n${host}\r\nConnection: close\r\n\r\n`),
+      data: (_socket, bytes) => {
+        heard += new TextDecoder().decode(bytes);
+      },
+      close: () => resolve(),
+    },
+  });
+  await promise;
+  const statuses = [...heard.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
+  expect([["401", "200"], ["401"]]).toContainEqual(statuses as string[]);
+  expect(heard).not.toContain('"openapi"');
+});

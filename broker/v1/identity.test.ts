@@ -28,7 +28,7 @@ const ROUTES: readonly [string, string, unknown, boolean, number, unknown, strin
   ["DELETE", "/users/7/sessions", undefined, true, 200, { ended: 2 }, "/sessions?user_id=7"],
   ["PATCH", "/me", { version: 1, first_name: "Anna" }, true, 200, ME],
   ["PUT", "/me/password", { current_password: PASSWORD, new_password: PASSWORD }, true, 200, { ended: 1 }],
-  ["POST", "/sessions", { email: "canary@example.com", password: PASSWORD }, false, 201, LOGIN, "/authenticate"],
+  ["POST", "/sessions", { email: "canary@example.com", password: PASSWORD }, false, 201, LOGIN],
   ["POST", "/sessions/refresh", { refresh_token: "canary-refresh-token-1" }, false, 200, TOKENS],
   ["GET", "/sessions?cursor=abc", undefined, true, 200, PAGE],
   ["DELETE", "/sessions", undefined, true, 200, { ended: 3 }],

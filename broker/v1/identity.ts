@@ -59,7 +59,7 @@ export interface IdentityRoutes {
 
 export function identityRoutes({ desk, hashing, commands, reads, onLogin }: IdentityRoutes) {
   const { reading, removing, doing, exchanging, changing } = desk;
-  const login = doing(hashing, "/authenticate", Credentials, LoginReply);
+  const login = doing(hashing, "/sessions", Credentials, LoginReply);
   return (
     new Elysia({ name: "broker.identity", prefix: "/v1" })
       .get("/users", reading(reads, "/users", UsersQuery, ManagedUserPage))
@@ -72,7 +72,6 @@ export function identityRoutes({ desk, hashing, commands, reads, onLogin }: Iden
       .put("/me/password", changing("PUT")(hashing, "/me/password", PasswordChange, SessionsEnded))
       .post("/sessions", async (call) => {
         const told = await login(call);
-        call.set.status = 201;
         // As the desk has checked it; what was answered before is no news.
         if (call.set.headers[REPLAYED_HEADER] === undefined) onLogin(told.data as LoginReply);
         return told;

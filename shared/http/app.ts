@@ -105,6 +105,18 @@ export interface HttpOptions {
   bodiless?: readonly string[];
   /** Who may call a service behind, and is believed about clients and actors. Absent: it is open to the outside, where nobody is. */
   callers?: Callers;
+  /**
+   * Asked for each route that is added, before anything of a body is read; once more after a body was read. It throws a Failure for whom the route is not.
+   * `route` is its path, with the names of its parameters.
+   */
+  guard?: (call: Guarded) => Promise<void>;
+}
+
+/** What a guard looks at, and the headers of the refusal. */
+export interface Guarded {
+  readonly request: Request;
+  readonly route: string;
+  readonly set: { headers: Record<string, string | number> };
 }
 
 /** @throws Failure as `callers` do. */
@@ -124,7 +136,7 @@ function isStranger(request: Request, { code }: Failure): boolean {
 export function httpApp(
   runtime: Runtime,
   corsOrigins: readonly string[],
-  { bodiless = [], callers }: HttpOptions = {},
+  { bodiless = [], callers, guard }: HttpOptions = {},
 ) {
   const { log, metrics, health } = runtime;
   const durations = metrics.histogram("http_request_duration_seconds", "Time from the first byte seen to the answer.", [
@@ -172,7 +184,8 @@ export function httpApp(
       checkLength(request);
     })
     // `null`, since undefined would hand the body on to Elysia's own parsers, which know no limits.
-    .onParse(({ request, path, set }) => {
+    .onParse(async ({ request, path, route, set }) => {
+      await guard?.({ request, route, set });
       if (isBodiless(path)) return null;
       // What a DELETE has for a body means nothing (RFC 9110 §9.3.5).
       if (request.method === "DELETE") return null;
@@ -251,6 +264,9 @@ export function httpApp(
     if (methods.has("GET")) methods.add("HEAD");
     return [...methods].sort();
   }
+
+  // Of the routes that come after it: those without a body come here first.
+  if (guard !== undefined) app.onBeforeHandle(({ request, route, set }) => guard({ request, route, set }));
 
   return app;
 }
