@@ -3,10 +3,12 @@ import { availableParallelism } from "node:os";
 import { IDENTITY_EXCHANGE } from "#contracts/identity";
 import { makePublisher, topologyOf } from "#shared/amqp";
 import { makeJsonClient, watchService } from "#shared/client";
-import { corsOriginsOf } from "#shared/config";
+import { corsOriginsOf, type Secret } from "#shared/config";
 import { httpApp, listen } from "#shared/http";
 import type { App, Runtime } from "#shared/lifecycle";
 import { ok } from "#shared/errors";
+import { makeDelays } from "#shared/limits";
+import { makeRedis } from "#shared/redis";
 import { makeDatabase } from "#shared/postgres";
 import { type EdgeState, makeEdge } from "#shared/resilience";
 import { runSagas } from "#shared/saga";
@@ -16,9 +18,10 @@ import { keepLastUsed } from "./api-keys/last-used.ts";
 import { apiKeyRoutes } from "./api-keys/routes.ts";
 import { makeApiKeyStore } from "./api-keys/store.ts";
 import { deliveryOf, makeClients } from "./clients.ts";
-import { type Config, keyMaxAgeOf, secretOf } from "./config.ts";
+import { type Config, isThrottled, keyMaxAgeOf, secretOf } from "./config.ts";
 import { makeHashers } from "./hashers.ts";
 import { makeAccountName, makeSealer, makeSuccession } from "./keys.ts";
+import { makeKnown } from "./known.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { startRelay } from "./outbox/relay.ts";
 import { checkNewPassword } from "./passwords-policy/policy.ts";
@@ -39,14 +42,15 @@ import { KEYS_CHANNEL, makeKeyStore } from "./sessions/key-store.ts";
 import { makeKeyring } from "./sessions/keyring.ts";
 import { makeLogin } from "./sessions/login.ts";
 import { makeRefresh } from "./sessions/refresh.ts";
-import { startRefusals } from "./sessions/refusals.ts";
+import { type Refusal, startRefusals } from "./sessions/refusals.ts";
 import { makeRevocations } from "./sessions/revocations.ts";
 import { sessionRoutes } from "./sessions/routes.ts";
 import { makeSessionStore } from "./sessions/session-store.ts";
 import { makeSessions } from "./sessions/sessions.ts";
 import { startSweep } from "./sessions/sweep.ts";
+import { makeThrottle, throttled, unthrottled } from "./sessions/throttle.ts";
 import { makeTokens } from "./sessions/tokens.ts";
-import { makeStore } from "./store.ts";
+import { makeStore, type Store } from "./store.ts";
 import { makeUsers } from "./users/manage.ts";
 import { userRoutes } from "./users/routes.ts";
 import { makeUserStore } from "./users/user-store.ts";
@@ -79,6 +83,8 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   );
   // Neither is needed to be ready: registrations go on once they are back.
   const optional = { required: false };
+  const openRedis = (url: Secret) =>
+    makeRedis({ url, name: "auth", metrics, dependency: health.dependency("redis", optional) });
   const mailUp = health.dependency("mail", optional);
   const mailClient = makeJsonClient("the mail service", config.MAIL_URL, { key: config.SERVICE_KEY });
   stack.use(watchService(mailClient, mailUp));
@@ -106,12 +112,20 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const relay = stack.use(
     startRelay({ database, sealer: outboxSealer, publisher, sendMail: deliveryOf(clients.sendMail), log, metrics }),
   );
-  const outbox = makeOutbox(outboxSealer, () => relay.ring());
+  const store = makeStore(database);
+  const redis = config.REDIS_URL === undefined ? undefined : stack.use(openRedis(config.REDIS_URL));
+  const known = makeKnown({
+    store,
+    database,
+    ttlMs: config.USER_CACHE_MS,
+    shared: redis === undefined ? undefined : { redis, sealer: makeSealer(secret, "cache") },
+    metrics,
+  });
+  const outbox = known.telling(makeOutbox(outboxSealer, () => relay.ring()));
   const ending = makeEnding(outbox);
   const letterhead = { from: config.WELCOME_FROM, publicUrl: config.PUBLIC_URL };
   const links = makeLinks({ database, outbox, letterhead });
 
-  const store = makeStore(database);
   const sessionStore = makeSessionStore(database);
   const sealer = makeSealer(secret);
   const tokens = stack.use(
@@ -128,31 +142,48 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     makeHashers({ threads: config.HASH_WORKERS ?? availableParallelism(), line: config.HASH_QUEUE, log, metrics }),
   );
   const passwords = makePasswords({ hashers, secret, cost: config.BCRYPT_COST, log });
-  const refusals = stack.use(startRefusals({ database, outbox, nameOf: makeAccountName(secret), log }));
   const life = { idleMs: config.SESSION_IDLE_DAYS * DAY_MS, maxMs: config.SESSION_MAX_DAYS * DAY_MS };
+  const nameOf = makeAccountName(secret);
+  const refusals = stack.use(startRefusals({ database, outbox, nameOf, log }));
+  const onRefused = (refusal: Refusal): void => refusals.note(refusal);
+  const addressesOf: Store["findAddresses"] = (account, deadline) => store.findAddresses(account, deadline);
+  const throttle = isThrottled(config)
+    ? makeThrottle({ delays: makeDelays({ name: "login", redis }), nameOf, addressesOf, metrics })
+    : unthrottled;
   const login = stack.use(
-    makeLogin({
-      store,
-      sessions: sessionStore,
-      passwords,
-      tokens,
-      ending,
-      outbox,
-      idleMs: Math.min(life.idleMs, life.maxMs),
-      onNewPlace: makeSignInMails(outbox, letterhead),
-      onRefused: (refusal) => refusals.note(refusal),
-      log,
-      metrics,
-    }),
+    throttled(
+      throttle,
+      makeLogin({
+        store,
+        sessions: sessionStore,
+        passwords,
+        tokens,
+        ending,
+        outbox,
+        idleMs: Math.min(life.idleMs, life.maxMs),
+        onNewPlace: makeSignInMails(outbox, letterhead),
+        onRefused,
+        log,
+        metrics,
+      }),
+    ),
   );
   const successorOf = makeSuccession(secret);
   const refresh = makeRefresh({ sessions: sessionStore, tokens, ending, outbox, successorOf, life, metrics });
-  const sessions = makeSessions({ store: sessionStore, passwords, checkNewPassword, ending, outbox });
+  const sessions = makeSessions({
+    store: sessionStore,
+    passwords,
+    checkNewPassword,
+    throttle,
+    onRefused,
+    ending,
+    outbox,
+  });
   const apiKeyStore = makeApiKeyStore(database);
   const lastUsed = stack.use(keepLastUsed({ store: apiKeyStore, log }));
   const apiKeys = makeApiKeys({ store: apiKeyStore, outbox, ending, lastUsed });
   const admit = makeAdmit(
-    makePrincipals({ store, tokens, holderOf: (key, deadline) => apiKeys.holderOf(key, deadline) }),
+    makePrincipals({ store: known, tokens, holderOf: (key, deadline) => apiKeys.holderOf(key, deadline) }),
   );
   stack.use(startSweep({ database, log }));
   const requests = stack.use(runMailRequests({ database, links, outbox, log, metrics }));

@@ -1,8 +1,20 @@
 /** Everything that auth reads from its environment. */
 import { ADDRESS_PATTERN } from "#contracts/mail";
 import { bindingsField, queueField } from "#shared/amqp";
-import { commonFields, integer, optional, Secret, secret, secretUrl, text, url, type Values } from "#shared/config";
+import {
+  choice,
+  commonFields,
+  integer,
+  optional,
+  Secret,
+  secret,
+  secretUrl,
+  text,
+  url,
+  type Values,
+} from "#shared/config";
 import { serviceCallersField, serviceKeyField, serviceKeyProblems } from "#shared/service-keys";
+import { redisUrlField } from "#shared/redis";
 
 /** Shortest AUTH_SECRET (characters) and least bcrypt cost (OWASP Password Storage) that production starts with. */
 const MIN_SECRET = 32;
@@ -35,6 +47,19 @@ export const fields = {
   AUTH_SECRET: secret(
     "Encrypts the signing keys and keys the pre-hash of long passwords: the same for all replicas, kept for ever. Production needs 32 characters or more; development has a fixed one",
   ),
+  LOGIN_THROTTLE: optional(
+    choice(
+      "Logins that fail grow slower, by account and by address (docs/limits.md). Default: off in development, on in production",
+      "on",
+      ["on", "off"],
+    ),
+  ),
+  USER_CACHE_MS: integer(
+    "How long it is remembered who the user of a session is (ms), unless a change is told before; 0: it is always looked up",
+    2_000,
+    { min: 0, max: 5_000 },
+  ),
+  REDIS_URL: redisUrlField("login throttling, and who the user of a session is, for all replicas together"),
   SESSION_IDLE_DAYS: integer("A session that is not used for this long is over (days)", 30, { min: 1, max: 365 }),
   SESSION_MAX_DAYS: integer("Longest that a session lasts, however often it is used (days)", 90, {
     min: 1,
@@ -78,6 +103,11 @@ export function problemsOf(config: Config): string[] {
     problems.push("PUBLIC_URL is missing: production needs the address where people reach the platform");
   }
   return problems;
+}
+
+/** Whether logins are throttled: as configured, else in production. */
+export function isThrottled({ LOGIN_THROTTLE, ENVIRONMENT }: Config): boolean {
+  return (LOGIN_THROTTLE ?? (ENVIRONMENT === "production" ? "on" : "off")) === "on";
 }
 
 export function secretOf({ AUTH_SECRET }: Config): Secret {

@@ -24,7 +24,7 @@ export interface Sealer {
 }
 
 /** @param use keeps what is sealed for one use from being opened as another's. */
-export function makeSealer(secret: Secret, use: "signing-keys" | "outbox" = "signing-keys"): Sealer {
+export function makeSealer(secret: Secret, use: "signing-keys" | "outbox" | "cache" = "signing-keys"): Sealer {
   const key = derive(secret, `auth/${use}/v1`);
   return {
     seal(plain, name) {

@@ -4,6 +4,7 @@ import { sagasMigration } from "#shared/saga";
 import users from "./migrations/0001_users.sql" with { type: "text" };
 import sessions from "./migrations/0002_sessions.sql" with { type: "text" };
 import identity from "./migrations/0005_identity.sql" with { type: "text" };
+import changes from "./migrations/0006_changes.sql" with { type: "text" };
 import registrations from "./migrations/0004_registrations.sql" with { type: "text" };
 
 export const MIGRATIONS: readonly Migration[] = [
@@ -12,4 +13,5 @@ export const MIGRATIONS: readonly Migration[] = [
   sagasMigration(3),
   { version: 4, name: "registrations", sql: registrations },
   { version: 5, name: "identity", sql: identity },
+  { version: 6, name: "changes", sql: changes },
 ];

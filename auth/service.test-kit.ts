@@ -65,6 +65,8 @@ export async function startAuth(env: Environment = {}): Promise<TestAuth> {
       DATABASE_URL: databaseUrl,
       BCRYPT_COST: "4",
       HASH_WORKERS: "1",
+      // Tests change the tables behind the back of the service, and look at once.
+      USER_CACHE_MS: "0",
       MAIL_URL: `http://${NOWHERE}`,
       RABBITMQ_URL: `amqp://${NOWHERE}`,
       ...env,

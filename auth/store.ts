@@ -33,6 +33,8 @@ export interface SessionUser {
 export interface Store {
   /** By address, without regard to case; where several differ in case only, the one that is spelt the same comes first. */
   findUser(email: string, deadline: Deadline): Promise<Result<StoredUser | undefined>>;
+  /** Where the sessions of an account were opened from in the last 90 days, each once. */
+  findAddresses(email: string, deadline: Deadline): Promise<Result<string[]>>;
   /** The user of a session that has not ended, and how far his registration is, where he has one. */
   findSessionUser(userId: number, sessionId: string, deadline: Deadline): Promise<Result<SessionUser | undefined>>;
   /** Puts a new hash in the place of `from`, unless the password was changed meanwhile. */
@@ -67,6 +69,18 @@ export function makeStore(database: Database): Store {
             order by (email = ${email}) desc, id
             limit 1`;
           return row === undefined ? undefined : userOf(row);
+        },
+        { deadline, retry: true },
+      ),
+    findAddresses: (email, deadline) =>
+      database.query(
+        async (sql) => {
+          const rows = await sql<{ address: string }[]>`
+            select distinct sessions.address from sessions join users on users.id = sessions.user_id
+            where lower(users.email) = lower(${email.replaceAll("\0", "")}) and sessions.address is not null
+              and sessions.created_at > now() - interval '90 days'
+            limit 200`;
+          return rows.map(({ address }) => address);
         },
         { deadline, retry: true },
       ),

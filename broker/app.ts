@@ -2,10 +2,12 @@
 import { join } from "node:path";
 import { IDENTITY_EXCHANGE } from "#contracts/identity";
 import { makePublisher, makeSubscriber, topologyOf } from "#shared/amqp";
-import { corsOriginsOf } from "#shared/config";
+import { corsOriginsOf, type Secret } from "#shared/config";
 import { makeJsonClient, watchService } from "#shared/client";
-import { httpApp, listen } from "#shared/http";
+import { httpApp, listen, makeClientAddress } from "#shared/http";
 import { type App, type Runtime, StartError } from "#shared/lifecycle";
+import { makeLimiter } from "#shared/limits";
+import { makeRedis } from "#shared/redis";
 import { makeRpcClient } from "#shared/rpc";
 import { openSpool, type Spool } from "#shared/spool";
 import { makeWaysOut } from "./clients.ts";
@@ -23,6 +25,7 @@ import { makeFirstAnswers } from "./idempotency.ts";
 import { makeIds } from "./ids.ts";
 import { makeKeySet } from "./sessions/key-set.ts";
 import { makeOwners } from "./owners.ts";
+import { limitRulesOf, makeRequestLimits } from "./limits.ts";
 import { makeNumbers } from "./producer.ts";
 import { makeReceipts } from "./receipts.ts";
 import { routes } from "./routes.ts";
@@ -56,6 +59,8 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
     mail: health.dependency("mail", optional),
     listener: health.dependency("listener", optional),
   };
+  const openRedis = (url: Secret) =>
+    makeRedis({ url, name: "broker", metrics, dependency: health.dependency("redis", optional) });
   const edge = makeEdges({ metrics, log, dependencies });
   let ways: ReturnType<typeof makeWaysOut> | undefined;
   const rpc = stack.use(
@@ -194,8 +199,16 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
 
   const app = httpApp(runtime, corsOriginsOf(config), {
     bodiless: ["/", "/v1/unsubscribe/*"],
-    guard: access.enforce,
+    enforce: access.enforce,
+    clientAddress: makeClientAddress(config),
   });
+  const limits = limitRulesOf(config);
+  if (limits.length > 0) {
+    const redis = config.REDIS_URL === undefined ? undefined : stack.use(openRedis(config.REDIS_URL));
+    app.onRequest(
+      makeRequestLimits({ rules: limits, limiter: makeLimiter({ name: "broker", redis, metrics }), metrics }),
+    );
+  }
   app.use(routes({ operations, receipts, access }, { inboxUrl: config.INBOX_URL, version: runtime.version }));
   app.use(v1({ sessions, access, auth: login, health: makePlatformHealth(health, { auth, logger, mail, listener }) }));
   const stopping = new AbortController();

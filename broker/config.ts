@@ -13,6 +13,9 @@ import {
   type Values,
 } from "#shared/config";
 import { rpcTokenProblems, serviceKeyField, serviceKeyProblems } from "#shared/service-keys";
+import { proxyFields } from "#shared/http";
+import { rateLimitsField } from "#shared/limits";
+import { redisUrlField } from "#shared/redis";
 import { operatorTokenField } from "./access/operator-token.ts";
 
 /** Shortest RECEIPT_SECRET (characters) that production starts with. */
@@ -42,6 +45,9 @@ export const fields = {
     600,
     { min: 0, max: 86_400 },
   ),
+  RATE_LIMITS: rateLimitsField,
+  REDIS_URL: redisUrlField("rate limits that all brokers count together"),
+  ...proxyFields,
   ACCESS: optional(
     choice(
       "open: `POST /handle`, `POST /` and `POST /v1/mails` also without a credential; closed: with the scope only. Default: open in development; production has to say which (docs/access.md)",

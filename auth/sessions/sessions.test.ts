@@ -112,6 +112,26 @@ withServer(`a new password: the other sessions end, the old one is of no use ${N
   expect(JSON.stringify(told)).not.toContain("passphrase");
 });
 
+withServer(
+  `whoever found an open session tries out no passwords: 429 after ten, and the audit tells ${NEEDS}`,
+  async () => {
+    const { begin, addUser, login, ask } = running();
+    await using replica = await begin({ LOGIN_THROTTLE: "on" });
+    const user = await addUser();
+    const session = await login(user.email, "test", replica);
+    const change = (current_password: string) =>
+      ask("PUT", "/me/password", session.access_token, { current_password, new_password: "a new passphrase" }, replica);
+    const guesses: number[] = [];
+    for (let times = 0; times < 30 && guesses.at(-1) !== 429; times += 1) guesses.push((await change("guess")).status);
+    expect([guesses.at(0), guesses.at(-1)]).toEqual([422, 429]);
+    const blocked = await change("s3cret");
+    expect([blocked.status, Number(blocked.headers.get("retry-after")) > 0]).toEqual([429, true]);
+    await replica[Symbol.asyncDispose]();
+    const entry = (await actions()).find(({ action, user_id }) => action === "login.refused" && user_id === user.id);
+    expect(entry?.["times"]).toBe(guesses.length - 1);
+  },
+);
+
 withServer(`the oldest session ends where there are more than a hundred ${NEEDS}`, async () => {
   const { addUser, login, sql } = running();
   const user = await addUser();

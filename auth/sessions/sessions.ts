@@ -7,11 +7,14 @@ import type { CallContext } from "#shared/telemetry";
 import { voidLinks } from "../flows/links.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import type { Passwords } from "../passwords.ts";
+import { placeOf } from "../place.ts";
 import type { Principal } from "../principal.ts";
 import type { StoredUser } from "../store.ts";
 import { auditOf } from "./audit.ts";
 import type { Ending } from "./end.ts";
+import type { Refusal } from "./refusals.ts";
 import type { SessionRow, SessionStore } from "./session-store.ts";
+import type { Throttle } from "./throttle.ts";
 
 export interface Page {
   readonly limit: number;
@@ -36,7 +39,8 @@ export interface Sessions {
   logout(session: { readonly id: string; readonly user: StoredUser }, asking: Asking): Promise<Result<void>>;
   /**
    * Sets a new password; his other sessions end.
-   * @returns failure `invalid` where the current one is wrong, or the new one may not be chosen; `conflict` where he
+   * @returns failure `invalid` where the current one is wrong, or the new one may not be chosen; `exhausted` where too
+   * many wrong ones were tried; `conflict` where he
    * changes it elsewhere in the same moment. How many sessions ended.
    */
   changePassword(
@@ -51,11 +55,16 @@ export interface SessionsPorts {
   passwords: Pick<Passwords, "verify" | "hash">;
   /** Whether a password may be chosen: failure `invalid` where not. */
   checkNewPassword: (field: string, password: string, email: string) => Result<void>;
+  throttle: Throttle;
+  /** A password was refused. */
+  onRefused: (refusal: Refusal) => void;
   ending: Ending;
   outbox: Outbox;
 }
 
-export function makeSessions({ store, passwords, checkNewPassword, ending, outbox }: SessionsPorts): Sessions {
+export function makeSessions(ports: SessionsPorts): Sessions {
+  const { store, passwords, checkNewPassword, throttle, onRefused, ending, outbox } = ports;
+
   /** Rings where it was done. */
   async function ringing<T>(work: Promise<Result<T>>): Promise<Result<T>> {
     const done = await work;
@@ -119,9 +128,18 @@ export function makeSessions({ store, passwords, checkNewPassword, ending, outbo
     },
     async changePassword({ id, user }, { current_password, new_password }, { principal, context }) {
       const { deadline } = context;
-      const verdict = await passwords.verify(current_password, user.passwordHash, deadline);
-      if (!verdict.ok) return verdict;
-      if (!verdict.value.matches) return fail("invalid", "current_password is not the current one");
+      const place = placeOf(context);
+      // Whoever found an open session must not try out passwords faster than at the login.
+      const known = await throttle(user.email, place.address, deadline, async () => {
+        const verdict = await passwords.verify(current_password, user.passwordHash, deadline);
+        if (!verdict.ok) return verdict;
+        return verdict.value.matches ? ok() : fail("unauthenticated");
+      });
+      if (!known.ok) {
+        if (known.error.code !== "unauthenticated") return known;
+        onRefused({ email: user.email, userId: user.id, place });
+        return fail("invalid", "current_password is not the current one");
+      }
       const allowed = checkNewPassword("new_password", new_password, user.email);
       if (!allowed.ok) return allowed;
       const hash = await passwords.hash(new_password, deadline);

@@ -13,7 +13,8 @@ import type { Admission, Callers } from "#shared/service-keys";
 import { type CallContext, type Client, requestIdOf, traceOf } from "#shared/telemetry";
 import { currentTls } from "#shared/tls";
 import { checkLength, readJson } from "./body.ts";
-import { type Addresses, actorFrom, clientFrom } from "./client.ts";
+import { type AddressedCall, type ClientAddress, makeClientAddress } from "./address.ts";
+import { actorFrom, clientFrom } from "./client.ts";
 import { CORS_ALLOWED, CORS_EXPOSED, SECURITY_HEADERS } from "./headers.ts";
 
 /** Longest that a body may take to arrive (ms): shorter than a drain, so that whoever sends slowly does not hold one up. */
@@ -105,26 +106,31 @@ export interface HttpOptions {
   bodiless?: readonly string[];
   /** Who may call a service behind, and is believed about clients and actors. Absent: it is open to the outside, where nobody is. */
   callers?: Callers;
+  /** Tells who sent a request. Default: the other end of its connection, since no proxy is trusted. */
+  clientAddress?: ClientAddress;
   /**
    * Asked for each route that is added, before anything of a body is read; once more after a body was read. It throws a Failure for whom the route is not.
    * `route` is its path, with the names of its parameters.
    */
-  guard?: (call: Guarded) => Promise<void>;
+  enforce?: (call: Enforced) => Promise<void>;
 }
 
-/** What a guard looks at, and the headers of the refusal. */
-export interface Guarded {
+/** What it looks at, and the headers of the refusal. */
+export interface Enforced {
   readonly request: Request;
   readonly route: string;
   readonly set: { headers: Record<string, string | number> };
 }
 
 /** @throws Failure as `callers` do. */
-function admit(request: Request, server: Addresses | null, callers: Callers | undefined): void {
+function admit({ request, server }: AddressedCall, callers: Callers | undefined, clientAddress: ClientAddress): void {
   const call = callOf(request);
   const admission = callers?.admit(request) ?? OUTSIDE;
   call.admission = admission;
-  call.context = { ...call.context, client: clientFrom(request, server, admission.believed) };
+  call.context = {
+    ...call.context,
+    client: clientFrom(request, clientAddress({ request, server }), admission.believed),
+  };
 }
 
 /** Whether it is the service that asks who was refused, and not whom it asks for: no route has seen the request then. */
@@ -136,7 +142,7 @@ function isStranger(request: Request, { code }: Failure): boolean {
 export function httpApp(
   runtime: Runtime,
   corsOrigins: readonly string[],
-  { bodiless = [], callers, guard }: HttpOptions = {},
+  { bodiless = [], callers, clientAddress = makeClientAddress(), enforce }: HttpOptions = {},
 ) {
   const { log, metrics, health } = runtime;
   const durations = metrics.histogram("http_request_duration_seconds", "Time from the first byte seen to the answer.", [
@@ -180,12 +186,12 @@ export function httpApp(
       if (!METHODS.includes(request.method))
         throw new Failure("method_not_allowed", `${request.method} is not allowed`);
       checkHost(request);
-      admit(request, server, callers);
+      admit({ request, server }, callers, clientAddress);
       checkLength(request);
     })
     // `null`, since undefined would hand the body on to Elysia's own parsers, which know no limits.
     .onParse(async ({ request, path, route, set }) => {
-      await guard?.({ request, route, set });
+      await enforce?.({ request, route, set });
       if (isBodiless(path)) return null;
       // What a DELETE has for a body means nothing (RFC 9110 §9.3.5).
       if (request.method === "DELETE") return null;
@@ -213,7 +219,13 @@ export function httpApp(
       }
       set.status = failure.status;
       if (isStranger(request, failure)) set.headers["www-authenticate"] = SERVICE_KEY_CHALLENGE;
-      if (failure.retryAfterS !== undefined) set.headers["retry-after"] = String(Math.ceil(failure.retryAfterS));
+      if (failure.retryAfterS !== undefined) {
+        const waitS = Math.ceil(failure.retryAfterS);
+        set.headers["retry-after"] = String(waitS);
+        // The limit that was reached, also where another one has room left.
+        const isSaid = String(set.headers["ratelimit"] ?? "").includes(";r=0;");
+        if (failure.code === "exhausted" && !isSaid) set.headers["ratelimit"] = `"limit";r=0;t=${waitS}`;
+      }
       return { error: true, message: failure.message } satisfies Envelope;
     })
     .onAfterResponse(({ request, route, set }) => {
@@ -266,7 +278,7 @@ export function httpApp(
   }
 
   // Of the routes that come after it: those without a body come here first.
-  if (guard !== undefined) app.onBeforeHandle(({ request, route, set }) => guard({ request, route, set }));
+  if (enforce !== undefined) app.onBeforeHandle(({ request, route, set }) => enforce({ request, route, set }));
 
   return app;
 }

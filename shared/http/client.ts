@@ -8,17 +8,12 @@ const ADDRESS = /^[\w.:%-]{1,64}$/;
 /** Text that a log can do with. */
 const ACTOR = /^[\x20-\x7e]{1,200}$/;
 
-/** What of a server tells the other end of a connection. */
-export interface Addresses {
-  requestIP(request: Request): { readonly address: string } | null;
-}
-
-/** @param believed whether what the request says of another is believed; else it is its sender's own. */
-export function clientFrom(request: Request, server: Addresses | null, believed: boolean): Client {
+/** @param sender address of who sent it. @param believed whether what the request says of another is believed; else it is its sender's own. */
+export function clientFrom(request: Request, sender: string, believed: boolean): Client {
   const told = believed ? (request.headers.get(CLIENT_ADDRESS_HEADER) ?? "") : "";
   const isTold = ADDRESS.test(told);
   const agent = agentOf(request.headers.get(isTold ? CLIENT_AGENT_HEADER : "user-agent"));
-  const address = isTold ? told : (server?.requestIP(request)?.address ?? "unknown");
+  const address = isTold ? told : sender;
   return { address, ...(agent === "" ? {} : { agent }) };
 }
 

@@ -33,6 +33,8 @@ export const CORS_ALLOWED = [
 export const CORS_EXPOSED = [
   "Idempotent-Replayed",
   "Location",
+  "RateLimit",
+  "RateLimit-Policy",
   "Retry-After",
   "WWW-Authenticate",
   "X-Degraded",

@@ -14,7 +14,7 @@ const ANSWER_MS = 2_500;
 
 export interface Listener extends AsyncDisposable {
   /** As `Database.listen`. The first call opens the connection. */
-  listen(channel: string, heard: () => void): void;
+  listen(channel: string, heard: (payload?: string) => void): void;
 }
 
 export interface ListenerOptions extends Omit<PoolOptions, "maxConnections" | "kept"> {
@@ -22,13 +22,13 @@ export interface ListenerOptions extends Omit<PoolOptions, "maxConnections" | "k
 }
 
 export function makeListener({ log, ...poolOptions }: ListenerOptions): Listener {
-  const channels = new Map<string, Set<() => void>>();
+  const channels = new Map<string, Set<(payload?: string) => void>>();
   const closing = new AbortController();
   let added = Promise.withResolvers<void>();
   let running: Promise<void> | undefined;
 
-  function ring(names: Iterable<string>): void {
-    for (const name of names) for (const heard of channels.get(name) ?? []) heard();
+  function ring(names: Iterable<string>, payload?: string): void {
+    for (const name of names) for (const heard of channels.get(name) ?? []) heard(payload);
   }
 
   /** Listens until the connection is lost. @throws what was seen of that. */
@@ -56,7 +56,10 @@ export function makeListener({ log, ...poolOptions }: ListenerOptions): Listener
 
   async function connection(): Promise<never> {
     const lost = Promise.withResolvers<void>();
-    const kept = { onNotify: (channel: string) => ring([channel]), onClose: () => lost.resolve() };
+    const kept = {
+      onNotify: (channel: string, payload: string) => ring([channel], payload),
+      onClose: () => lost.resolve(),
+    };
     const pool = makePool({ ...poolOptions, maxConnections: 1, kept });
     try {
       return await stay(pool, lost.promise);

@@ -61,7 +61,7 @@ export interface PoolOptions {
   maxConnections: number;
   statementTimeoutMs: number;
   /** For a connection that is kept however old and idle it is, to hear on it: what it hears, and that it was closed. */
-  kept?: { readonly onNotify: (channel: string) => void; readonly onClose: () => void };
+  kept?: { readonly onNotify: (channel: string, payload: string) => void; readonly onClose: () => void };
 }
 
 export interface Pool {

@@ -68,11 +68,12 @@ export interface Database extends AsyncDisposable {
   transaction<T>(work: (sql: Sql) => Promise<T>, options: WorkOptions): Promise<Result<T>>;
   /**
    * Calls `heard` after a NOTIFY on `channel`, and each time that listening begins, the first and after every lost
-   * connection, since something may have been missed: a hint to look, no more. `heard` must not throw. All channels
+   * connection, since something may have been missed: a hint to look, no more. `heard` gets what NOTIFY said (empty where
+   * it said nothing), and undefined where listening begins; it must not throw. All channels
    * share one connection beside the pool, which is opened by the first call, comes back for ever and ends with the
    * database.
    */
-  listen(channel: string, heard: () => void): void;
+  listen(channel: string, heard: (payload?: string) => void): void;
   /** Waits for the work in hand (at most 5 s), then closes every connection. Idempotent. */
   [Symbol.asyncDispose](): Promise<void>;
 }
