@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { makePublisher, topologyOf } from "#shared/amqp";
 import { makeJsonClient, watchService } from "#shared/client";
 import { corsOriginsOf } from "#shared/config";
-import { httpApp, listen } from "#shared/http";
+import { exposureOf, httpApp, listen } from "#shared/http";
 import type { App, Runtime } from "#shared/lifecycle";
 import { ok } from "#shared/errors";
 import { makeDatabase } from "#shared/postgres";
@@ -11,6 +11,7 @@ import { type EdgeState, makeEdge } from "#shared/resilience";
 import { runSagas } from "#shared/saga";
 import { makeClients } from "./clients.ts";
 import { type Config, secretOf } from "./config.ts";
+import { isDevelopmentUser } from "./development-user.ts";
 import { makeHashers } from "./hashers.ts";
 import { makeSealer } from "./keys.ts";
 import { makeLogin } from "./sessions/login.ts";
@@ -62,7 +63,16 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     makeHashers({ threads: config.HASH_WORKERS ?? availableParallelism(), line: config.HASH_QUEUE, log, metrics }),
   );
   const passwords = makePasswords({ hashers, secret, cost: config.BCRYPT_COST, log });
-  const login = stack.use(makeLogin({ store, passwords, tokens, log, metrics }));
+  const login = stack.use(
+    makeLogin({
+      store,
+      passwords,
+      tokens,
+      isRefused: (credentials) => config.ENVIRONMENT === "production" && isDevelopmentUser(credentials),
+      log,
+      metrics,
+    }),
+  );
   const me = makeMe({ store, tokens });
 
   // Neither is needed to be ready: registrations go on once they are back.
@@ -106,7 +116,9 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   };
 
   const operations = { login, me, register, registrationOf, tokens };
-  const server = stack.use(listen(httpApp(runtime, corsOriginsOf(config)).use(routes(operations)), config));
+  const server = stack.use(
+    listen(httpApp(runtime, corsOriginsOf(config), { exposure: exposureOf(config) }).use(routes(operations)), config),
+  );
 
   const opened = stack.move();
   return { url: server.url, [Symbol.asyncDispose]: () => opened.disposeAsync() };

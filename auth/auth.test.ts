@@ -9,7 +9,8 @@ import { type App, makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
 import { start } from "./app.ts";
 import { fields } from "./config.ts";
-import { DEVELOPMENT_USER, seedDevelopmentUser } from "./seed.ts";
+import { DEVELOPMENT_USER } from "./development-user.ts";
+import { seedDevelopmentUser } from "./seed.ts";
 
 // Bounds a hang; a busy machine is allowed to be slow.
 setDefaultTimeout(30_000);
@@ -339,6 +340,15 @@ withServer(
     await using seeded = await begin({ DATABASE_URL: databaseUrl(name), HASH_WORKERS: "1" });
     await until("ready", () => isReady(seeded));
     expect((await post(DEVELOPMENT_USER, { at: seeded })).status).toBe(202);
+    await using strict = await begin({
+      DATABASE_URL: databaseUrl(name),
+      HASH_WORKERS: "1",
+      ENVIRONMENT: "production",
+      AUTH_SECRET: "x".repeat(32),
+    });
+    await until("ready", () => isReady(strict));
+    expect((await post(DEVELOPMENT_USER, { at: strict })).status).toBe(401);
+    await strict[Symbol.asyncDispose]();
     await seeded[Symbol.asyncDispose]();
     await admin`drop database ${admin(name)} with (force)`;
   },

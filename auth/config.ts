@@ -1,7 +1,18 @@
 /** Everything that auth reads from its environment. */
 import { ADDRESS_PATTERN } from "#contracts/mail";
 import { bindingsField, queueField } from "#shared/amqp";
-import { commonFields, integer, optional, Secret, secret, secretUrl, text, url, type Values } from "#shared/config";
+import {
+  commonFields,
+  integer,
+  knownCredentials,
+  optional,
+  Secret,
+  secret,
+  secretUrl,
+  text,
+  url,
+  type Values,
+} from "#shared/config";
 
 /** Shortest AUTH_SECRET (characters) and least bcrypt cost (OWASP Password Storage) that production starts with. */
 const MIN_SECRET = 32;
@@ -43,9 +54,10 @@ export const fields = {
 export type Config = Values<typeof fields>;
 
 /** What is wrong with the values together. */
-export function problemsOf({ ENVIRONMENT, AUTH_SECRET, BCRYPT_COST }: Config): string[] {
+export function problemsOf(config: Config): string[] {
+  const { ENVIRONMENT, AUTH_SECRET, BCRYPT_COST } = config;
   if (ENVIRONMENT !== "production") return [];
-  const problems: string[] = [];
+  const problems = knownCredentials(config);
   if (AUTH_SECRET === undefined) {
     problems.push(
       `AUTH_SECRET is missing: production needs text of at least ${MIN_SECRET} characters (openssl rand -base64 32), or AUTH_SECRET_FILE`,

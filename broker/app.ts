@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { makePublisher, topologyOf } from "#shared/amqp";
 import { corsOriginsOf } from "#shared/config";
 import { makeJsonClient, watchService } from "#shared/client";
-import { httpApp, listen } from "#shared/http";
+import { exposureOf, guardOf, httpApp, listen } from "#shared/http";
 import { type App, type Runtime, StartError } from "#shared/lifecycle";
 import { makeRpcClient } from "#shared/rpc";
 import { openSpool, type Spool } from "#shared/spool";
@@ -141,8 +141,14 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
     }),
   );
 
-  const app = httpApp(runtime, corsOriginsOf(config), { bodiless: ["/", "/v1/unsubscribe/*"] }).use(
-    routes({ operations, receipts, sessions }, { inboxUrl: config.INBOX_URL, version: runtime.version }),
+  const app = httpApp(runtime, corsOriginsOf(config), {
+    bodiless: ["/", "/v1/unsubscribe/*"],
+    exposure: exposureOf(config, { isPublic: true }),
+  }).use(
+    routes(
+      { operations, receipts, sessions },
+      { inboxUrl: config.INBOX_URL, version: runtime.version, isDescribed: config.OPENAPI === "on" },
+    ),
   );
   app.use(
     v1({ sessions, operator, auth: login, health: makePlatformHealth(health, { auth, logger, mail, listener }) }),
@@ -169,7 +175,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   );
   app.use(unsubscribeRoutes({ url: config.MAIL_URL, edge: edge("mail_unsubscribe") }));
   stack.defer(() => clearTimeout(patience));
-  const listening = stack.use(listen(app, config));
+  const listening = stack.use(listen(app, config, guardOf(config, runtime)));
   // First of all, since the door waits for what is under way.
   stack.defer(() => {
     patience = setTimeout(() => stopping.abort(new Error("the broker is stopping")), PATIENCE_MS);

@@ -6,7 +6,11 @@ import { fields, problemsOf, receiptSecretOf } from "./config.ts";
 const configOf = (env: Record<string, string>) => loadConfig("broker", fields, env);
 const production = (secret?: string) =>
   problemsOf(
-    configOf({ ENVIRONMENT: "production", ...(secret === undefined ? {} : { BROKER_RECEIPT_SECRET: secret }) }),
+    configOf({
+      ENVIRONMENT: "production",
+      RABBITMQ_URL: "amqp://broker:Xk29vLqT@rabbitmq:5672",
+      ...(secret === undefined ? {} : { BROKER_RECEIPT_SECRET: secret }),
+    }),
   );
 
 test("production needs a secret for receipts, a long one that is no default; it is never shown", () => {
@@ -21,4 +25,11 @@ test("production needs a secret for receipts, a long one that is no default; it 
 test("development needs none, and takes one", () => {
   expect(problemsOf(configOf({}))).toEqual([]);
   expect(receiptSecretOf(configOf({ RECEIPT_SECRET: "mine" })).reveal()).toBe("mine");
+});
+
+test("production has no credentials that everybody knows, also not those of the defaults", () => {
+  const known = (env: Record<string, string>) =>
+    problemsOf(configOf({ ENVIRONMENT: "production", RECEIPT_SECRET: "x".repeat(32), ...env }));
+  expect(known({})).toEqual([expect.stringMatching(/^RABBITMQ_URL has a user and password that everybody knows/)]);
+  expect(known({ RABBITMQ_URL: "amqp://broker:Xk29vLqT@rabbitmq:5672" })).toEqual([]);
 });

@@ -1,6 +1,19 @@
 /** Everything the broker reads from its environment. */
 import { bindingsField, queueField } from "#shared/amqp";
-import { commonFields, integer, optional, Secret, secret, secretUrl, text, url, type Values } from "#shared/config";
+import {
+  choice,
+  commonFields,
+  integer,
+  optional,
+  Secret,
+  secret,
+  secretUrl,
+  text,
+  url,
+  type Values,
+  knownCredentials,
+} from "#shared/config";
+import { guardFields } from "#shared/http";
 import { operatorTokenField } from "./v1/operator.ts";
 
 /** Shortest RECEIPT_SECRET (characters) that production starts with. */
@@ -10,6 +23,7 @@ const DEVELOPMENT_SECRET = "development only, known to everybody";
 
 export const fields = {
   ...commonFields(8080),
+  ...guardFields,
   AUTH_URL: url("The auth service", "http://localhost:8081", ["http", "https"]),
   MAIL_URL: url("The mail service", "http://localhost:8083", ["http", "https"]),
   LOGGER_URL: url("The logger's HTTP side", "http://localhost:8082", ["http", "https"]),
@@ -30,21 +44,27 @@ export const fields = {
     { min: 0, max: 86_400 },
   ),
   OPERATOR_TOKEN: operatorTokenField,
+  OPENAPI: choice("Whether the API's description is there: /openapi.json and the page /openapi", "on", ["on", "off"]),
   INBOX_URL: optional(url("Page of the development inbox, for a link on the first page", "", ["http", "https"])),
 };
 
 export type Config = Values<typeof fields>;
 
 /** What is wrong with the values together. */
-export function problemsOf({ ENVIRONMENT, RECEIPT_SECRET }: Config): string[] {
+export function problemsOf(config: Config): string[] {
+  const { ENVIRONMENT, RECEIPT_SECRET } = config;
   if (ENVIRONMENT !== "production") return [];
+  const known = knownCredentials(config);
   if (RECEIPT_SECRET === undefined) {
     return [
+      ...known,
       `RECEIPT_SECRET is missing: production needs text of at least ${MIN_SECRET} characters (openssl rand -base64 32), or RECEIPT_SECRET_FILE`,
     ];
   }
   const isWeak = RECEIPT_SECRET.reveal().length < MIN_SECRET || RECEIPT_SECRET.reveal() === DEVELOPMENT_SECRET;
-  return isWeak ? [`RECEIPT_SECRET must be at least ${MIN_SECRET} characters long in production, and a secret`] : [];
+  return isWeak
+    ? [...known, `RECEIPT_SECRET must be at least ${MIN_SECRET} characters long in production, and a secret`]
+    : known;
 }
 
 export function receiptSecretOf({ RECEIPT_SECRET }: Config): Secret {

@@ -26,10 +26,12 @@ export interface Does {
 interface PageOptions {
   readonly inboxUrl: string | undefined;
   readonly version: string;
+  /** Whether the API's description and its page are there. */
+  readonly isDescribed: boolean;
 }
 
-export function routes({ operations, receipts, sessions }: Does, { inboxUrl, version }: PageOptions) {
-  const files = pages({ inboxUrl, version });
+export function routes({ operations, receipts, sessions }: Does, { inboxUrl, version, isDescribed }: PageOptions) {
+  const files = pages({ inboxUrl, version, isDescribed });
   const description = openApi(version);
 
   const app = new Elysia({ name: "broker.routes" })
@@ -55,9 +57,9 @@ export function routes({ operations, receipts, sessions }: Does, { inboxUrl, ver
       orThrow(noQuery(request.url));
       const receipt = orThrow(await receipts(params.id, contextOf(request)));
       return envelope(receipt.state, receipt);
-    })
-    .get("/openapi.json", () => description);
+    });
 
+  if (isDescribed) app.get("/openapi.json", () => description);
   for (const { path, type, body } of files) {
     app.get(path, ({ set }) => {
       set.headers["content-type"] = type;

@@ -2,7 +2,7 @@
 import { RETRY_TIERS, type RetryTier } from "#contracts/events";
 import { topologyOf } from "#shared/amqp";
 import { corsOriginsOf } from "#shared/config";
-import { httpApp, listen } from "#shared/http";
+import { exposureOf, httpApp, listen } from "#shared/http";
 import { type App, EXIT, type Runtime } from "#shared/lifecycle";
 import type { Config } from "./config.ts";
 import { openDeadLetters } from "./dead-letters/open.ts";
@@ -43,7 +43,7 @@ export async function start(
     }),
   );
   const stopping = new AbortController();
-  const app = httpApp(runtime, corsOriginsOf(config)).use(
+  const app = httpApp(runtime, corsOriginsOf(config), { exposure: exposureOf(config) }).use(
     routes(operators.deadLetters, operators.index, stopping.signal),
   );
   const listening = stack.use(listen(app, config));

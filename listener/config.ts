@@ -1,6 +1,6 @@
 /** Everything that the listener reads from its environment. */
 import { bindingsField, queueField } from "#shared/amqp";
-import { commonFields, integer, optional, secret, secretUrl, url, type Values } from "#shared/config";
+import { commonFields, integer, knownCredentials, optional, secret, secretUrl, url, type Values } from "#shared/config";
 
 export const fields = {
   ...commonFields(8084),
@@ -30,3 +30,8 @@ export const fields = {
 };
 
 export type Config = Values<typeof fields>;
+
+/** What is wrong with the values together. */
+export function problemsOf(config: Config): string[] {
+  return knownCredentials(config);
+}

@@ -1,6 +1,6 @@
 /** The logger put together. */
 import { corsOriginsOf } from "#shared/config";
-import { httpApp, listen } from "#shared/http";
+import { exposureOf, httpApp, listen } from "#shared/http";
 import { type App, EXIT, type Runtime, StartError } from "#shared/lifecycle";
 import { type RpcServer, serveRpc } from "#shared/rpc";
 import type { Config } from "./config.ts";
@@ -40,7 +40,14 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
   const entries = opened.use(makeEntries(makeStore(connection, registry, log), { log, metrics }));
   const rpc = opened.use(openRpc(config, runtime, methodsOf(entries, makeFinder(connection))));
   const http = opened.use(
-    listen(routes(httpApp(runtime, corsOriginsOf(config)), entries, makeGaps(makeGapsStore(connection))), config),
+    listen(
+      routes(
+        httpApp(runtime, corsOriginsOf(config), { exposure: exposureOf(config) }),
+        entries,
+        makeGaps(makeGapsStore(connection)),
+      ),
+      config,
+    ),
   );
   log.info("RPC listening", { host: config.HOST, port: rpc.port });
   const open = opened.move();

@@ -1,4 +1,4 @@
-import { commonFields, port, secret, secretUrl, type Values } from "#shared/config";
+import { commonFields, knownCredentials, port, secret, secretUrl, type Values } from "#shared/config";
 
 /** Every variable that the logger reads. */
 export const fields = {
@@ -12,3 +12,8 @@ export const fields = {
 };
 
 export type Config = Values<typeof fields>;
+
+/** What is wrong with the values together. */
+export function problemsOf(config: Config): string[] {
+  return knownCredentials(config);
+}

@@ -1,6 +1,6 @@
 /** Composition root of the mail service: opens what it needs, wires it, and closes it in reverse. */
 import { corsOriginsOf } from "#shared/config";
-import { httpApp, listen } from "#shared/http";
+import { exposureOf, httpApp, listen } from "#shared/http";
 import type { App, Runtime } from "#shared/lifecycle";
 import { makeDatabase } from "#shared/postgres";
 import { parseBounce } from "./bounces/dsn.ts";
@@ -108,7 +108,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     parseBounce,
     verifyUnsubscribe: (token) => links.verify(token),
   });
-  const app = httpApp(runtime, corsOriginsOf(config), { bodiless: [UNSUBSCRIBE_PATHS] })
+  const app = httpApp(runtime, corsOriginsOf(config), { bodiless: [UNSUBSCRIBE_PATHS], exposure: exposureOf(config) })
     .use(routes({ send }))
     .use(deskRoutes(desk))
     .use(templateRoutes(templates));

@@ -4,6 +4,7 @@ import { Failure, fail, ok, type Result } from "#shared/errors";
 import { silentLog } from "#shared/log";
 import { Deadline } from "#shared/resilience";
 import { makeMetrics } from "#shared/telemetry";
+import { DEVELOPMENT_USER, isDevelopmentUser } from "../development-user.ts";
 import { type LoginPorts, makeLogin } from "./login.ts";
 import type { NewSession, StoredUser } from "../store.ts";
 
@@ -25,7 +26,12 @@ const ann: StoredUser = {
 };
 
 /** A login over `users`, and what it did. */
-function loginOver(users: StoredUser[], ports: Partial<LoginPorts["store"]> = {}, outdated = false) {
+function loginOver(
+  users: StoredUser[],
+  ports: Partial<LoginPorts["store"]> = {},
+  outdated = false,
+  isRefused: LoginPorts["isRefused"] = () => false,
+) {
   const seen = {
     verified: [] as (string | undefined)[],
     sessions: [] as NewSession[],
@@ -58,6 +64,7 @@ function loginOver(users: StoredUser[], ports: Partial<LoginPorts["store"]> = {}
       hash: async (password) => ok(`new hash of ${password}`),
     },
     tokens: { sign: async (userId, sid) => ok(`token of ${userId} in ${sid}`) },
+    isRefused,
     log: silentLog,
     metrics,
   });
@@ -95,6 +102,20 @@ test("the right password gives the user and his tokens; only a digest of the ref
   });
   const digest = new Bun.CryptoHasher("sha256").update(result.value.refresh_token).digest("hex");
   expect(Buffer.from(session?.tokenHash ?? []).toString("hex")).toBe(digest);
+});
+
+test("credentials that everybody knows are let in nowhere, and the answer is that of a wrong password", async () => {
+  const known = { ...ann, email: DEVELOPMENT_USER.email, passwordHash: `hash of ${DEVELOPMENT_USER.password}` };
+  const changed = { ...known, passwordHash: "hash of another" };
+  const strict = loginOver([known], {}, false, isDevelopmentUser);
+  const refused = failureOf(await strict.login("admin@example.com", "verysecret"));
+  const wrong = failureOf(await strict.login("admin@example.com", "guess"));
+  expect([refused?.code, refused?.message]).toEqual([wrong?.code, wrong?.message]);
+  expect(strict.seen).toMatchObject({ sessions: [], renewed: [] });
+  expect((await loginOver([changed], {}, false, isDevelopmentUser).login("admin@example.com", "another")).ok).toBe(
+    true,
+  );
+  expect((await loginOver([known]).login("admin@example.com", "verysecret")).ok).toBe(true);
 });
 
 test("no two logins have the same tokens", async () => {

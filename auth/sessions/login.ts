@@ -27,11 +27,13 @@ export interface LoginPorts {
   store: Pick<Store, "findUser" | "replaceHash" | "addSession">;
   passwords: Passwords;
   tokens: Pick<Tokens, "sign">;
+  /** Credentials that are let in nowhere, right as they may be: everybody knows them. */
+  isRefused: (credentials: Credentials) => boolean;
   log: Log;
   metrics: Metrics;
 }
 
-export function makeLogin({ store, passwords, tokens, log, metrics }: LoginPorts): Login {
+export function makeLogin({ store, passwords, tokens, isRefused, log, metrics }: LoginPorts): Login {
   const logins = metrics.counter("auth_logins_total", "Logins by their result.", ["result"]);
   const renewals = new Map<number, Promise<void>>();
 
@@ -43,6 +45,12 @@ export function makeLogin({ store, passwords, tokens, log, metrics }: LoginPorts
     const verdict = await passwords.verify(password, user?.passwordHash, deadline);
     if (!verdict.ok) return verdict;
     if (user === undefined || !verdict.value.matches || user.active !== 1) {
+      return fail("unauthenticated", "Invalid Credentials");
+    }
+    if (isRefused({ email, password })) {
+      log.error("login refused: this user has a password that everybody knows; give him another, or delete him", {
+        user_id: user.id,
+      });
       return fail("unauthenticated", "Invalid Credentials");
     }
     if (verdict.value.outdated) renew(user, password);

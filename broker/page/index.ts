@@ -25,15 +25,28 @@ export interface PageFile {
 const HTML = "text/html; charset=utf-8";
 const SCRIPT = "text/javascript; charset=utf-8";
 
-export function pages({ inboxUrl, version }: { inboxUrl: string | undefined; version: string }): PageFile[] {
+export interface PagesOptions {
+  readonly inboxUrl: string | undefined;
+  readonly version: string;
+  /** Whether the page of the API is among them. */
+  readonly isDescribed: boolean;
+}
+
+export function pages({ inboxUrl, version, isDescribed }: PagesOptions): PageFile[] {
   const inbox = inboxUrl === undefined ? "" : `<a href="${Bun.escapeHTML(inboxUrl)}">Inbox</a>`;
   const fill = (page: string): string =>
-    page.replaceAll("{{inbox}}", () => inbox).replaceAll("{{version}}", () => Bun.escapeHTML(version));
+    page
+      .replaceAll("{{inbox}}", () => inbox)
+      .replaceAll("{{api}}", () => (isDescribed ? '<a href="/openapi">API</a>' : ""))
+      .replaceAll("{{version}}", () => Bun.escapeHTML(version));
+  const described = [
+    { path: "/openapi", type: HTML, body: fill(apiText) },
+    { path: "/assets/api.js", type: SCRIPT, body: apiScript },
+  ];
   return [
     { path: "/", type: HTML, body: fill(homeText) },
-    { path: "/openapi", type: HTML, body: fill(apiText) },
     { path: "/assets/page.css", type: "text/css; charset=utf-8", body: style },
     { path: "/assets/home.js", type: SCRIPT, body: homeScript },
-    { path: "/assets/api.js", type: SCRIPT, body: apiScript },
+    ...(isDescribed ? described : []),
   ];
 }

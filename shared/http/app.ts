@@ -11,6 +11,8 @@ import type { Runtime } from "#shared/lifecycle";
 import { Deadline, REST_CEILING_MS } from "#shared/resilience";
 import { type CallContext, requestIdOf, traceOf } from "#shared/telemetry";
 import { checkLength, readJson } from "./body.ts";
+import { arrivedAt } from "./door.ts";
+import { checkHost, checkMetrics, type Exposure, OPEN } from "./exposure.ts";
 import { CORS_ALLOWED, CORS_EXPOSED, SECURITY_HEADERS } from "./headers.ts";
 
 /** Longest that a body may take to arrive (ms): shorter than a drain, so that whoever sends slowly does not hold one up. */
@@ -18,10 +20,9 @@ const BODY_MS = 8_000;
 
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-/** One `uri-host [":" port]` (RFC 9110 §7.2). Several headers arrive joined by a comma, which no host has here. */
-const HOST = /^(\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*+;=%-]+)(:\d{1,5})?$/i;
-
 interface Call {
+  /** For a guard before the door. */
+  answered?: (() => void) | undefined;
   readonly context: CallContext;
   readonly startedAt: number;
 }
@@ -43,7 +44,7 @@ export function envelope(message: string, data?: unknown): Envelope {
 function begin(request: Request): Call {
   const asked = Number(request.headers.get(TIMEOUT_HEADER) ?? Number.NaN);
   const ms = asked > 0 ? Math.min(asked, REST_CEILING_MS) : REST_CEILING_MS;
-  const call = {
+  const call: Call = {
     startedAt: performance.now(),
     context: {
       requestId: requestIdOf(request.headers.get(REQUEST_ID_HEADER)),
@@ -63,22 +64,19 @@ function failureAt(code: string | number, error: unknown): Failure {
   return failureOf(error);
 }
 
-/**
- * @throws Failure `malformed` unless there is one `Host` that can be one (RFC 9112 §3.2). Without, the runtime gives
- * a URL without an origin, in which routes are looked for at the wrong place.
- */
-function checkHost(request: Request): void {
-  if (HOST.test(request.headers.get("host") ?? "") && request.url.startsWith("http")) return;
-  throw new Failure("malformed", "one valid Host header is needed");
-}
-
 export interface HttpOptions {
   /** Paths of POST routes whose body, if any, is ignored rather than read as JSON; all that begin so where one ends in `*`. */
   bodiless?: readonly string[];
+  /** Default: to all, by any name. */
+  exposure?: Exposure;
 }
 
 /** The Elysia application that a service's routes are added to. */
-export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodiless = [] }: HttpOptions = {}) {
+export function httpApp(
+  runtime: Runtime,
+  corsOrigins: readonly string[],
+  { bodiless = [], exposure = OPEN }: HttpOptions = {},
+) {
   const { log, metrics, health } = runtime;
   const durations = metrics.histogram("http_request_duration_seconds", "Time from the first byte seen to the answer.", [
     "method",
@@ -115,10 +113,13 @@ export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodi
         maxAge: 600,
       }),
     )
-    .onRequest(({ request }) => {
+    .onRequest(({ request, server }) => {
+      // Here, since a preflight is answered before and nobody is told of its end.
+      const call = calls.get(request);
+      if (call !== undefined) call.answered = arrivedAt(request, server);
       if (!METHODS.includes(request.method))
         throw new Failure("method_not_allowed", `${request.method} is not allowed`);
-      checkHost(request);
+      checkHost(request, exposure.hosts);
       checkLength(request);
     })
     // `null`, since undefined would hand the body on to Elysia's own parsers, which know no limits.
@@ -149,12 +150,14 @@ export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodi
         log.warn("request failed", { request_id: context.requestId, reason: failure });
       }
       set.status = failure.status;
+      if (path === "/metrics" && failure.code === "unauthenticated") set.headers["www-authenticate"] = "Bearer";
       if (failure.retryAfterS !== undefined) set.headers["retry-after"] = String(Math.ceil(failure.retryAfterS));
       return { error: true, message: failure.message } satisfies Envelope;
     })
     .onAfterResponse(({ request, route, set }) => {
       const call = calls.get(request);
       if (call === undefined) return;
+      call.answered?.();
       const seconds = (performance.now() - call.startedAt) / 1_000;
       // Only routes that exist become labels: paths are the caller's to choose.
       const labels = {
@@ -177,7 +180,8 @@ export function httpApp(runtime: Runtime, corsOrigins: readonly string[], { bodi
       const message = ready ? "ready" : stopping ? "stopping" : "not ready";
       return { error: !ready, message, data: { dependencies } } satisfies Envelope;
     })
-    .get("/metrics", async ({ set }) => {
+    .get("/metrics", async ({ request, set }) => {
+      checkMetrics(request, exposure.metrics);
       set.headers["content-type"] = metrics.contentType;
       return metrics.text();
     });

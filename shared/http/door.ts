@@ -1,0 +1,37 @@
+/** What is known of a request's connection: whose it is, and, for a guard before the door, when it is answered. */
+import type { Server } from "bun";
+import { Failure } from "#shared/errors";
+import type { Guard } from "./guard.ts";
+
+type AnyServer = Server<unknown>;
+
+const guards = new WeakMap<object, Guard>();
+
+/** Requests of `server` come through `guard` from now on. */
+export function guardServer(server: AnyServer, guard: Guard): void {
+  guards.set(server, guard);
+}
+
+/**
+ * Address of the other end of a request's connection, which may be a proxy's; undefined where there is none (tests that
+ * hand a request to the application) or it is gone.
+ */
+export function socketAddressOf(request: Request, server: AnyServer | null): string | undefined {
+  const peer = server?.requestIP(request);
+  if (server === null || peer === null || peer === undefined) return undefined;
+  const guard = guards.get(server);
+  return guard === undefined ? peer.address : guard.addressAt(peer.port);
+}
+
+/**
+ * Tells the guard, if there is one, that the request is here. @returns what to call once it is answered.
+ * @throws Failure `forbidden` for a request that came past the guard, from this machine.
+ */
+export function arrivedAt(request: Request, server: AnyServer | null): (() => void) | undefined {
+  const guard = server === null ? undefined : guards.get(server);
+  const port = guard === undefined ? undefined : server?.requestIP(request)?.port;
+  if (guard === undefined || port === undefined) return undefined;
+  if (guard.addressAt(port) === undefined) throw new Failure("forbidden", "this port is not for requests");
+  guard.dispatched(port);
+  return () => guard.answered(port);
+}

@@ -1,0 +1,13 @@
+/** What counts as one address. */
+import { expect, test } from "bun:test";
+import { networkOf } from "./networks.ts";
+
+test.each([
+  ["192.0.2.7", "192.0.2.7"],
+  ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"],
+  ["2001:0DB8:0001:0002::9", "2001:db8:1:2::/64"],
+  ["2001:db8::9", "2001:db8:0:0::/64"],
+  ["::1", "0:0:0:0::/64"],
+  ["fe80::1%eth0", "fe80:0:0:0::/64"],
+  ["1::", "1:0:0:0::/64"],
+])("%s counts as %s", (address, network) => expect(networkOf(address)).toBe(network));
