@@ -337,15 +337,11 @@ withServer(
     await admin`create database ${admin(name)}`;
     expect(await seedDevelopmentUser(databaseUrl(name))).toBe("created");
     expect(await seedDevelopmentUser(databaseUrl(name))).toBe("present");
-    await using seeded = await begin({ DATABASE_URL: databaseUrl(name), HASH_WORKERS: "1" });
+    const env = { DATABASE_URL: databaseUrl(name), HASH_WORKERS: "1", AUTH_SECRET: "x".repeat(32) };
+    await using seeded = await begin(env);
     await until("ready", () => isReady(seeded));
     expect((await post(DEVELOPMENT_USER, { at: seeded })).status).toBe(202);
-    await using strict = await begin({
-      DATABASE_URL: databaseUrl(name),
-      HASH_WORKERS: "1",
-      ENVIRONMENT: "production",
-      AUTH_SECRET: "x".repeat(32),
-    });
+    await using strict = await begin({ ...env, ENVIRONMENT: "production" });
     await until("ready", () => isReady(strict));
     expect((await post(DEVELOPMENT_USER, { at: strict })).status).toBe(401);
     await strict[Symbol.asyncDispose]();
