@@ -6,7 +6,7 @@ import { type TObject, type TSchema, Type } from "@sinclair/typebox";
 import type { Envelope } from "#contracts/envelope";
 import { ACTOR_HEADER, IDEMPOTENCY_KEY_HEADER } from "#contracts/headers";
 import { Failure, type FailureCode, ok, type Result } from "#shared/errors";
-import { contextOf, envelope } from "#shared/http";
+import { contextOf, envelope, type Peers, socketAddressOf } from "#shared/http";
 import { Deadline } from "#shared/resilience";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
 import { orThrow } from "../calls.ts";
@@ -35,7 +35,7 @@ interface Call {
   readonly params: Readonly<Record<string, string>>;
   readonly request: Request;
   readonly set: Settable;
-  readonly server: { requestIP(request: Request): { address: string } | null } | null;
+  readonly server: Peers | null;
 }
 
 /** The owner's answer: 201 where something is there that was not before. */
@@ -77,7 +77,7 @@ export interface Desk {
 export function makeDesk({ operator, answers, stopping }: DeskOptions): Desk {
   /** On whose behalf, of those who may. */
   async function actorOf({ request, set, server }: Omit<Call, "params">): Promise<string> {
-    const address = server?.requestIP(request)?.address ?? "unknown";
+    const address = socketAddressOf(request, server) ?? "unknown";
     const admitted = await operator.admit(bearerOf(request), address, contextOf(request).deadline);
     return orChallenge(admitted, request, set);
   }

@@ -4,7 +4,7 @@ import { Elysia } from "elysia";
 import { MeView, Registration, RegistrationView } from "#contracts/auth";
 import { IDEMPOTENCY_KEY_HEADER, REPLAYED_HEADER } from "#contracts/headers";
 import { Failure } from "#shared/errors";
-import { contextOf, envelope } from "#shared/http";
+import { contextOf, envelope, socketAddressOf } from "#shared/http";
 import type { CallContext } from "#shared/telemetry";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
 import { orThrow } from "../calls.ts";
@@ -82,7 +82,7 @@ export function v1({ sessions, operator, auth, health }: V1Options) {
     .get("/health", async ({ request, set, server }) => {
       orThrow(noQuery(request.url));
       const { message, report, ready } = await health();
-      const address = server?.requestIP(request)?.address ?? "unknown";
+      const address = socketAddressOf(request, server) ?? "unknown";
       const admitted = await operator.admit(bearerOf(request), address, contextOf(request).deadline);
       set.status = ready ? 200 : 503;
       return { ...envelope(message, admitted.ok ? report : withoutErrors(report)), error: !ready };

@@ -1,14 +1,16 @@
 /** What is known of a request's connection: whose it is, and, for a guard before the door, when it is answered. */
-import type { Server } from "bun";
 import { Failure } from "#shared/errors";
 import type { Guard } from "./guard.ts";
 
-type AnyServer = Server<unknown>;
+/** What of the runtime's server tells whose a request is. */
+export interface Peers {
+  requestIP(request: Request): { readonly address: string; readonly port: number } | null;
+}
 
 const guards = new WeakMap<object, Guard>();
 
 /** Requests of `server` come through `guard` from now on. */
-export function guardServer(server: AnyServer, guard: Guard): void {
+export function guardServer(server: Peers, guard: Guard): void {
   guards.set(server, guard);
 }
 
@@ -16,7 +18,7 @@ export function guardServer(server: AnyServer, guard: Guard): void {
  * Address of the other end of a request's connection, which may be a proxy's; undefined where there is none (tests that
  * hand a request to the application) or it is gone.
  */
-export function socketAddressOf(request: Request, server: AnyServer | null): string | undefined {
+export function socketAddressOf(request: Request, server: Peers | null): string | undefined {
   const peer = server?.requestIP(request);
   if (server === null || peer === null || peer === undefined) return undefined;
   const guard = guards.get(server);
@@ -27,7 +29,7 @@ export function socketAddressOf(request: Request, server: AnyServer | null): str
  * Tells the guard, if there is one, that the request is here. @returns what to call once it is answered.
  * @throws Failure `forbidden` for a request that came past the guard, from this machine.
  */
-export function arrivedAt(request: Request, server: AnyServer | null): (() => void) | undefined {
+export function arrivedAt(request: Request, server: Peers | null): (() => void) | undefined {
   const guard = server === null ? undefined : guards.get(server);
   const port = guard === undefined ? undefined : server?.requestIP(request)?.port;
   if (guard === undefined || port === undefined) return undefined;
