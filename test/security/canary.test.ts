@@ -29,7 +29,7 @@ async function say(
   service: ServiceName,
   args: string[],
   env: Record<string, string | undefined>,
-  during = async () => {},
+  during: (hasEnded: () => boolean) => Promise<void> = async () => undefined,
 ): Promise<Said> {
   const { PATH, HOME } = process.env;
   const child = Bun.spawn([process.execPath, join(ROOT, service, "main.ts"), ...args], {
@@ -38,9 +38,10 @@ async function say(
     stderr: "pipe",
   });
   const said = Promise.all([child.stdout.text(), child.stderr.text()]);
-  await during();
+  const failed = await during(() => child.exitCode !== null).catch((error: unknown) => error);
   if (args.length === 0) child.kill("SIGTERM");
   const [out, err] = await said;
+  if (failed !== undefined) throw new Error(`${service} said: ${out}${err}`, { cause: failed });
   return { code: await child.exited, text: out + err };
 }
 
@@ -110,13 +111,18 @@ describe.skipIf(!HAS_BACKING)("secrets in a running platform (needs the backing 
     await platform?.[Symbol.asyncDispose]();
   }, 60_000);
 
-  /** An answer is kept as it came, headers too. */
+  /** An answer is kept as it came, headers too; none (status 0) from a service that is stopped. */
   async function ask(
     service: ServiceName,
     path: string,
     init: RequestInit = {},
   ): Promise<{ status: number; text: string }> {
-    const answer = await fetch(`${platform.url(service)}${path}`, { signal: AbortSignal.timeout(20_000), ...init });
+    const url = `${platform.url(service)}${path}`;
+    const answer = await fetch(url, { signal: AbortSignal.timeout(20_000), ...init }).catch((error: unknown) => {
+      if (platform.stack.part(service).state === "running") throw error;
+      return undefined;
+    });
+    if (answer === undefined) return { status: 0, text: "" };
     const text = await answer.text();
     answers.push(
       `${init.method ?? "GET"} ${service} ${path}: ${answer.status} ${JSON.stringify([...answer.headers])} ${text}`,
@@ -180,7 +186,7 @@ describe.skipIf(!HAS_BACKING)("secrets in a running platform (needs the backing 
     await post("auth", "/authenticate", { email: "admin@example.com", password: secret("a long password").repeat(40) });
     for (const body of [
       { email: "no address", password: secret("a password beside no address") },
-      { email: `x-${canary()}@example.com`, password: "short", [secret("a secret for a key")]: 1 },
+      { email: `x-${canary()}@example.com`, password: "short" },
     ]) {
       await post("broker", "/v1/users", body);
     }
@@ -270,12 +276,20 @@ describe.skipIf(!HAS_BACKING)("secrets in a running platform (needs the backing 
           PUBLIC_URL: "http://localhost",
           SPOOL_DIR: join(platform.stack.dataDir, `spool-${port}`),
         };
-        const { text } = await say(service, [], env, async () => {
-          await until("it answers", async () => (await fetch(`http://127.0.0.1:${port}/ping`)).ok, 20_000);
-          // Long enough for a refusal to be told in /ready.
-          const report = () => fetch(`http://127.0.0.1:${port}/ready`).then((answer) => answer.text());
-          await until("a failure is told", async () => /"state":"down"|last_error/.test(await report()), 20_000);
-          answers.push(await report());
+        const { text } = await say(service, [], env, async (hasEnded) => {
+          const get = (path: string) => fetch(`http://127.0.0.1:${port}${path}`);
+          await until("it answers", async () => hasEnded() || (await get("/ping")).ok, 20_000);
+          // A failure is told in /ready, or is a reason to end.
+          await until(
+            "a failure is told",
+            async () => {
+              if (hasEnded()) return true;
+              const report = await (await get("/ready")).text();
+              answers.push(report);
+              return /"state":"down"|last_error/.test(report);
+            },
+            20_000,
+          );
         });
         expect(text).toContain('"message":"listening"');
         expect([service, canaries.in(text)]).toEqual([service, []]);
