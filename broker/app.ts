@@ -141,13 +141,19 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
     }),
   );
 
+  const exposure = exposureOf(config, { isPublic: true });
   const app = httpApp(runtime, corsOriginsOf(config), {
     bodiless: ["/", "/v1/unsubscribe/*"],
-    exposure: exposureOf(config, { isPublic: true }),
+    exposure,
   }).use(
     routes(
       { operations, receipts, sessions },
-      { inboxUrl: config.INBOX_URL, version: runtime.version, isDescribed: config.OPENAPI === "on" },
+      {
+        inboxUrl: config.INBOX_URL,
+        version: runtime.version,
+        isDescribed: config.OPENAPI === "on",
+        isMeasured: exposure.metrics === "open",
+      },
     ),
   );
   app.use(

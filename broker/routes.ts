@@ -10,7 +10,7 @@ import { accepted, callOf, orThrow } from "./calls.ts";
 import { type Operations, replyOf } from "./handle.ts";
 import { given, markDegraded } from "./marks.ts";
 import { openApi } from "./openapi/index.ts";
-import { CSP_PAGE, pages } from "./page/index.ts";
+import { CSP_PAGE, type PagesOptions, pages } from "./page/index.ts";
 import type { Receipts } from "./receipts.ts";
 import type { Sessions } from "./sessions/sessions.ts";
 
@@ -23,16 +23,9 @@ export interface Does {
   readonly sessions: Pick<Sessions, "verify">;
 }
 
-interface PageOptions {
-  readonly inboxUrl: string | undefined;
-  readonly version: string;
-  /** Whether the API's description and its page are there. */
-  readonly isDescribed: boolean;
-}
-
-export function routes({ operations, receipts, sessions }: Does, { inboxUrl, version, isDescribed }: PageOptions) {
-  const files = pages({ inboxUrl, version, isDescribed });
-  const description = openApi(version);
+export function routes({ operations, receipts, sessions }: Does, options: PagesOptions) {
+  const files = pages(options);
+  const description = openApi(options.version);
 
   const app = new Elysia({ name: "broker.routes" })
     .post("/", async ({ request, set }) => {
@@ -59,7 +52,7 @@ export function routes({ operations, receipts, sessions }: Does, { inboxUrl, ver
       return envelope(receipt.state, receipt);
     });
 
-  if (isDescribed) app.get("/openapi.json", () => description);
+  if (options.isDescribed) app.get("/openapi.json", () => description);
   for (const { path, type, body } of files) {
     app.get(path, ({ set }) => {
       set.headers["content-type"] = type;

@@ -30,14 +30,17 @@ export interface PagesOptions {
   readonly version: string;
   /** Whether the page of the API is among them. */
   readonly isDescribed: boolean;
+  /** Whether who reads a page may read the metrics too. */
+  readonly isMeasured: boolean;
 }
 
-export function pages({ inboxUrl, version, isDescribed }: PagesOptions): PageFile[] {
+export function pages({ inboxUrl, version, isDescribed, isMeasured }: PagesOptions): PageFile[] {
   const inbox = inboxUrl === undefined ? "" : `<a href="${Bun.escapeHTML(inboxUrl)}">Inbox</a>`;
   const fill = (page: string): string =>
     page
       .replaceAll("{{inbox}}", () => inbox)
       .replaceAll("{{api}}", () => (isDescribed ? '<a href="/openapi">API</a>' : ""))
+      .replaceAll("{{metrics}}", () => (isMeasured ? '<a href="/metrics">Metrics</a>' : ""))
       .replaceAll("{{version}}", () => Bun.escapeHTML(version));
   const described = [
     { path: "/openapi", type: HTML, body: fill(apiText) },

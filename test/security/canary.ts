@@ -67,7 +67,7 @@ const WORDS = 32;
 const SHAPED: Readonly<Record<string, (canaries: Canaries) => string>> = {
   DKIM_PRIVATE_KEY(canaries) {
     const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2_048 });
-    const pem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+    const pem = privateKey.export({ type: "pkcs8", format: "pem" });
     // A line of it: a PEM as a whole is found nowhere, however it leaks.
     canaries.plant("DKIM_PRIVATE_KEY", pem.split("\n")[10] ?? "");
     return pem;
