@@ -11,7 +11,7 @@ export const guardFields = {
       ["on", "off"],
     ),
   ),
-  GUARD_CONNECTIONS: integer("With the guard: connections at once; each takes 3 file descriptors", 4_096, {
+  GUARD_CONNECTIONS: integer("With the guard: connections at once; each takes up to 3 file descriptors", 4_096, {
     min: 1,
     max: 1_000_000,
   }),
