@@ -101,8 +101,13 @@ describe.each(SERVICES)("%s", (service) => {
 
 test("auth seed is listed, and refused in production", async () => {
   expect((await run("auth", ["--help"])).out).toContain("seed ");
-  const production = { ENVIRONMENT: "production", AUTH_SECRET: "x".repeat(32) };
-  expect((await run("auth", ["seed"], production)).code).toBe(2);
+  const production = {
+    ENVIRONMENT: "production",
+    AUTH_SECRET: "x".repeat(32),
+    RABBITMQ_URL: "amqp://auth:Xk29vLqT@127.0.0.1:9",
+  };
+  const refused = await run("auth", ["seed"], production);
+  expect([refused.code, refused.out]).toEqual([2, expect.stringContaining("not for production")]);
   expect((await run("broker", ["seed"])).code).toBe(2);
 });
 

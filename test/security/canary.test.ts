@@ -103,7 +103,9 @@ describe.skipIf(!HAS_BACKING)("secrets in a running platform (needs the backing 
     }
     await channel.consume(queue, (message) => {
       if (message !== null)
-        messages.push(`${message.fields.routingKey} ${JSON.stringify(message.properties)} ${message.content.toString()}`);
+        messages.push(
+          `${message.fields.routingKey} ${JSON.stringify(message.properties)} ${message.content.toString()}`,
+        );
     });
   }, START_MS);
   afterAll(async () => {
