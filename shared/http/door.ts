@@ -4,14 +4,22 @@ import type { Guard } from "./guard.ts";
 
 /** What of the runtime's server tells whose a request is. */
 export interface Peers {
+  /** Absent for a socket of this machine. */
+  readonly port?: number | undefined;
   requestIP(request: Request): { readonly address: string; readonly port: number } | null;
 }
 
-const guards = new WeakMap<object, Guard>();
+/** By the port that the guard hands on to: servers that take over from each other share it. */
+const guards = new Map<number, Guard>();
 
-/** Requests of `server` come through `guard` from now on. */
-export function guardServer(server: Peers, guard: Guard): void {
-  guards.set(server, guard);
+/** Requests to `serverPort` come through `guard` from now on, until disposed. */
+export function guardPort(serverPort: number, guard: Guard): Disposable {
+  guards.set(serverPort, guard);
+  return { [Symbol.dispose]: () => void guards.delete(serverPort) };
+}
+
+function guardOf(server: Peers | null): Guard | undefined {
+  return server?.port === undefined ? undefined : guards.get(server.port);
 }
 
 /**
@@ -20,8 +28,8 @@ export function guardServer(server: Peers, guard: Guard): void {
  */
 export function socketAddressOf(request: Request, server: Peers | null): string | undefined {
   const peer = server?.requestIP(request);
-  if (server === null || peer === null || peer === undefined) return undefined;
-  const guard = guards.get(server);
+  if (peer === null || peer === undefined) return undefined;
+  const guard = guardOf(server);
   return guard === undefined ? peer.address : guard.addressAt(peer.port);
 }
 
@@ -30,7 +38,7 @@ export function socketAddressOf(request: Request, server: Peers | null): string 
  * @throws Failure `forbidden` for a request that came past the guard, from this machine.
  */
 export function arrivedAt(request: Request, server: Peers | null): (() => void) | undefined {
-  const guard = server === null ? undefined : guards.get(server);
+  const guard = guardOf(server);
   const port = guard === undefined ? undefined : server?.requestIP(request)?.port;
   if (guard === undefined || port === undefined) return undefined;
   if (guard.addressAt(port) === undefined) throw new Failure("forbidden", "this port is not for requests");

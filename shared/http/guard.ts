@@ -42,8 +42,10 @@ export interface Guard {
 const FRESH_MS = 1_000;
 /** How long bytes may be on their way to the server when the guard stops (ms). */
 const SETTLE_MS = 250;
-/** How long a client may take to read what is left for it when the server has gone (ms). */
-const LINGER_MS = 5_000;
+/** How long a client that reads nothing keeps what is left for it when the server has gone (ms): as the runtime's own patience. */
+const LINGER_MS = 60_000;
+/** How long `close` waits for clients to take what the guard still holds for them (ms). */
+const CLOSE_MS = 5_000;
 /** How often `stop` and `close` look (ms). */
 const LOOK_MS = 10;
 
@@ -70,7 +72,7 @@ class Connection {
   owesSince: number | undefined;
   /** When it last began or ended to have a request in hand, or was sent something (ms, monotonic). */
   quietSince: number;
-  /** Since when the server is gone (ms, monotonic). */
+  /** When the server went, or since then the client last took something (ms, monotonic). */
   endingSince: number | undefined;
   isClosed = false;
 
@@ -207,8 +209,11 @@ export function makeGuard(
         connection.toServer.push(bytes);
       },
       drain({ data: connection }) {
-        connection?.toClient?.drain();
-        if (connection?.endingSince !== undefined && connection.toClient?.isBusy !== true) connection.client.end();
+        if (connection === undefined) return;
+        connection.toClient?.drain();
+        if (connection.endingSince === undefined) return;
+        connection.endingSince = performance.now();
+        if (connection.toClient?.isBusy !== true) connection.client.end();
       },
       end({ data: connection }) {
         if (connection === undefined) return;
@@ -225,8 +230,10 @@ export function makeGuard(
     },
   });
 
+  let isClosed = false;
   const sweeping = setInterval(
     () => {
+      if (isClosed && connections.size === 0) return clearInterval(sweeping);
       const now = performance.now();
       for (const connection of connections) {
         const isLate = !connection.inHand && now - (connection.owesSince ?? now) > headMs;
@@ -273,9 +280,14 @@ export function makeGuard(
       ));
     },
     async close() {
-      await until(({ toClient }) => toClient?.isBusy !== true, LINGER_MS);
-      clearInterval(sweeping);
-      for (const connection of connections) connection.close();
+      await until(({ toClient }) => toClient?.isShut !== false, CLOSE_MS);
+      for (const connection of connections) {
+        // What the kernel holds for a client still reaches it, which a reset would prevent.
+        if (connection.toClient?.isShut === true) connection.client.end();
+        else connection.close();
+        connection.endingSince ??= performance.now();
+      }
+      isClosed = true;
     },
   };
 }

@@ -1,7 +1,7 @@
 /** Opens and closes the door of an application. */
 import type { AnyElysia } from "elysia";
 import { localUrl, type Runtime, StartError } from "#shared/lifecycle";
-import { guardServer } from "./door.ts";
+import { guardPort } from "./door.ts";
 import { type Guard, type GuardOptions, makeGuard } from "./guard.ts";
 
 /** How often a door that closes looks whether all is answered (ms). */
@@ -30,11 +30,13 @@ export interface GuardedBy extends GuardOptions {
  */
 export function listen(app: AnyElysia, { HOST, PORT }: ListenOptions, guardedBy?: GuardedBy): Listening {
   let guard: Guard | undefined;
+  let guarding: Disposable | undefined;
   try {
     app.listen(guardedBy === undefined ? { hostname: HOST, port: PORT } : { hostname: "127.0.0.1", port: 0 });
     if (guardedBy !== undefined && app.server !== null) {
-      guard = makeGuard({ host: HOST, port: PORT, serverPort: app.server.port ?? 0 }, guardedBy, guardedBy.runtime);
-      guardServer(app.server, guard);
+      const serverPort = app.server.port ?? 0;
+      guard = makeGuard({ host: HOST, port: PORT, serverPort }, guardedBy, guardedBy.runtime);
+      guarding = guardPort(serverPort, guard);
     }
   } catch (cause) {
     void app.server?.stop(true);
@@ -60,6 +62,7 @@ export function listen(app: AnyElysia, { HOST, PORT }: ListenOptions, guardedBy?
     } finally {
       clearInterval(looking);
       await guard?.close();
+      guarding?.[Symbol.dispose]();
     }
   }
 

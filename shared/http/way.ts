@@ -27,6 +27,11 @@ export class Way {
     return this.#waiting.length > 0 || (this.#ended && !this.#shut);
   }
 
+  /** Whether all that came in, and its end, has been handed on. */
+  get isShut(): boolean {
+    return this.#shut;
+  }
+
   /** The side to write to is there. */
   open(to: Side): void {
     this.#to = to;
