@@ -20,7 +20,7 @@ const MIB = 1_048_576;
 const LEFT_BYTES = 64 * MIB;
 /** Connections of pools come and go. */
 const LEFT_FILES = 12;
-/** The runtime looks every 4 s whether a head is older than 10 s, the guard every second. */
+/** The runtime looks every 4 s whether a head is older than 10 s. */
 const HEAD_MS = 16_000;
 const FUZZ_SEED = 20_251;
 const FUZZ_BODIES = 2_000;
@@ -48,8 +48,7 @@ describe.skipIf(!HAS_BACKING)("bad input (needs the backing services of `bun run
   /** Connections whose request never begins, or never ends: they drip while everything else is tried. */
   const slowHeads: { closedAfterMs: number | undefined }[] = [];
   beforeAll(async () => {
-    // The broker as the world reaches it: with its guard.
-    platform = await startPlatform({ env: { GUARD: "on", GUARD_CONNECTIONS_PER_ADDRESS: "1000" } });
+    platform = await startPlatform();
     for (const name of SERVICE_NAMES) {
       pids.set(name, platform.stack.part(name).pid ?? 0);
       slowHeads.push(
