@@ -125,20 +125,38 @@ withRedis(
   async () => {
     const redis = await startRedis();
     closing.push(() => redis[Symbol.asyncDispose]());
-    const env = { RATE_LIMITS: "*=60/d", REDIS_URL: redis.url };
+    const env = { RATE_LIMITS: "*=60/d", REDIS_URL: redis.url, TRUSTED_PROXIES: "127.0.0.0/8,::1" };
     const one = await platform(env);
     const dirs = await Promise.all([1, 2].map(() => mkdtemp(join(tmpdir(), "broker-"))));
     closing.push(() => Promise.all(dirs.map((dir) => rm(dir, { recursive: true, force: true }))));
     const all = [one, ...(await Promise.all(dirs.map((SPOOL_DIR) => one.startBroker({ SPOOL_DIR }))))];
     for (const broker of all) await until("Redis connected", broker.isUp("redis"));
-    const flood = (times: number) =>
-      Promise.all(
-        Array.from({ length: times }, async (_, index) => (await all[index % 3]?.post("/", {}))?.status ?? 0),
-      );
-
-    const statuses = await flood(150);
-    expect(statuses.filter((status) => status === 200)).toHaveLength(60);
-    expect(statuses.filter((status) => status === 429)).toHaveLength(90);
+    /** Decisions without Redis so far: on a machine that is busy its answer may be late. */
+    const alone = async (): Promise<number> => {
+      const texts = await Promise.all(all.map(async ({ app }) => (await fetch(`${app.url}/metrics`)).text()));
+      const found = texts.flatMap((text) => [
+        ...text.matchAll(/rate_limit_decisions_total\{[^}]*by="process"[^}]*\} (\d+)/g),
+      ]);
+      return found.reduce((sum, [, times]) => sum + Number(times), 0);
+    };
+    let round = 0;
+    await until(
+      "a round that Redis decided all of",
+      async () => {
+        round += 1;
+        for (const broker of all) await until("Redis in use", broker.isUp("redis"));
+        const before = await alone();
+        const from = { "x-forwarded-for": `203.0.113.${round}` };
+        const statuses = await Promise.all(
+          Array.from({ length: 150 }, async (_, index) => (await all[index % 3]?.post("/", {}, from))?.status ?? 0),
+        );
+        if ((await alone()) !== before) return false;
+        expect(statuses.filter((status) => status === 200)).toHaveLength(60);
+        expect(statuses.filter((status) => status === 429)).toHaveLength(90);
+        return true;
+      },
+      20_000,
+    );
 
     const state = { stop: false };
     const seen: number[] = [];
@@ -157,7 +175,7 @@ withRedis(
     state.stop = true;
     await load;
     expect(seen.filter((status) => status !== 200 && status !== 429)).toEqual([]);
-    // Each had let in its own part of the sixty, and lets in what is left to it alone; the new Redis sixty more.
-    expect(seen.filter((status) => status === 200).length).toBeLessThanOrEqual(120 + 60);
+    // At most: sixty by each Redis, and sixty by each broker alone.
+    expect(seen.filter((status) => status === 200).length).toBeLessThanOrEqual(5 * 60);
   },
 );

@@ -1,4 +1,5 @@
 /** Which command was asked for. */
+import { audit } from "./commands/audit.ts";
 import { build } from "./commands/build.ts";
 import { certificates } from "./commands/certificates.ts";
 import { check } from "./commands/check.ts";
@@ -8,6 +9,8 @@ import { faults } from "./commands/faults.ts";
 import { logs } from "./commands/logs.ts";
 import { dlq, outbox } from "./commands/operate.ts";
 import { run } from "./commands/run.ts";
+import { sbom } from "./commands/sbom.ts";
+import { security } from "./commands/security.ts";
 import { serviceKey } from "./commands/service-key.ts";
 import { status } from "./commands/status.ts";
 import { test } from "./commands/test.ts";
@@ -25,7 +28,10 @@ const COMMANDS: readonly Command[] = [
   outbox,
   test,
   faults,
+  security,
   check,
+  sbom,
+  audit,
   build,
   run,
   serviceKey,

@@ -1,6 +1,6 @@
 /** The report of gaps: which numbers of each producer nothing is stored under, and which more than one entry has. */
 import { type Static, Type } from "@sinclair/typebox";
-import type { GapsReport, ProducerGaps } from "#contracts/logs";
+import { type GapsReport, Producer, type ProducerGaps } from "#contracts/logs";
 import { Failure, fail, failureOf, ok, type Result } from "#shared/errors";
 import type { Deadline } from "#shared/resilience";
 import type { CallContext } from "#shared/telemetry";
@@ -10,7 +10,7 @@ import { BLOCK_NUMBERS, type BlockNumbers, blockOf, firstOf, Ranges } from "./nu
 import type { ProducerDocument } from "./registry.ts";
 
 export const GapsQuery = Type.Object({
-  producer: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+  producer: Type.Optional(Producer.properties.id),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
   cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 2_048 })),
 });

@@ -62,6 +62,7 @@ test("what is not known or not valid is refused without asking the owner", async
     ["/v1/events/dead-letters?parked=mine", "parked must be one of logs, jobs, unrouted"],
     ["/v1/events/dead-letters?limit=1&limit=2", "limit is there twice"],
     ["/v1/logs/gaps?severity=INFO", "severity is not a known field"],
+    ["/v1/logs/gaps?producer=%00", "producer must be text of 1 to 128 characters"],
   ]) {
     const answer = await call(path ?? "");
     expect([path, answer.status, answer.body.message]).toEqual([path, 422, message]);

@@ -9,7 +9,7 @@ import {
   QueueList,
   ReplayRequest,
 } from "#contracts/dead-letters";
-import { GapsReport } from "#contracts/logs";
+import { GapsReport, Producer } from "#contracts/logs";
 import type { Neighbour } from "../forward.ts";
 import { type Desk, NO_QUERY } from "./desk.ts";
 
@@ -20,7 +20,7 @@ const paging = {
 /** The owners have the last word: how many at once, and what a cursor is. */
 export const DeadLetterQuery = Type.Object({ ...DeadLetterFilter.properties, ...paging });
 export const GapsQuery = Type.Object({
-  producer: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+  producer: Type.Optional(Producer.properties.id),
   ...paging,
 });
 

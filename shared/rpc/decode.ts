@@ -12,6 +12,7 @@ const SCRATCH_BYTES = 65_536;
 const SHORT_METHOD_BYTES = 32;
 const METHOD_CACHE_SIZE = 64;
 const TWO_32 = 0x1_0000_0000;
+const BAD_ID = "an id is an unsigned 32-bit integer";
 /** The extension type, of those left to applications, that stands for a text inside this file. */
 const TEXT_TYPE = 0x54;
 /** Of a body up to this length (bytes), texts are slices of one text: each made by itself costs several times that. */
@@ -139,7 +140,12 @@ function arrayLength(token: number): number {
 /** An integer in any form; the usual ones without a decoder. */
 function id(bytes: Buffer): number {
   const from = check.position();
-  check.checkValue(1);
+  try {
+    check.checkValue(1);
+  } catch {
+    // Also where the value alone would be no reason to close: nobody could be answered.
+    return broken(BAD_ID);
+  }
   const token = bytes[from] ?? 0;
   if (token < 0x80) return token;
   if (token === 0xcc) return bytes.readUInt8(from + 1);
@@ -147,7 +153,7 @@ function id(bytes: Buffer): number {
   if (token === 0xce) return bytes.readUInt32BE(from + 1);
   const [value] = decode(bytes, from, check.position(), 1);
   if (typeof value === "number" && value >= 0 && value < TWO_32 && Number.isInteger(value)) return value;
-  return broken("an id is an unsigned 32-bit integer");
+  return broken(BAD_ID);
 }
 
 function method(bytes: Buffer): string {

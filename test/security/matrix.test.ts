@@ -1,0 +1,387 @@
+/**
+ * Every route of the broker with every credential. The routes are those of the running application, the rule is the one
+ * of broker/access/rules.ts, and what has to come of the two is worked out here once more. A route without a rule fails.
+ */
+import { beforeAll, expect, test } from "bun:test";
+import { SCOPES, type Scope } from "#contracts/access";
+import type { Revocation } from "#contracts/identity";
+import {
+  checkRules,
+  isByAction,
+  type Rule,
+  RULES,
+  type ScopeRule,
+  type SimpleRule,
+} from "../../broker/access/rules.ts";
+import { makeAuthDouble, makeKey, revocationList, sign, type TestKey, USER } from "../../broker/auth.test-kit.ts";
+import { brokers, until } from "../../broker/platform.test-kit.ts";
+
+const ALL = Object.keys(SCOPES) as Scope[];
+const OPERATOR_TOKEN = "an-operators-token-that-nobody-else-has";
+const REVOKED_SESSION = "session-that-was-ended";
+const REVOKED_KEY = "01998f5e-7c10-7d01-9b3c-3f5e9d2a4c99";
+const SOON = new Date(Date.now() + 3_600_000).toISOString();
+const PAST = new Date(Date.now() - 1_000).toISOString();
+
+interface Setting {
+  readonly what: string;
+  readonly env: Record<string, string>;
+  readonly access: "open" | "closed";
+  /** Whether what is for developers is open to anybody. */
+  readonly forDevelopers: boolean;
+}
+
+const SETTINGS: readonly Setting[] = [
+  { what: "a developer's machine", env: {}, access: "open", forDevelopers: true },
+  { what: "with an operator's token", env: { OPERATOR_TOKEN }, access: "open", forDevelopers: false },
+  { what: "closed", env: { ACCESS: "closed", OPERATOR_TOKEN }, access: "closed", forDevelopers: false },
+  {
+    what: "production, open",
+    env: { ENVIRONMENT: "production", ACCESS: "open", OPERATOR_TOKEN, RATE_LIMITS: "off" },
+    access: "open",
+    forDevelopers: false,
+  },
+];
+
+/** `passes`: whatever comes is not of access. */
+type Verdict = "passes" | 400 | 401 | 403;
+
+interface Credential {
+  readonly what: string;
+  /** @param needed the scope that the route is for; undefined where it is for none. */
+  headers(needed: Scope | undefined): Record<string, string> | Promise<Record<string, string>>;
+  verdict(rule: SimpleRule, setting: Setting): Verdict;
+}
+
+let key: TestKey;
+let stranger: TestKey;
+beforeAll(async () => {
+  [key, stranger] = await Promise.all([makeKey(), makeKey()]);
+});
+
+const bearer = async (options: Parameters<typeof sign>[1], by: TestKey = key) => ({
+  authorization: `Bearer ${await sign(by, options)}`,
+});
+const withScopes = (scopes: readonly Scope[], claims: Record<string, unknown> = {}) =>
+  bearer({ claims: { scope: scopes.join(" "), ...claims } });
+const others = (needed: Scope | undefined): Scope[] => ALL.filter((scope) => scope !== needed);
+/** The double of auth knows a key by what it is called. */
+const apiKey = (name: string, scopes: readonly string[] = ALL) => ({
+  "x-api-key": `pk_${name}_${scopes.map((scope) => scope.replace(":", "-")).join(".")}`,
+});
+const refused = (rule: SimpleRule): Verdict => (rule === "public" ? "passes" : 401);
+const forUsersOnly = (rule: SimpleRule): Verdict => (rule === "session" ? 403 : "passes");
+
+const CREDENTIALS: readonly Credential[] = [
+  {
+    what: "none",
+    headers: () => ({}),
+    verdict(rule, { access, forDevelopers }) {
+      if (rule === "public") return "passes";
+      if (rule === "session" || access === "closed" || rule.anonymous === "never") return 401;
+      return rule.anonymous === "open" || forDevelopers ? "passes" : 401;
+    },
+  },
+  { what: "a token that is no JWT", headers: () => ({ authorization: "Bearer abc" }), verdict: refused },
+  { what: "a token of another key", headers: () => bearer({ header: { kid: key.kid } }, stranger), verdict: refused },
+  { what: "an expired token", headers: () => bearer({ livesS: -10 }), verdict: refused },
+  {
+    what: "a token of an ended session",
+    headers: () => withScopes(ALL, { sid: REVOKED_SESSION }),
+    verdict: refused,
+  },
+  {
+    what: "a token from before a change of the user",
+    headers: () => withScopes(ALL, { sub: "8", av: 1 }),
+    verdict: refused,
+  },
+  { what: "a key that nobody has", headers: () => apiKey("unknown"), verdict: refused },
+  { what: "what is no key", headers: () => ({ "x-api-key": "x" }), verdict: refused },
+  { what: "an expired key", headers: () => apiKey("expired"), verdict: refused },
+  { what: "a revoked key", headers: () => apiKey("revoked"), verdict: refused },
+  {
+    what: "a token with every scope but the right one",
+    headers: (needed) => withScopes(others(needed)),
+    verdict: (rule) => (rule === "public" || rule === "session" ? "passes" : 403),
+  },
+  {
+    what: "a token without any scope",
+    headers: () => withScopes([]),
+    verdict: (rule) => (rule === "public" || rule === "session" ? "passes" : 403),
+  },
+  {
+    what: "another service's key: every scope but the right one",
+    headers: (needed) => apiKey("service", others(needed)),
+    verdict: (rule) => (rule === "public" ? "passes" : 403),
+  },
+  {
+    what: "the right scope, by a token",
+    headers: (needed) => withScopes(needed === undefined ? ALL : [needed]),
+    verdict: () => "passes",
+  },
+  {
+    what: "the right scope, by a service's key",
+    headers: (needed) => apiKey("service", needed === undefined ? ALL : [needed]),
+    verdict: forUsersOnly,
+  },
+  {
+    what: "the right scope, by a person's key",
+    headers: (needed) => apiKey("person", needed === undefined ? ALL : [needed]),
+    verdict: forUsersOnly,
+  },
+  {
+    what: "two credentials at once",
+    headers: async () => ({ ...(await withScopes(ALL)), ...apiKey("service") }),
+    verdict: (rule) => (rule === "public" ? "passes" : 400),
+  },
+  {
+    what: "the operator's token",
+    headers: () => ({ authorization: `Bearer ${OPERATOR_TOKEN}` }),
+    verdict(rule, { env }) {
+      if (rule === "public") return "passes";
+      if (env["OPERATOR_TOKEN"] === undefined) return 401;
+      return rule === "session" || /^(users|keys):/.test(rule.scope) ? 403 : "passes";
+    },
+  },
+];
+
+const { platform } = brokers();
+
+/** Auth as access asks it, which refuses everything else by a 409 that nobody takes for a decision of access. */
+function makeAuth() {
+  const auth = makeAuthDouble([key]);
+  const revoked = (kind: Revocation["kind"], subject: string, more: object = {}): Revocation => ({
+    id: Bun.randomUUIDv7(),
+    kind,
+    subject,
+    at: new Date().toISOString(),
+    expires_at: SOON,
+    ...more,
+  });
+  auth.revocations = () =>
+    revocationList([
+      revoked("session", REVOKED_SESSION),
+      revoked("user", "8", { access_version: 2 }),
+      revoked("api_key", REVOKED_KEY),
+    ]);
+  const byText = new Map<
+    string,
+    { key_id: string; scopes: Scope[]; expires_at?: string; service?: string; user_id?: number }
+  >();
+  const know = (headers: Record<string, string>): Record<string, string> => {
+    const text = headers["x-api-key"];
+    const [, name = "", scopes = ""] = /^pk_([a-z]+)_(.*)$/.exec(text ?? "") ?? [];
+    if (text === undefined || name === "" || name === "unknown") return headers;
+    const hash = new Bun.CryptoHasher("sha256").update(text).digest("hex");
+    byText.set(text, {
+      key_id: name === "revoked" ? REVOKED_KEY : `key-${hash.slice(0, 16)}`,
+      scopes: scopes
+        .split(".")
+        .filter((one) => one !== "")
+        .map((one) => one.replace("-", ":") as Scope),
+      ...(name === "expired" ? { expires_at: PAST } : {}),
+      ...(name === "person" ? { user_id: USER.id } : { service: "elsewhere" }),
+    });
+    return headers;
+  };
+  auth.answer = ({ path, body }) => {
+    const refusal = (status: number) => Response.json({ error: true, message: "refused by the double" }, { status });
+    if (path !== "/api-keys/verify") return refusal(409);
+    const holder = byText.get(String((body as { key?: unknown }).key));
+    return holder === undefined ? refusal(401) : Response.json({ error: false, message: "", data: holder });
+  };
+  return { auth, know };
+}
+
+/** A body that gets as far as access, and no further. */
+const BODIES: Readonly<Record<string, unknown>> = {
+  "POST /handle": { action: "log", log: { name: "matrix", data: 1 } },
+};
+
+const filled = (path: string): string => path.replaceAll(/:\w+/g, "7").replace("*", "x");
+
+function rulesOf(rule: Rule): SimpleRule {
+  return isByAction(rule) ? rule.actions.log : rule;
+}
+
+const scopeOf = (rule: SimpleRule): Scope | undefined => (typeof rule === "object" ? rule.scope : undefined);
+
+async function started(setting: Setting) {
+  const { auth, know } = makeAuth();
+  const { app, runtime } = await platform({ AUTH_URL: auth.url, ...setting.env });
+  const isUp = (name: string) => () =>
+    runtime.health.report().dependencies.some((one) => one.name === name && one.state === "up");
+  await until("keys and revocations", () => isUp("auth_keys")() && isUp("revocations")());
+  const ask = (method: string, path: string, headers: Record<string, string>) =>
+    fetch(`${app.url}${path}`, {
+      method,
+      redirect: "manual",
+      headers: { ...(method.startsWith("P") ? { "content-type": "application/json" } : {}), ...know(headers) },
+      ...(method.startsWith("P") ? { body: JSON.stringify(BODIES[`${method} ${path}`] ?? {}) } : {}),
+    });
+  return { app, auth, ask };
+}
+
+/** What access said, if it was access that said it. */
+function saidBy({ status, headers }: Response, text: string): Verdict {
+  if (status === 401 && headers.has("www-authenticate")) return 401;
+  if (status === 403 && (headers.has("www-authenticate") || text.includes("for the session of a user"))) return 403;
+  if (status === 400 && text.includes("one credential is needed")) return 400;
+  return "passes";
+}
+
+const named = ({ method, path }: { readonly method: string; readonly path: string }): string => `${method} ${path}`;
+const isAsked = ({ method }: { readonly method: string }): boolean => method !== "OPTIONS";
+
+test.each(SETTINGS.map((setting) => [setting.what, setting] as const))(
+  "[11] every route with every credential: %s",
+  async (_what, setting) => {
+    const { app, auth, ask } = await started(setting);
+    const routes = [...new Map(app.routes.filter(isAsked).map((route) => [named(route), route])).values()];
+    expect(routes.length).toBeGreaterThan(40);
+    const wrong: string[] = [];
+    let looked = 0;
+    for (const route of routes) {
+      const rule = RULES[named(route)];
+      if (rule === undefined) {
+        wrong.push(`${named(route)}: no rule`);
+        continue;
+      }
+      const simple = rulesOf(rule);
+      await Promise.all(
+        CREDENTIALS.map(async (credential) => {
+          const answer = await ask(route.method, filled(route.path), await credential.headers(scopeOf(simple)));
+          const expected = credential.verdict(simple, setting);
+          const seen = saidBy(answer, await answer.text());
+          looked += 1;
+          if (seen !== expected)
+            wrong.push(`${named(route)} with ${credential.what}: ${seen} (${answer.status}), not ${expected}`);
+        }),
+      );
+    }
+    expect(wrong).toEqual([]);
+    expect(looked).toBe(routes.length * CREDENTIALS.length);
+    await auth.down();
+  },
+  120_000,
+);
+
+test("[11] actions of one body are judged each by its own scope, alone and in a batch", async () => {
+  const setting = SETTINGS[2] as Setting;
+  const { app, auth } = await started(setting);
+  const rule = RULES["POST /handle"];
+  if (rule === undefined || !isByAction(rule)) throw new Error("no rules of actions");
+  const actions = {
+    log: { name: "matrix", data: 1 },
+    mail: { from: "a@b.example", to: "c@d.example", subject: "s", message: "m" },
+  };
+  const handle = async (body: unknown, headers: Record<string, string>) => {
+    const answer = await fetch(`${app.url}/handle`, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body: JSON.stringify(body),
+    });
+    return { status: answer.status, data: ((await answer.json()) as { data?: { status: number }[] }).data };
+  };
+  const names = Object.keys(actions) as (keyof typeof actions)[];
+  for (const name of names) {
+    const { scope } = rule.actions[name] as ScopeRule;
+    const body = { action: name, [name]: actions[name] };
+    expect([name, (await handle(body, {})).status]).toEqual([name, 401]);
+    expect([name, (await handle(body, await withScopes(others(scope)))).status]).toEqual([name, 403]);
+    expect([name, (await handle(body, await withScopes([scope]))).status]).toEqual([name, 202]);
+    const batch = await handle(
+      names.map((each) => ({ action: each, [each]: actions[each] })),
+      await withScopes([scope]),
+    );
+    expect(batch.data?.map(({ status }) => status)).toEqual(names.map((each) => (each === name ? 202 : 403)));
+  }
+  await auth.down();
+}, 30_000);
+
+test("[11] no other way of writing a path gets past its rule", async () => {
+  const { app, auth, ask } = await started(SETTINGS[2] as Setting);
+  const closed = app.routes.filter(
+    (route) => isAsked(route) && typeof RULES[named(route)] === "object" && route.path.length > 1,
+  );
+  expect(closed.length).toBeGreaterThan(15);
+  for (const { method, path } of closed) {
+    const plain = filled(path);
+    const others = [
+      `${plain}/`,
+      `/${plain}`,
+      `${plain}//`,
+      plain.toUpperCase(),
+      plain.replace(/^\/(.)/, (_all, letter: string) => `/%${letter.charCodeAt(0).toString(16)}`),
+      `${plain};x=1`,
+      `${plain}%00`,
+      `${plain}.json`,
+      `/x/..${plain}`,
+      `/x/%2e%2e${plain}`,
+    ];
+    for (const other of others) {
+      const answer = await ask(method, other, {});
+      await answer.arrayBuffer();
+      expect([method, other, [400, 401, 404, 405].includes(answer.status)]).toEqual([method, other, true]);
+    }
+    if (method !== "GET") continue;
+    const head = await ask("HEAD", plain, {});
+    expect(["HEAD", plain, head.status]).toEqual(["HEAD", plain, 401]);
+  }
+  await auth.down();
+}, 60_000);
+
+/** What anybody may, whatever is configured: a route that joins them is a decision that is seen here too. */
+const FOR_EVERYBODY = [
+  "GET /",
+  "GET /.well-known/jwks.json",
+  "GET /assets/account.js",
+  "GET /assets/api.js",
+  "GET /assets/home.js",
+  "GET /assets/page.css",
+  "GET /metrics",
+  "GET /openapi",
+  "GET /openapi.json",
+  "GET /ping",
+  "GET /ready",
+  "GET /reset-password",
+  "GET /sessions",
+  "GET /v1/health",
+  "GET /v1/receipts/:id",
+  "GET /v1/unsubscribe/:token",
+  "GET /verify-address",
+  "POST /v1/email-verifications",
+  "POST /v1/email-verifications/confirm",
+  "POST /v1/password-resets",
+  "POST /v1/password-resets/confirm",
+  "POST /v1/sessions",
+  "POST /v1/sessions/refresh",
+  "POST /v1/unsubscribe/:token",
+  "POST /v1/users",
+];
+/** What anybody may where ACCESS is open. */
+const WHERE_OPEN = ["POST /", "POST /handle (log)", "POST /handle (mail)", "POST /v1/mails"];
+
+test("[11] what anybody may is this and no more", () => {
+  const isOpen = (rule: SimpleRule): boolean => typeof rule === "object" && rule.anonymous === "open";
+  const open: string[] = [];
+  for (const [name, rule] of Object.entries(RULES)) {
+    const each = isByAction(rule) ? Object.entries(rule.actions) : [[undefined, rule] as const];
+    for (const [action, simple] of each) {
+      if (isOpen(simple)) open.push(action === undefined ? name : `${name} (${action})`);
+    }
+  }
+  const everybody = Object.keys(RULES).filter((name) => RULES[name] === "public");
+  expect(everybody.filter((name) => !FOR_EVERYBODY.includes(name))).toEqual([]);
+  expect(open.toSorted()).toEqual(WHERE_OPEN);
+});
+
+test("[11] a route without a rule does not start, and no rule is for a route that is not there", async () => {
+  expect(() => checkRules([{ method: "GET", path: "/v1/new" }])).toThrow("GET /v1/new");
+  expect(() => checkRules([{ method: "GET", path: "/constructor" }])).toThrow("GET /constructor");
+  const { app, auth } = await started(SETTINGS[0] as Setting);
+  expect(() => checkRules(app.routes)).not.toThrow();
+  const served = new Set(app.routes.map(named));
+  expect(Object.keys(RULES).filter((name) => !served.has(name))).toEqual([]);
+  await auth.down();
+});
