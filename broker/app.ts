@@ -203,7 +203,6 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
     enforce: access.enforce,
     exposure,
     clientAddress: makeClientAddress(config),
-    guard: access.enforce,
   });
   const limits = limitRulesOf(config);
   if (limits.length > 0) {
