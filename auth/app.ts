@@ -4,7 +4,7 @@ import { IDENTITY_EXCHANGE } from "#contracts/identity";
 import { makePublisher, topologyOf } from "#shared/amqp";
 import { makeJsonClient, watchService } from "#shared/client";
 import { corsOriginsOf, type Secret } from "#shared/config";
-import { httpApp, listen } from "#shared/http";
+import { exposureOf, httpApp, listen } from "#shared/http";
 import type { App, Runtime } from "#shared/lifecycle";
 import { ok } from "#shared/errors";
 import { makeDelays } from "#shared/limits";
@@ -19,6 +19,7 @@ import { apiKeyRoutes } from "./api-keys/routes.ts";
 import { makeApiKeyStore } from "./api-keys/store.ts";
 import { deliveryOf, makeClients } from "./clients.ts";
 import { type Config, isThrottled, keyMaxAgeOf, secretOf } from "./config.ts";
+import { isDevelopmentUser } from "./development-user.ts";
 import { makeHashers } from "./hashers.ts";
 import { makeAccountName, makeSealer, makeSuccession } from "./keys.ts";
 import { makeKnown } from "./known.ts";
@@ -163,6 +164,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
         idleMs: Math.min(life.idleMs, life.maxMs),
         onNewPlace: makeSignInMails(outbox, letterhead),
         onRefused,
+        isRefused: (credentials) => config.ENVIRONMENT === "production" && isDevelopmentUser(credentials),
         log,
         metrics,
       }),
@@ -210,7 +212,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
 
   const revocations = makeRevocations(database);
   const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
-  const http = httpApp(runtime, corsOriginsOf(config), { callers })
+  const http = httpApp(runtime, corsOriginsOf(config), { callers, exposure: exposureOf(config) })
     .use(routes({ register, registrationOf }))
     .use(userRoutes({ admit, users }))
     .use(apiKeyRoutes(apiKeys, admit))

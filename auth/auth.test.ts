@@ -9,7 +9,8 @@ import { type App, makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
 import { start } from "./app.ts";
 import { fields } from "./config.ts";
-import { DEVELOPMENT_USER, seedDevelopmentUser } from "./seed.ts";
+import { DEVELOPMENT_USER } from "./development-user.ts";
+import { seedDevelopmentUser } from "./seed.ts";
 
 // Bounds a hang; a busy machine is allowed to be slow.
 setDefaultTimeout(30_000);
@@ -339,9 +340,14 @@ withServer(
     await admin`create database ${admin(name)}`;
     expect(await seedDevelopmentUser(databaseUrl(name))).toBe("created");
     expect(await seedDevelopmentUser(databaseUrl(name))).toBe("present");
-    await using seeded = await begin({ DATABASE_URL: databaseUrl(name), HASH_WORKERS: "1" });
+    const env = { DATABASE_URL: databaseUrl(name), HASH_WORKERS: "1", AUTH_SECRET: "x".repeat(32) };
+    await using seeded = await begin(env);
     await until("ready", () => isReady(seeded));
     expect((await post(DEVELOPMENT_USER, { at: seeded })).status).toBe(202);
+    await using strict = await begin({ ...env, ENVIRONMENT: "production" });
+    await until("ready", () => isReady(strict));
+    expect((await post(DEVELOPMENT_USER, { at: strict })).status).toBe(401);
+    await strict[Symbol.asyncDispose]();
     await seeded[Symbol.asyncDispose]();
     await admin`drop database ${admin(name)} with (force)`;
   },

@@ -13,16 +13,18 @@ test("a laptop needs nothing", () => {
 
 test("production needs a secret that is one, and a cost that is worth the name", () => {
   const ENVIRONMENT = "production";
+  const RABBITMQ_URL = "amqp://auth:Xk29vLqT@rabbitmq:5672";
   expect(problems({ ENVIRONMENT })).toContain("AUTH_SECRET is missing");
   expect(problems({ ENVIRONMENT, AUTH_SECRET: "canary" })).toContain("at least 32 characters");
   expect(problems({ ENVIRONMENT, AUTH_SECRET: "canary" })).not.toContain("canary");
   expect(problems({ ENVIRONMENT, AUTH_SECRET: secretOf(loadConfig("auth", fields, {})).reveal() })).not.toBe("");
   expect(problems({ ENVIRONMENT, AUTH_SECRET: LONG, BCRYPT_COST: "9" })).toContain("BCRYPT_COST must be at least 10");
-  expect(problems({ ENVIRONMENT, AUTH_SECRET: LONG })).toContain("PUBLIC_URL is missing");
-  expect(problems({ ENVIRONMENT, AUTH_SECRET: LONG, PUBLIC_URL: "https://app.example.com" })).toBe("");
+  expect(problems({ ENVIRONMENT, AUTH_SECRET: LONG, RABBITMQ_URL })).toContain("PUBLIC_URL is missing");
+  expect(problems({ ENVIRONMENT, AUTH_SECRET: LONG, RABBITMQ_URL, PUBLIC_URL: "https://app.example.com" })).toBe("");
   const keyless = problems({
     ENVIRONMENT,
     AUTH_SECRET: LONG,
+    RABBITMQ_URL,
     PUBLIC_URL: "https://app.example.com",
     SERVICE_KEY: "",
     SERVICE_CALLERS: "",

@@ -5,6 +5,7 @@ import {
   choice,
   commonFields,
   integer,
+  knownCredentials,
   optional,
   Secret,
   secret,
@@ -88,7 +89,7 @@ export type Config = Values<typeof fields>;
 export function problemsOf(config: Config): string[] {
   const { ENVIRONMENT, AUTH_SECRET, BCRYPT_COST, PUBLIC_URL } = config;
   if (ENVIRONMENT !== "production") return [];
-  const problems = serviceKeyProblems(config, ["SERVICE_KEY", "SERVICE_CALLERS"]);
+  const problems = [...knownCredentials(config), ...serviceKeyProblems(config, ["SERVICE_KEY", "SERVICE_CALLERS"])];
   if (AUTH_SECRET === undefined) {
     problems.push(
       `AUTH_SECRET is missing: production needs text of at least ${MIN_SECRET} characters (openssl rand -base64 32), or AUTH_SECRET_FILE`,

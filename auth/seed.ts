@@ -6,9 +6,9 @@ import { type Log, silentLog } from "#shared/log";
 import { makeDatabase } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
 import type { Config } from "./config.ts";
+import { DEVELOPMENT_USER } from "./development-user.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
-export const DEVELOPMENT_USER = { email: "admin@example.com", password: "verysecret" } as const;
 const COST = 12;
 /** Longest wait for the database (ms). */
 const WAIT_MS = 30_000;

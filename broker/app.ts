@@ -4,7 +4,7 @@ import { IDENTITY_EXCHANGE } from "#contracts/identity";
 import { makePublisher, makeSubscriber, topologyOf } from "#shared/amqp";
 import { corsOriginsOf, type Secret } from "#shared/config";
 import { makeJsonClient, watchService } from "#shared/client";
-import { httpApp, listen, makeClientAddress } from "#shared/http";
+import { exposureOf, guardOf, httpApp, listen, makeClientAddress } from "#shared/http";
 import { type App, type Runtime, StartError } from "#shared/lifecycle";
 import { makeLimiter } from "#shared/limits";
 import { makeRedis } from "#shared/redis";
@@ -197,10 +197,12 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
     }),
   );
 
+  const exposure = exposureOf(config, { isPublic: true });
   const app = httpApp(runtime, corsOriginsOf(config), {
     bodiless: ["/", "/v1/unsubscribe/*"],
+    enforce: access.enforce,
+    exposure,
     clientAddress: makeClientAddress(config),
-    guard: access.enforce,
   });
   const limits = limitRulesOf(config);
   if (limits.length > 0) {
@@ -209,7 +211,17 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
       makeRequestLimits({ rules: limits, limiter: makeLimiter({ name: "broker", redis, metrics }), metrics }),
     );
   }
-  app.use(routes({ operations, receipts, access }, { inboxUrl: config.INBOX_URL, version: runtime.version }));
+  app.use(
+    routes(
+      { operations, receipts, access },
+      {
+        inboxUrl: config.INBOX_URL,
+        version: runtime.version,
+        isDescribed: config.OPENAPI === "on",
+        isMeasured: exposure.metrics === "open",
+      },
+    ),
+  );
   app.use(v1({ sessions, access, auth: login, health: makePlatformHealth(health, { auth, logger, mail, listener }) }));
   const stopping = new AbortController();
   let patience: ReturnType<typeof setTimeout> | undefined;
@@ -243,7 +255,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   app.use(unsubscribeRoutes({ url: config.MAIL_URL, key, edge: edge("mail_unsubscribe") }));
   checkRules(app.routes);
   stack.defer(() => clearTimeout(patience));
-  const listening = stack.use(listen(app, config));
+  const listening = stack.use(listen(app, config, guardOf(config, runtime)));
   // First of all, since the door waits for what is under way.
   stack.defer(() => {
     patience = setTimeout(() => stopping.abort(new Error("the broker is stopping")), PATIENCE_MS);

@@ -10,6 +10,7 @@ const production = (secret?: string) =>
     configOf({
       ...KEYS,
       ENVIRONMENT: "production",
+      RABBITMQ_URL: "amqp://broker:Xk29vLqT@rabbitmq:5672",
       ACCESS: "closed",
       ...(secret === undefined ? {} : { BROKER_RECEIPT_SECRET: secret }),
     }),
@@ -45,4 +46,11 @@ test("production does not start while nobody has said whether it is open; develo
 test("development needs none, and takes one", () => {
   expect(problemsOf(configOf({}))).toEqual([]);
   expect(receiptSecretOf(configOf({ RECEIPT_SECRET: "mine" })).reveal()).toBe("mine");
+});
+
+test("production has no credentials that everybody knows, also not those of the defaults", () => {
+  const known = (env: Record<string, string>) =>
+    problemsOf(configOf({ ENVIRONMENT: "production", RECEIPT_SECRET: "x".repeat(32), ...env }));
+  expect(known({})).toEqual([expect.stringMatching(/^RABBITMQ_URL has a user and password that everybody knows/)]);
+  expect(known({ RABBITMQ_URL: "amqp://broker:Xk29vLqT@rabbitmq:5672" })).toEqual([]);
 });

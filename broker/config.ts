@@ -11,9 +11,10 @@ import {
   text,
   url,
   type Values,
+  knownCredentials,
 } from "#shared/config";
 import { rpcTokenProblems, serviceKeyField, serviceKeyProblems } from "#shared/service-keys";
-import { proxyFields } from "#shared/http";
+import { guardFields, proxyFields } from "#shared/http";
 import { rateLimitsField } from "#shared/limits";
 import { redisUrlField } from "#shared/redis";
 import { operatorTokenField } from "./access/operator-token.ts";
@@ -25,6 +26,7 @@ const DEVELOPMENT_SECRET = "development only, known to everybody";
 
 export const fields = {
   ...commonFields(8080),
+  ...guardFields,
   AUTH_URL: url("The auth service", "http://localhost:8081", ["http", "https"]),
   MAIL_URL: url("The mail service", "http://localhost:8083", ["http", "https"]),
   LOGGER_URL: url("The logger's HTTP side", "http://localhost:8082", ["http", "https"]),
@@ -56,6 +58,7 @@ export const fields = {
     ),
   ),
   OPERATOR_TOKEN: operatorTokenField,
+  OPENAPI: choice("Whether the API's description is there: /openapi.json and the page /openapi", "on", ["on", "off"]),
   INBOX_URL: optional(url("Page of the development inbox, for a link on the first page", "", ["http", "https"])),
 };
 
@@ -64,6 +67,7 @@ export type Config = Values<typeof fields>;
 /** What is wrong with the values together. */
 export function problemsOf(config: Config): string[] {
   return [
+    ...knownCredentials(config),
     ...serviceKeyProblems(config, ["SERVICE_KEY"]),
     ...rpcTokenProblems(config),
     ...receiptProblems(config),

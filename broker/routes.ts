@@ -11,7 +11,7 @@ import { accepted, callOf, orThrow } from "./calls.ts";
 import { type Operations, replyOf } from "./handle.ts";
 import { given, markDegraded } from "./marks.ts";
 import { openApi } from "./openapi/index.ts";
-import { CSP_PAGE, pages } from "./page/index.ts";
+import { CSP_PAGE, type PagesOptions, pages } from "./page/index.ts";
 import type { Receipts } from "./receipts.ts";
 import { challenge } from "./sessions/bearer.ts";
 
@@ -23,14 +23,9 @@ export interface Does {
   readonly access: Pick<Access, "mayAct">;
 }
 
-interface PageOptions {
-  readonly inboxUrl: string | undefined;
-  readonly version: string;
-}
-
-export function routes({ operations, receipts, access }: Does, { inboxUrl, version }: PageOptions) {
-  const files = pages({ inboxUrl, version });
-  const description = openApi(version);
+export function routes({ operations, receipts, access }: Does, options: PagesOptions) {
+  const files = pages(options);
+  const description = openApi(options.version);
 
   const app = new Elysia({ name: "broker.routes" })
     .post("/", async ({ request, set }) => {
@@ -57,9 +52,9 @@ export function routes({ operations, receipts, access }: Does, { inboxUrl, versi
       orThrow(noQuery(request.url));
       const receipt = orThrow(await receipts(params.id, contextOf(request)));
       return envelope(receipt.state, receipt);
-    })
-    .get("/openapi.json", () => description);
+    });
 
+  if (options.isDescribed) app.get("/openapi.json", () => description);
   for (const { path, type, body } of files) {
     app.get(path, ({ set }) => {
       set.headers["content-type"] = type;

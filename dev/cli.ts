@@ -1,6 +1,7 @@
 /** Which command was asked for. */
 import { audit } from "./commands/audit.ts";
 import { build } from "./commands/build.ts";
+import { certificates } from "./commands/certificates.ts";
 import { check } from "./commands/check.ts";
 import { demo } from "./commands/demo.ts";
 import { down } from "./commands/down.ts";
@@ -34,6 +35,7 @@ const COMMANDS: readonly Command[] = [
   build,
   run,
   serviceKey,
+  certificates,
 ];
 
 const EXIT_USAGE = 2;

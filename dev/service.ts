@@ -1,4 +1,5 @@
 /** Keeps one service running: starts it, watches it, starts it again with backoff, and ends it. */
+import { outgoingTls } from "#shared/tls";
 import { exponential, pause, sleep } from "#shared/resilience";
 import { type Child, end, launch, type LaunchOptions } from "./backing/processes.ts";
 import type { Part, PartEvent } from "./part.ts";
@@ -180,7 +181,7 @@ interface ReadyBody {
 /** One look at a service's `/ready`; undefined where nobody answers. */
 export async function lookAt(readyUrl: string): Promise<Readiness | undefined> {
   try {
-    const answer = await fetch(readyUrl, { signal: AbortSignal.timeout(LOOK_MS) });
+    const answer = await fetch(readyUrl, { ...outgoingTls(), signal: AbortSignal.timeout(LOOK_MS) });
     const body = (await answer.json()) as ReadyBody;
     const down = (body.data?.dependencies ?? []).filter(({ state }) => state !== "up");
     return {

@@ -56,12 +56,17 @@ function localHost(name: ServiceName, env: Environment): string {
   return host.includes(":") ? `[${host}]` : host;
 }
 
+/** Whether a service is given a certificate to listen with. */
+function isSecure(name: ServiceName, env: Environment): boolean {
+  return (env[`${name.toUpperCase()}_TLS_CERT_FILE`] ?? env["TLS_CERT_FILE"] ?? "") !== "";
+}
+
 export function urlOf(name: ServiceName, ports: ServicePorts, env: Environment): string {
-  return `http://${localHost(name, env)}:${ports.http[name]}`;
+  return `${isSecure(name, env) ? "https" : "http"}://${localHost(name, env)}:${ports.http[name]}`;
 }
 
 export function rpcUrlOf(ports: ServicePorts, env: Environment): string {
-  return `tcp://${localHost("logger", env)}:${ports.rpc}`;
+  return `${isSecure("logger", env) ? "tls" : "tcp"}://${localHost("logger", env)}:${ports.rpc}`;
 }
 
 /** What the services have to know of the backing services; absent where one could not be had. */

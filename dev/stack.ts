@@ -3,6 +3,8 @@
  * right order. `up` shows it to a person; tests start their own beside it (`ports: "free"`, another `dataDir`).
  */
 import { mkdirSync } from "node:fs";
+import { silentLog } from "#shared/log";
+import { type TlsFiles, useTls } from "#shared/tls";
 import { reasonOf, shown } from "./backing/addresses.ts";
 import { createDatabase } from "./backing/index.ts";
 import { thisProcess } from "./backing/processes.ts";
@@ -48,6 +50,8 @@ export interface StackOptions {
   readonly executables?: string;
   /** What the services get besides their addresses, and where configured backing services are found. Default: ours. */
   readonly env?: Environment;
+  /** Files of who calls the services by TLS, as a developer, where `env` gives these certificates; this process uses them. */
+  readonly tls?: TlsFiles;
   readonly onEvent?: Listener;
   /** Told of the environment of a service at each of its starts; what it gives back is used. Tests put proxies between. */
   readonly rewire?: (service: ServiceName, environment: Record<string, string>) => Record<string, string>;
@@ -93,7 +97,11 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const missing = new Map<BackingName, Missing>();
   const up = { ...thisProcess(), since: new Date().toISOString(), bun: Bun.version };
   let stopped = false;
-  const state = (): State => ({ up, ...describe({ services, backing, missing, rpcUrl }) });
+  const state = (): State => ({
+    up,
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
+    ...describe({ services, backing, missing, rpcUrl }),
+  });
   const record = (): void => {
     if (!stopped) writeState(dataDir, state());
   };
@@ -198,10 +206,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       await seeding;
       await stopInOrder(new Map<ServiceName | BackingName, Part>([...services, ...backing]));
       clearInterval(logs);
+      trust?.[Symbol.dispose]();
       stopped = true;
       removeState(dataDir);
     })());
 
+  const trust = options.tls === undefined ? undefined : useTls(options.tls, silentLog);
   record();
   for (const name of backingNames) opening.set(name, startOne(name, startOptions, opening.get("postgres")));
   const needed = new Map(backingNames.map((name) => [name, openBacking(name)]));

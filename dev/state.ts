@@ -1,6 +1,7 @@
 /** What is known of the running platform, written down for `status`, `down`, `demo`, tests and the next `up`. */
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import type { TlsFiles } from "#shared/tls";
 import type { BackingName } from "./backing/types.ts";
 import { type Identity, isAlive } from "./backing/processes.ts";
 import { stateFile } from "./paths.ts";
@@ -42,6 +43,8 @@ export interface State {
   readonly up: Identity & { readonly since: string; readonly bun: string };
   readonly services: Partial<Record<ServiceName, ServiceRecord>>;
   readonly backing: Partial<Record<BackingName, BackingRecord>>;
+  /** Files of who calls the services by TLS, as a developer; absent where they speak plainly. */
+  readonly tls?: TlsFiles;
   /** Backing services that could not be had, and the command that helps. */
   readonly missing: Partial<Record<BackingName, string>>;
 }

@@ -72,7 +72,7 @@ export async function summary(
   lines.push(
     `${paint.bold(`Up in ${duration(tookMs)}.`)} Open ${paint.cyan(`${broker}/`)}${inbox === undefined ? "" : `, mail arrives at ${paint.cyan(inbox)}`}. To try:`,
     "",
-    ...requests(broker).map((line) => `  ${line}`),
+    ...requests(broker, state.tls?.TLS_CA_FILE).map((line) => `  ${line}`),
     "",
     "Ctrl-C stops everything; the data stays. Elsewhere: bun run status, logs, demo, down.",
   );
@@ -80,11 +80,12 @@ export async function summary(
 }
 
 /** Three requests that work as they are when pasted into a shell. */
-function requests(broker: string): string[] {
+function requests(broker: string, ca: string | undefined): string[] {
+  const curl = ca === undefined ? "curl -s" : `curl -s --cacert ${ca}`;
   const handle = (body: unknown) =>
-    `curl -s ${broker}/handle -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`;
+    `${curl} ${broker}/handle -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`;
   return [
-    `curl -s -X POST ${broker}/`,
+    `${curl} -X POST ${broker}/`,
     handle({ action: "log", log: { name: "hello", data: "from the shell" } }),
     handle({ action: "auth", auth: { email: "admin@example.com", password: "verysecret" } }),
   ];

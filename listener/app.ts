@@ -2,7 +2,8 @@
 import { RETRY_TIERS, type RetryTier } from "#contracts/events";
 import { topologyOf } from "#shared/amqp";
 import { corsOriginsOf } from "#shared/config";
-import { httpApp, listen } from "#shared/http";
+import { exposureOf, httpApp, listen } from "#shared/http";
+import { filesOf } from "#shared/tls";
 import { type App, EXIT, type Runtime } from "#shared/lifecycle";
 import { makeCallers } from "#shared/service-keys";
 import type { Config } from "./config.ts";
@@ -45,7 +46,7 @@ export async function start(
   );
   const stopping = new AbortController();
   const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
-  const app = httpApp(runtime, corsOriginsOf(config), { callers }).use(
+  const app = httpApp(runtime, corsOriginsOf(config), { callers, exposure: exposureOf(config) }).use(
     routes(operators.deadLetters, operators.index, stopping.signal),
   );
   const listening = stack.use(listen(app, config));
@@ -67,6 +68,7 @@ export async function start(
         loggerToken: config.LOGGER_RPC_TOKEN?.reveal(),
         mailUrl: config.MAIL_URL,
         serviceKey: config.SERVICE_KEY?.reveal(),
+        tls: filesOf(config),
       },
       log,
       ...(openWorker === undefined ? {} : { open: openWorker }),

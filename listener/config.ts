@@ -1,6 +1,6 @@
 /** Everything that the listener reads from its environment. */
 import { bindingsField, queueField } from "#shared/amqp";
-import { commonFields, integer, optional, secret, secretUrl, url, type Values } from "#shared/config";
+import { commonFields, integer, knownCredentials, optional, secret, secretUrl, url, type Values } from "#shared/config";
 import { rpcTokenProblems, serviceCallersField, serviceKeyField, serviceKeyProblems } from "#shared/service-keys";
 
 export const fields = {
@@ -36,5 +36,9 @@ export type Config = Values<typeof fields>;
 
 /** What is wrong with the values together. */
 export function problemsOf(config: Config): string[] {
-  return [...serviceKeyProblems(config, ["SERVICE_KEY", "SERVICE_CALLERS"]), ...rpcTokenProblems(config)];
+  return [
+    ...knownCredentials(config),
+    ...serviceKeyProblems(config, ["SERVICE_KEY", "SERVICE_CALLERS"]),
+    ...rpcTokenProblems(config),
+  ];
 }

@@ -2,6 +2,7 @@
 import type { RetryTier } from "#contracts/events";
 import type { LogLevel } from "#shared/log";
 import type { DependencyState } from "#shared/lifecycle";
+import type { TlsFiles } from "#shared/tls";
 
 /** All that a worker needs; secrets as text, since objects do not keep their class between threads. */
 export interface WorkerSettings {
@@ -19,6 +20,7 @@ export interface WorkerSettings {
   readonly loggerToken: string | undefined;
   readonly mailUrl: string;
   readonly serviceKey: string | undefined;
+  readonly tls: TlsFiles;
   /** The worker before this one crashed: one message at a time, until it is known that none of them did it. */
   readonly cautious: boolean;
   /** Messages that ended workers, by their fingerprints, and why they have to go. */

@@ -33,6 +33,7 @@ function supervised(first: string, silentMs: number) {
       loggerToken: undefined,
       serviceKey: undefined,
       mailUrl: "",
+      tls: {},
     },
     log: silentLog,
     silentMs,

@@ -8,6 +8,7 @@ import type { Secret } from "#shared/config";
 import { fail, messageOf, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { type Backoff, exponential, pause } from "#shared/resilience";
+import { outgoingTls } from "#shared/tls";
 
 /** Longest for one answer (ms). */
 const ANSWER_MS = 5_000;
@@ -148,6 +149,7 @@ async function ask(
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       redirect: "manual",
+      ...outgoingTls(),
       signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
     });
     const text = await answer.text();

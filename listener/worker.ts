@@ -7,6 +7,7 @@ import { type Dependency, type DependencyReport, makeHealth } from "#shared/life
 import { makeLog, silentLog } from "#shared/log";
 import { Deadline } from "#shared/resilience";
 import { makeRpcClient } from "#shared/rpc";
+import { useTls } from "#shared/tls";
 import { makeMetrics, type Trace } from "#shared/telemetry";
 import { makeCaution } from "./caution.ts";
 import { makeStore, probeLogger } from "./clients.ts";
@@ -41,6 +42,8 @@ function tell(message: FromWorker): void {
 function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
   const { index, prefix, logsQueue, logsBindings, retryTiers } = settings;
   const log = makeLog({ service: "listener", level: settings.logLevel, fields: { worker: index } });
+  // Of this thread, for as long as it lives. The main thread has told of what is wrong with them.
+  useTls(settings.tls, log);
   const metrics = makeMetrics("listener", settings.version);
   // The main thread tells of changes, once for all workers.
   const health = makeHealth(silentLog);

@@ -1,6 +1,6 @@
 /** The logger put together. */
 import { corsOriginsOf } from "#shared/config";
-import { httpApp, listen } from "#shared/http";
+import { exposureOf, httpApp, listen } from "#shared/http";
 import { type App, EXIT, type Runtime, StartError } from "#shared/lifecycle";
 import { type RpcServer, serveRpc } from "#shared/rpc";
 import { makeCallers } from "#shared/service-keys";
@@ -41,7 +41,7 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
   const entries = opened.use(makeEntries(makeStore(connection, registry, log), { log, metrics }));
   const rpc = opened.use(openRpc(config, runtime, methodsOf(entries, makeFinder(connection))));
   const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
-  const app = httpApp(runtime, corsOriginsOf(config), { callers });
+  const app = httpApp(runtime, corsOriginsOf(config), { callers, exposure: exposureOf(config) });
   const http = opened.use(listen(routes(app, entries, makeGaps(makeGapsStore(connection))), config));
   log.info("RPC listening", { host: config.HOST, port: rpc.port });
   const open = opened.move();

@@ -1,4 +1,4 @@
-import { commonFields, port, secret, secretUrl, type Values } from "#shared/config";
+import { commonFields, knownCredentials, port, secret, secretUrl, type Values } from "#shared/config";
 import { rpcTokenProblems, serviceCallersField, serviceKeyProblems } from "#shared/service-keys";
 
 /** Every variable that the logger reads. */
@@ -19,5 +19,5 @@ export type Config = Values<typeof fields>;
 
 /** What is wrong with the values together. */
 export function problemsOf(config: Config): string[] {
-  return [...serviceKeyProblems(config, ["SERVICE_CALLERS"]), ...rpcTokenProblems(config)];
+  return [...knownCredentials(config), ...serviceKeyProblems(config, ["SERVICE_CALLERS"]), ...rpcTokenProblems(config)];
 }

@@ -4,6 +4,7 @@ import { messageOf } from "#shared/errors";
 import { type Dependency, StartError } from "#shared/lifecycle";
 import { type Log, withoutCredentials } from "#shared/log";
 import { Deadline, databaseBackoff, keepTrying, sleep } from "#shared/resilience";
+import { currentTls } from "#shared/tls";
 import type { LogDocument } from "./documents.ts";
 import { isPrepared, prepare } from "./prepare.ts";
 
@@ -55,6 +56,8 @@ function clientOf(url: string): MongoClient {
     heartbeatFrequencyMS: 1_000,
     waitQueueTimeoutMS: 1_000,
     maxPoolSize: 10,
+    // For a URL with `tls=true` (or mongodb+srv); what the URL itself says of files comes first.
+    ...(/[?&]tls(CA|CertificateKey)File=/.test(url) ? {} : currentTls().client),
   });
 }
 

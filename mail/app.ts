@@ -1,6 +1,6 @@
 /** Composition root of the mail service: opens what it needs, wires it, and closes it in reverse. */
 import { corsOriginsOf } from "#shared/config";
-import { httpApp, listen } from "#shared/http";
+import { exposureOf, httpApp, listen } from "#shared/http";
 import type { App, Runtime } from "#shared/lifecycle";
 import { makeDatabase } from "#shared/postgres";
 import { makeCallers } from "#shared/service-keys";
@@ -110,7 +110,11 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     verifyUnsubscribe: (token) => links.verify(token),
   });
   const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
-  const app = httpApp(runtime, corsOriginsOf(config), { bodiless: [UNSUBSCRIBE_PATHS], callers })
+  const app = httpApp(runtime, corsOriginsOf(config), {
+    bodiless: [UNSUBSCRIBE_PATHS],
+    callers,
+    exposure: exposureOf(config),
+  })
     .use(routes({ send }))
     .use(deskRoutes(desk))
     .use(templateRoutes(templates));

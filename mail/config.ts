@@ -5,6 +5,7 @@ import {
   commonFields,
   type Field,
   integer,
+  knownCredentials,
   list,
   optional,
   Secret,
@@ -161,7 +162,11 @@ export type Config = Values<typeof fields>;
 /** What is wrong with the values together. */
 export function problemsOf(config: Config): string[] {
   const { DKIM_PRIVATE_KEY, DKIM_SELECTOR, DKIM_DOMAIN, PUBLIC_URL, UNSUBSCRIBE_SECRET } = config;
-  const problems = [...serviceKeyProblems(config, ["SERVICE_CALLERS"]), ...webhookProblems(config)];
+  const problems = [
+    ...knownCredentials(config),
+    ...serviceKeyProblems(config, ["SERVICE_CALLERS"]),
+    ...webhookProblems(config),
+  ];
   const isAsked = DKIM_PRIVATE_KEY !== undefined || DKIM_SELECTOR !== undefined || DKIM_DOMAIN !== undefined;
   if (isAsked && DKIM_PRIVATE_KEY === undefined) {
     problems.push(

@@ -6,8 +6,10 @@ import amqp from "amqplib";
 import { type Collection, MongoClient } from "mongodb";
 import postgres from "postgres";
 import type { Envelope } from "#contracts/envelope";
+import { outgoingTls } from "#shared/tls";
 import { type BackingName } from "../dev/backing/types.ts";
 import type { ServiceName } from "../dev/services.ts";
+import { developerFiles, makeCertificates, tlsEnvironment } from "../dev/certificates/files.ts";
 import { type Stack, startStack } from "../dev/stack.ts";
 import { type Hops, startHops } from "./faults/hops.ts";
 
@@ -76,6 +78,8 @@ export interface PlatformOptions {
   env?: Record<string, string>;
   /** A proxy of ours in every way between two parts (default: none). */
   hops?: boolean;
+  /** TLS between the services and to the broker, as `bun run up --tls` (default: none). */
+  tls?: boolean;
 }
 
 /** Starts all backing services and all five services on free ports, with data of their own that is removed at the end. */
@@ -87,10 +91,13 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   const { PATH, HOME, LANG, TMPDIR, GOCACHE, GOPATH, GOFLAGS, GOPROXY } = process.env;
   const env = { PATH, HOME, LANG, TMPDIR, GOCACHE, GOPATH, GOFLAGS, GOPROXY, LOG_LEVEL: "info", ...options.env };
   const hops = options.hops === true ? await startHops() : undefined;
+  const tls = options.tls === true;
+  if (tls) await makeCertificates(dataDir);
   const stack = await startStack({
     dataDir,
     ports: "free",
-    env,
+    env: { ...env, ...(tls ? tlsEnvironment(dataDir) : {}) },
+    ...(tls ? { tls: developerFiles(dataDir) } : {}),
     ...(hops === undefined ? {} : { rewire: hops.rewire }),
     ...(options.executables === undefined ? {} : { executables: options.executables }),
   });
@@ -121,6 +128,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
       method: "POST",
       body: typeof body === "string" ? body : JSON.stringify(body),
       headers: { "content-type": "application/json", ...headers },
+      ...outgoingTls(),
       signal: AbortSignal.timeout(30_000),
     });
     return { status: answer.status, headers: answer.headers, body: (await answer.json()) as Envelope };

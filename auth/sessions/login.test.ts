@@ -7,6 +7,7 @@ import { makeMetrics, newContext } from "#shared/telemetry";
 import type { OutboxItem } from "../outbox/outbox.ts";
 import type { Place } from "../place.ts";
 import type { StoredUser } from "../store.ts";
+import { DEVELOPMENT_USER, isDevelopmentUser } from "../development-user.ts";
 import { type LoginPorts, makeLogin } from "./login.ts";
 import type { Refusal } from "./refusals.ts";
 import type { NewSession } from "./session-store.ts";
@@ -35,6 +36,7 @@ function loginOver(
   users: StoredUser[],
   ports: Partial<LoginPorts["store"] & LoginPorts["sessions"]> = {},
   { outdated = false, earlier = [] as Place[], beyond = [] as string[] } = {},
+  isRefused: LoginPorts["isRefused"] = () => false,
 ) {
   const seen = {
     verified: [] as (string | undefined)[],
@@ -98,6 +100,7 @@ function loginOver(
     idleMs: 30 * 86_400_000,
     onNewPlace: async (_sql, _user, place) => seen.newPlaces.push(place),
     onRefused: (refusal) => seen.refused.push(refusal),
+    isRefused,
     log: silentLog,
     metrics,
   });
@@ -135,6 +138,18 @@ test("the right password gives the user and his tokens; only a digest of the ref
   });
   const digest = new Bun.CryptoHasher("sha256").update(result.value.refresh_token).digest("hex");
   expect(Buffer.from(session?.tokenHash ?? []).toString("hex")).toBe(digest);
+});
+
+test("credentials that everybody knows are let in nowhere, and the answer is that of a wrong password", async () => {
+  const known = { ...ann, email: DEVELOPMENT_USER.email, passwordHash: `hash of ${DEVELOPMENT_USER.password}` };
+  const changed = { ...known, passwordHash: "hash of another" };
+  const strict = loginOver([known], {}, {}, isDevelopmentUser);
+  const refused = failureOf(await strict.login("admin@example.com", "verysecret"));
+  const wrong = failureOf(await strict.login("admin@example.com", "guess"));
+  expect([refused?.code, refused?.message]).toEqual([wrong?.code, wrong?.message]);
+  expect(strict.seen).toMatchObject({ sessions: [], renewed: [] });
+  expect((await loginOver([changed], {}, {}, isDevelopmentUser).login("admin@example.com", "another")).ok).toBe(true);
+  expect((await loginOver([known]).login("admin@example.com", "verysecret")).ok).toBe(true);
 });
 
 test("no two logins have the same tokens", async () => {

@@ -42,12 +42,15 @@ export interface LoginPorts {
   onNewPlace: (sql: Sql, user: StoredUser, place: Place, context: CallContext) => Promise<unknown>;
   /** A login was refused. */
   onRefused: (refusal: Refusal) => void;
+  /** Credentials that are let in nowhere, right as they may be: everybody knows them. */
+  isRefused: (credentials: Credentials) => boolean;
   log: Log;
   metrics: Metrics;
 }
 
 export function makeLogin(ports: LoginPorts): Login {
-  const { store, sessions, passwords, tokens, ending, outbox, idleMs, onNewPlace, onRefused, log, metrics } = ports;
+  const { store, sessions, passwords, tokens, ending, outbox, idleMs, onNewPlace, onRefused, isRefused, log, metrics } =
+    ports;
   const logins = metrics.counter("auth_logins_total", "Logins by their result.", ["result"]);
   const renewals = new Map<number, Promise<void>>();
 
@@ -64,6 +67,12 @@ export function makeLogin(ports: LoginPorts): Login {
     if (!verdict.ok) return verdict;
     if (user === undefined || !verdict.value.matches || user.active !== 1) {
       onRefused({ email, userId: user?.id, place: placeOf(context) });
+      return fail("unauthenticated", "Invalid Credentials");
+    }
+    if (isRefused({ email, password })) {
+      log.error("login refused: this user has a password that everybody knows; give him another, or delete him", {
+        user_id: user.id,
+      });
       return fail("unauthenticated", "Invalid Credentials");
     }
     const opened = await open(user, context);

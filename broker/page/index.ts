@@ -31,17 +31,33 @@ const SCRIPT = "text/javascript; charset=utf-8";
 /** Where links in mails lead (auth/flows/letters.ts): one page, which looks at its own path. */
 const ACCOUNT_PATHS = ["/verify-address", "/reset-password", "/sessions"];
 
-export function pages({ inboxUrl, version }: { inboxUrl: string | undefined; version: string }): PageFile[] {
+export interface PagesOptions {
+  readonly inboxUrl: string | undefined;
+  readonly version: string;
+  /** Whether the page of the API is among them. */
+  readonly isDescribed: boolean;
+  /** Whether who reads a page may read the metrics too. */
+  readonly isMeasured: boolean;
+}
+
+export function pages({ inboxUrl, version, isDescribed, isMeasured }: PagesOptions): PageFile[] {
   const inbox = inboxUrl === undefined ? "" : `<a href="${Bun.escapeHTML(inboxUrl)}">Inbox</a>`;
   const fill = (page: string): string =>
-    page.replaceAll("{{inbox}}", () => inbox).replaceAll("{{version}}", () => Bun.escapeHTML(version));
+    page
+      .replaceAll("{{inbox}}", () => inbox)
+      .replaceAll("{{api}}", () => (isDescribed ? '<a href="/openapi">API</a>' : ""))
+      .replaceAll("{{metrics}}", () => (isMeasured ? '<a href="/metrics">Metrics</a>' : ""))
+      .replaceAll("{{version}}", () => Bun.escapeHTML(version));
+  const described = [
+    { path: "/openapi", type: HTML, body: fill(apiText) },
+    { path: "/assets/api.js", type: SCRIPT, body: apiScript },
+  ];
   return [
     { path: "/", type: HTML, body: fill(homeText) },
-    ...ACCOUNT_PATHS.map((path) => ({ path, type: HTML, body: accountText })),
-    { path: "/openapi", type: HTML, body: fill(apiText) },
     { path: "/assets/page.css", type: "text/css; charset=utf-8", body: style },
     { path: "/assets/home.js", type: SCRIPT, body: homeScript },
+    ...ACCOUNT_PATHS.map((path) => ({ path, type: HTML, body: accountText })),
     { path: "/assets/account.js", type: SCRIPT, body: accountScript },
-    { path: "/assets/api.js", type: SCRIPT, body: apiScript },
+    ...(isDescribed ? described : []),
   ];
 }

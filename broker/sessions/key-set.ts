@@ -10,6 +10,7 @@ import type { Dependency } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
 import { type Deadline, makeBell, pause, reconnectBackoff } from "#shared/resilience";
 import { newContext, traceparentOf } from "#shared/telemetry";
+import { outgoingTls } from "#shared/tls";
 
 /** How often the keys are read again (ms): a key that was added or retired is known that much later. */
 const REFRESH_MS = 60_000;
@@ -125,6 +126,7 @@ async function fetchKeys(
     const response = await fetch(`${authUrl}${PATH}`, {
       headers: { [REQUEST_ID_HEADER]: requestId, traceparent: traceparentOf(trace) },
       redirect: "manual",
+      ...outgoingTls(),
       signal: deadline.signal,
     });
     if (response.status !== 200 || Number(response.headers.get("content-length") ?? 0) > MAX_BYTES) {

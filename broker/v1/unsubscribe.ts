@@ -12,6 +12,7 @@ import { Failure, fail, ok, type Result } from "#shared/errors";
 import { contextOf } from "#shared/http";
 import type { Edge } from "#shared/resilience";
 import { type CallContext, traceparentOf } from "#shared/telemetry";
+import { outgoingTls } from "#shared/tls";
 import { isAway } from "../handle.ts";
 import type { Settable } from "../marks.ts";
 
@@ -103,6 +104,7 @@ async function pageOf(
         ...shown,
       },
       redirect: "manual",
+      ...outgoingTls(),
       signal: deadline.signal,
     });
     const { status, headers } = response;

@@ -1,4 +1,6 @@
+import { silentLog } from "#shared/log";
 import { pause } from "#shared/resilience";
+import { useTls } from "#shared/tls";
 import { type Command, DATA_OPTION, UsageError } from "../command.ts";
 import { openEnds } from "../demo/follow.ts";
 import { type Demo, type Step, STEPS } from "../demo/steps.ts";
@@ -26,6 +28,7 @@ export const demo: Command = {
       process.stderr.write("The platform is not up. Start it in another terminal: bun run up\n");
       return EXIT_FAILED;
     }
+    if (state.tls !== undefined) useTls(state.tls, silentLog);
     const { broker } = state.services;
     const { mongodb } = state.backing;
     if (broker === undefined) {

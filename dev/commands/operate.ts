@@ -1,6 +1,7 @@
 /** A service's own commands for operators, with the addresses of the running platform. */
 import { spawn } from "node:child_process";
 import { type Command, UsageError } from "../command.ts";
+import { variablesOf } from "../certificates/files.ts";
 import { withDatabase } from "../backing/addresses.ts";
 import { dataDirectory } from "../paths.ts";
 import { programOf, SERVICES, type ServiceName } from "../services.ts";
@@ -48,7 +49,7 @@ ${examples.map((example) => `  bun run ${name} ${example}`).join("\n")}
       const child = spawn(command, [...args, name, ...(named ? behind : given)], {
         cwd,
         stdio: "inherit",
-        env: { ...process.env, ...env },
+        env: { ...process.env, ...env, ...variablesOf(service, state.tls ?? {}) },
       });
       // Ctrl-C reaches it by itself, as part of the same foreground group; it ends in order, and we after it.
       process.on("SIGINT", () => undefined);

@@ -1,4 +1,6 @@
 import { readFileSync } from "node:fs";
+import { silentLog } from "#shared/log";
+import { useTls } from "#shared/tls";
 import { type Command, DATA_OPTION } from "../command.ts";
 import { dataDirectory, stateFile } from "../paths.ts";
 import { liveState, readState } from "../state.ts";
@@ -24,6 +26,7 @@ export const status: Command = {
       process.stderr.write(`The platform is not running.${left}\n`);
       return EXIT_NOT_RUNNING;
     }
+    if (state.tls !== undefined) useTls(state.tls, silentLog);
     if (args.flag("json")) {
       process.stdout.write(readFileSync(stateFile(dataDir)));
       return 0;

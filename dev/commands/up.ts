@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { outsideData } from "../backing/index.ts";
+import { CertificatesError, developerFiles, makeCertificates, tlsEnvironment } from "../certificates/files.ts";
 import { type Command, type Arguments, DATA_OPTION, UsageError } from "../command.ts";
 import { describeHolder } from "../holders.ts";
 import { isFree } from "../backing/ports.ts";
@@ -32,6 +33,10 @@ server that can't be used).`,
   options: {
     fresh: { type: "boolean", about: "remove all data of earlier runs first" },
     ports: { type: "string", value: "usual|free", about: "free: any free ports, to run a second platform beside" },
+    tls: {
+      type: "boolean",
+      about: "TLS between the services and to the broker, by certificates of bun run certificates",
+    },
     json: { type: "boolean", about: "print the state as JSON once it is up, everything else on standard error" },
     data: DATA_OPTION,
   },
@@ -77,7 +82,8 @@ async function bringUp(args: Arguments, ports: "usual" | "free", dataDir: string
   const narrator = narrate(live, paint);
   let stack: Stack | undefined;
   try {
-    stack = await startStack({ dataDir, ports, onEvent: narrator.onEvent, signal: stopping });
+    const secure = args.flag("tls") ? await secured(dataDir) : {};
+    stack = await startStack({ dataDir, ports, ...secure, onEvent: narrator.onEvent, signal: stopping });
     await Promise.race([stack.untilReady(stack.missing.size > 0 ? READY_WITHOUT_MS : READY_MS), aborted(stopping)]);
     narrator.settled();
     live.close();
@@ -93,6 +99,17 @@ async function bringUp(args: Arguments, ports: "usual" | "free", dataDir: string
     if (stack !== undefined) await stopAll(stack, out, String(stopping.reason ?? ""));
   }
   return 0;
+}
+
+/** What a stack is given for TLS; what the person has set for a service stays. */
+async function secured(dataDir: string) {
+  try {
+    await makeCertificates(dataDir);
+  } catch (error) {
+    if (error instanceof CertificatesError) throw new StackError(error.message);
+    throw error;
+  }
+  return { env: { ...tlsEnvironment(dataDir), ...process.env }, tls: developerFiles(dataDir) };
 }
 
 async function stopAll(stack: Stack, out: NodeJS.WritableStream, why: string): Promise<void> {

@@ -1,5 +1,6 @@
 /** One real request of each kind, and where it has to end. */
 import { randomBytes } from "node:crypto";
+import { outgoingTls } from "#shared/tls";
 import type { Ends } from "./follow.ts";
 
 /** As long as a client of the broker may wait for it (ms). */
@@ -38,6 +39,7 @@ async function send(demo: Demo, path: string, body?: unknown): Promise<Answer & 
   const answer = await fetch(`${demo.brokerUrl}${path}`, {
     method: "POST",
     headers,
+    ...outgoingTls(),
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     signal: AbortSignal.any([AbortSignal.timeout(ANSWER_MS), demo.signal]),
   });

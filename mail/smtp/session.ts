@@ -5,6 +5,7 @@
 import { connect, type Socket } from "node:net";
 import { Readable } from "node:stream";
 import SMTPConnection from "nodemailer/lib/smtp-connection";
+import { currentTls } from "#shared/tls";
 
 export interface SessionOptions {
   readonly host: string;
@@ -146,7 +147,7 @@ export async function openSession(options: SessionOptions, signal: AbortSignal):
     greetingTimeout: connectTimeoutMs,
     socketTimeout: idleTimeoutMs,
     socketCloseTimeout: 0,
-    tls: { minVersion: "TLSv1.2" },
+    tls: { minVersion: "TLSv1.2", ...currentTls().client },
   });
   let ended = false;
   // What goes wrong between two steps ends the session; the next step finds that out.

@@ -5,6 +5,7 @@ import { type ChannelModel, connect } from "amqplib";
 import type { Secret } from "#shared/config";
 import type { Log } from "#shared/log";
 import { reconnectBackoff, sleep } from "#shared/resilience";
+import { currentTls } from "#shared/tls";
 
 /** Both sides speak this often at least (s). A peer that is silent for two to three times as long is given up. */
 const HEARTBEAT_S = 10;
@@ -95,7 +96,7 @@ export function keepConnected(options: KeptConnectionOptions): AsyncDisposable {
   };
 }
 
-/** One connection; whoever opens it listens to its `error` and closes it with `hangUp`. @throws when it can't be had within 5 s. */
+/** One connection, by TLS for `amqps://` (as the process trusts); whoever opens it listens to its `error` and closes it with `hangUp`. @throws when it can't be had within 5 s. */
 export function dial(url: Secret, name: string): Promise<ChannelModel> {
   return connect(withHeartbeat(url), {
     timeout: CONNECT_MS,
@@ -103,6 +104,7 @@ export function dial(url: Secret, name: string): Promise<ChannelModel> {
     keepAlive: true,
     keepAliveDelay: 15_000,
     clientProperties: { connection_name: name },
+    ...currentTls().client,
   });
 }
 

@@ -12,6 +12,7 @@ import {
 import type { Secret } from "#shared/config";
 import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
 import { type CallContext, traceparentOf } from "#shared/telemetry";
+import { outgoingTls } from "#shared/tls";
 import { makeValidator } from "#shared/validation";
 
 export { watchService } from "./watch.ts";
@@ -74,6 +75,7 @@ export function makeJsonClient(name: string, baseUrl: string, { key }: JsonClien
           },
           // On a connection that is in use already the runtime sends these twice when it is reset meanwhile.
           ...(method === "PUT" || method === "PATCH" ? { keepalive: false } : {}),
+          ...outgoingTls(),
           // A redirect is no answer of ours: it is looked at, and not followed with the caller's headers.
           redirect: "manual",
           signal: context.deadline.signal,

@@ -5,6 +5,10 @@
  */
 import { readFileSync } from "node:fs";
 import { LOG_LEVELS, type LogLevel } from "#shared/log";
+import { Secret } from "./secret.ts";
+
+export { knownCredentials } from "./credentials.ts";
+export { Secret } from "./secret.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -22,27 +26,6 @@ export interface Field<T> {
   readonly secret: boolean;
   /** The value, or undefined where the text is not allowed. */
   readonly parse: (text: string) => T | undefined;
-}
-
-/** Text that is not shown when printed, logged or serialised. */
-export class Secret {
-  readonly #text: string;
-  constructor(text: string) {
-    this.#text = text;
-  }
-  /** The secret itself: call this only where it is handed to what needs it. */
-  reveal(): string {
-    return this.#text;
-  }
-  toString(): string {
-    return "[secret]";
-  }
-  toJSON(): string {
-    return "[secret]";
-  }
-  [Symbol.for("nodejs.util.inspect.custom")](): string {
-    return "[secret]";
-  }
 }
 
 export function integer(about: string, fallback: number, { min, max }: { min: number; max: number }): Field<number> {
@@ -109,6 +92,9 @@ export function list(
   };
 }
 
+/** Of libpq's, those in which whoever is between cannot talk both sides out of TLS. */
+const SSL_MODES = ["disable", "require", "verify-ca", "verify-full"];
+
 /** Protocols that imply no port: their URLs have to name one. */
 const PORTLESS = ["tcp", "tls"];
 
@@ -116,13 +102,16 @@ function urlOf(value: string, protocols: readonly string[]): URL | undefined {
   if (!URL.canParse(value)) return undefined;
   const url = new URL(value);
   const protocol = url.protocol.slice(0, -1);
+  if (protocol.startsWith("postgres") && !SSL_MODES.includes(url.searchParams.get("sslmode") ?? "disable"))
+    return undefined;
   if (!protocols.includes(protocol) || url.hostname === "") return undefined;
   return PORTLESS.includes(protocol) && url.port === "" ? undefined : url;
 }
 
 function protocolsAllowed(protocols: readonly string[]): string {
   const port = protocols.some((protocol) => PORTLESS.includes(protocol)) ? " and names a port" : "";
-  return `a URL that begins with ${protocols.map((protocol) => `${protocol}://`).join(" or ")}${port}`;
+  const mode = protocols.includes("postgres") ? `, its sslmode (if any) one of ${SSL_MODES.join(", ")}` : "";
+  return `a URL that begins with ${protocols.map((protocol) => `${protocol}://`).join(" or ")}${port}${mode}`;
 }
 
 /** A URL without credentials in it, as text and without a slash at its end. */
@@ -201,6 +190,37 @@ export const commonFields = (defaultPort: number) => ({
       "* or a comma-separated list of origins such as https://app.example.com",
     ),
   ),
+  TLS_CERT_FILE: optional(
+    text(
+      "File with the certificate (PEM, own first, then its chain) to listen with by TLS; read again when it changes",
+      "",
+    ),
+  ),
+  TLS_KEY_FILE: optional(text("File with the key of TLS_CERT_FILE (PEM, without a passphrase)", "")),
+  TLS_CLIENT_CA_FILE: optional(
+    text("File with certificates (PEM): who calls has to show one that they have signed, by TLS 1.3", ""),
+  ),
+  TLS_CA_FILE: optional(
+    text("File with the certificates (PEM) to trust where this service calls others, in place of the system's", ""),
+  ),
+  ALLOWED_HOSTS: list(
+    "Host names that requests may be for, without ports; *.example.com for all below. Empty: any. /ping, /ready and /metrics answer to all",
+    "",
+    /^(\*\.)?[A-Za-z0-9._~-]+$|^\[[0-9A-Fa-f:.]+\]$/,
+    "a comma-separated list of host names such as api.example.com",
+  ),
+  METRICS: optional(
+    choice(
+      "Whether /metrics is there. Default: open; at the broker in production off unless METRICS_TOKEN is set",
+      "open",
+      ["open", "off"],
+    ),
+  ),
+  METRICS_TOKEN: optional({
+    ...secret("Bearer token that /metrics asks for; without it none is needed"),
+    allowed: "16 to 512 characters of A-Z a-z 0-9 - . _ ~ + /",
+    parse: (value) => (/^[\w.~+/-]{16,512}=*$/.test(value) ? new Secret(value) : undefined),
+  }),
 });
 
 /** Origins that browsers may call from: as configured, else all in development and none in production. */

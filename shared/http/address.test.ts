@@ -13,7 +13,7 @@ function addressOf(
   const of = makeClientAddress({ TRUSTED_PROXIES: trusted, FORWARDED_HEADER: header });
   return of({
     request: new Request("http://a.test/", { headers }),
-    server: { requestIP: () => (peer === null ? null : { address: peer }) },
+    server: { requestIP: () => (peer === null ? null : { address: peer, port: 1 }) },
   });
 }
 

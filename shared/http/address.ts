@@ -4,6 +4,7 @@
  */
 import { BlockList, isIP } from "node:net";
 import type { Field } from "#shared/config";
+import { type Peers, socketAddressOf } from "./door.ts";
 
 const UNKNOWN = "unknown";
 /** Hops that are looked at: a longer way is nobody's. */
@@ -96,7 +97,7 @@ function hopsOf(header: ForwardedHeader, value: string): string[] {
 /** What of a handler's context tells where a request comes from. */
 export interface AddressedCall {
   readonly request: Request;
-  readonly server: { requestIP(request: Request): { address: string } | null } | null;
+  readonly server: Peers | null;
 }
 
 export type ClientAddress = (call: AddressedCall) => string;
@@ -113,7 +114,7 @@ export interface AddressOptions {
  */
 export function makeClientAddress(options?: AddressOptions): ClientAddress {
   return ({ request, server }) => {
-    let address = plainAddress(server?.requestIP(request)?.address ?? "");
+    let address = plainAddress(socketAddressOf(request, server) ?? "");
     if (address === undefined) return UNKNOWN;
     if (options === undefined || !options.TRUSTED_PROXIES.has(address)) return address;
     const { TRUSTED_PROXIES, FORWARDED_HEADER } = options;

@@ -11,9 +11,12 @@ import type { Runtime } from "#shared/lifecycle";
 import { Deadline, REST_CEILING_MS } from "#shared/resilience";
 import type { Admission, Callers } from "#shared/service-keys";
 import { type CallContext, type Client, requestIdOf, traceOf } from "#shared/telemetry";
+import { currentTls } from "#shared/tls";
 import { checkLength, readJson } from "./body.ts";
 import { type AddressedCall, type ClientAddress, makeClientAddress } from "./address.ts";
 import { actorFrom, clientFrom } from "./client.ts";
+import { arrivedAt } from "./door.ts";
+import { checkHost, checkMetrics, type Exposure, OPEN } from "./exposure.ts";
 import { CORS_ALLOWED, CORS_EXPOSED, SECURITY_HEADERS } from "./headers.ts";
 
 /** Longest that a body may take to arrive (ms): shorter than a drain, so that whoever sends slowly does not hold one up. */
@@ -21,10 +24,9 @@ const BODY_MS = 8_000;
 
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-/** One `uri-host [":" port]` (RFC 9110 §7.2). Several headers arrive joined by a comma, which no host has here. */
-const HOST = /^(\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*+;=%-]+)(:\d{1,5})?$/i;
-
 interface Call {
+  /** For a guard before the door. */
+  answered?: (() => void) | undefined;
   context: CallContext;
   /** By what right it is asked; absent until that is known. */
   admission?: Admission;
@@ -85,15 +87,6 @@ function failureAt(code: string | number, error: unknown): Failure {
   return failureOf(error);
 }
 
-/**
- * @throws Failure `malformed` unless there is one `Host` that can be one (RFC 9112 §3.2). Without, the runtime gives
- * a URL without an origin, in which routes are looked for at the wrong place.
- */
-function checkHost(request: Request): void {
-  if (HOST.test(request.headers.get("host") ?? "") && request.url.startsWith("http")) return;
-  throw new Failure("malformed", "one valid Host header is needed");
-}
-
 export interface HttpOptions {
   /** Paths of POST routes whose body, if any, is ignored rather than read as JSON; all that begin so where one ends in `*`. */
   bodiless?: readonly string[];
@@ -101,15 +94,17 @@ export interface HttpOptions {
   callers?: Callers;
   /** Tells who sent a request. Default: the other end of its connection, since no proxy is trusted. */
   clientAddress?: ClientAddress;
+  /** Default: to all, by any name. */
+  exposure?: Exposure;
   /**
    * Asked for each route that is added, before anything of a body is read; once more after a body was read. It throws a Failure for whom the route is not.
    * `route` is its path, with the names of its parameters.
    */
-  guard?: (call: Guarded) => Promise<void>;
+  enforce?: (call: Enforced) => Promise<void>;
 }
 
-/** What a guard looks at, and the headers of the refusal. */
-export interface Guarded {
+/** What it looks at, and the headers of the refusal. */
+export interface Enforced {
   readonly request: Request;
   readonly route: string;
   readonly set: { headers: Record<string, string | number> };
@@ -135,7 +130,7 @@ function isStranger(request: Request, { code }: Failure): boolean {
 export function httpApp(
   runtime: Runtime,
   corsOrigins: readonly string[],
-  { bodiless = [], callers, clientAddress = makeClientAddress(), guard }: HttpOptions = {},
+  { bodiless = [], callers, clientAddress = makeClientAddress(), enforce, exposure = OPEN }: HttpOptions = {},
 ) {
   const { log, metrics, health } = runtime;
   const durations = metrics.histogram("http_request_duration_seconds", "Time from the first byte seen to the answer.", [
@@ -147,14 +142,16 @@ export function httpApp(
     for (const { name, state } of health.report().dependencies) gauge.set({ dependency: name }, state === "up" ? 1 : 0);
   });
 
+  const secure = currentTls().server !== undefined;
   const isBodiless = (path: string): boolean =>
     bodiless.some((given) => (given.endsWith("*") ? path.startsWith(given.slice(0, -1)) : path === given));
   // Browsers send scheme and host in lower case.
   const allowed = new Set(corsOrigins.map((origin) => origin.toLowerCase()));
   const app = new Elysia({
     normalize: false,
-    // The path begins after the host, also where that is shorter than `a.bc`: otherwise `//x/ping` is `/ping`.
-    handler: { standardHostname: false },
+    // Where the path begins: the first slash from the 7th character on, also where the host is shorter than `a.bc`
+    // (otherwise `//x/ping` is `/ping`). That one is in `https://`: then from the 11th on, see `checkHost`.
+    handler: { standardHostname: secure },
     serve: { maxRequestBodySize: Number.MAX_SAFE_INTEGER, idleTimeout: 60, reusePort: false, development: false },
   })
     .onRequest(({ request, set }) => {
@@ -174,15 +171,18 @@ export function httpApp(
       }),
     )
     .onRequest(({ request, server }) => {
+      // Here, since a preflight is answered before and nobody is told of its end.
+      const call = calls.get(request);
+      if (call !== undefined) call.answered = arrivedAt(request, server);
       if (!METHODS.includes(request.method))
         throw new Failure("method_not_allowed", `${request.method} is not allowed`);
-      checkHost(request);
+      checkHost(request, exposure.hosts);
       admit({ request, server }, callers, clientAddress);
       checkLength(request);
     })
     // `null`, since undefined would hand the body on to Elysia's own parsers, which know no limits.
     .onParse(async ({ request, path, route, set }) => {
-      await guard?.({ request, route, set });
+      await enforce?.({ request, route, set });
       if (isBodiless(path)) return null;
       // What a DELETE has for a body means nothing (RFC 9110 §9.3.5).
       if (request.method === "DELETE") return null;
@@ -209,6 +209,7 @@ export function httpApp(
         log.warn("request failed", { request_id: context.requestId, reason: failure });
       }
       set.status = failure.status;
+      if (path === "/metrics" && failure.code === "unauthenticated") set.headers["www-authenticate"] = "Bearer";
       if (isStranger(request, failure)) set.headers["www-authenticate"] = SERVICE_KEY_CHALLENGE;
       if (failure.retryAfterS !== undefined) {
         const waitS = Math.ceil(failure.retryAfterS);
@@ -222,6 +223,7 @@ export function httpApp(
     .onAfterResponse(({ request, route, set }) => {
       const call = calls.get(request);
       if (call === undefined) return;
+      call.answered?.();
       const seconds = (performance.now() - call.startedAt) / 1_000;
       // Only routes that exist become labels: paths are the caller's to choose.
       const labels = {
@@ -244,7 +246,8 @@ export function httpApp(
       const message = ready ? "ready" : stopping ? "stopping" : "not ready";
       return { error: !ready, message, data: { dependencies } } satisfies Envelope;
     })
-    .get("/metrics", async ({ set }) => {
+    .get("/metrics", async ({ request, set }) => {
+      checkMetrics(request, exposure.metrics);
       set.headers["content-type"] = metrics.contentType;
       return metrics.text();
     });
@@ -269,7 +272,7 @@ export function httpApp(
   }
 
   // Of the routes that come after it: those without a body come here first.
-  if (guard !== undefined) app.onBeforeHandle(({ request, route, set }) => guard({ request, route, set }));
+  if (enforce !== undefined) app.onBeforeHandle(({ request, route, set }) => enforce({ request, route, set }));
 
   return app;
 }

@@ -6,4 +6,7 @@ export {
   proxyFields,
   type TrustedProxies,
 } from "./address.ts";
+export { socketAddressOf } from "./door.ts";
+export { exposureOf } from "./exposure.ts";
+export { guardFields, guardOf } from "./guard-config.ts";
 export { type Listening, listen } from "./listen.ts";

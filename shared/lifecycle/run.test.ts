@@ -90,6 +90,24 @@ test.each(["SIGTERM", "SIGINT"] as const)(
   },
 );
 
+test.each([
+  ["production", "0.0.0.0", 1],
+  ["production", "127.0.0.1", 0],
+  ["development", "0.0.0.0", 0],
+])("%s on %s without a certificate: %d warnings of plain HTTP", async (ENVIRONMENT, HOST, warnings) => {
+  const service = start([], { PORT: "0", ENVIRONMENT, HOST });
+  await service.said("listening");
+  service.child.kill("SIGTERM");
+  const { messages } = await service.ended();
+  expect(messages.filter((message) => String(message).startsWith("plain HTTP on a network"))).toHaveLength(warnings);
+});
+
+test("TLS files that cannot be used: exit code 2, by the names of their variables", async () => {
+  const { code, stderr } = await start([], { TLS_CERT_FILE: "/nowhere", TINY_TLS_CA_FILE: "/nowhere" }).ended();
+  expect(code).toBe(2);
+  for (const name of ["TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE"]) expect(stderr).toContain(name);
+});
+
 test("a signal while it starts ends it as soon as it has started", async () => {
   const service = start([], { BEHAVIOUR: "starts slowly" });
   await service.said("starting");

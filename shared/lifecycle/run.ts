@@ -7,6 +7,7 @@ import { ConfigError, commonFields, describeConfig, type Fields, loadConfig, typ
 import { messageOf } from "#shared/errors";
 import { type Log, makeLog } from "#shared/log";
 import { type Metrics, makeMetrics } from "#shared/telemetry";
+import { currentTls, type TlsFiles, tlsProblemsOf, useTls } from "#shared/tls";
 import { type Health, makeHealth } from "./health.ts";
 
 /** Set by the build; absent when run from source. */
@@ -84,15 +85,22 @@ Exit codes: 0 drained, 1 a bug, 2 configuration, 3 existing queues of another sh
 }
 
 /** Where a service that listens on `host` answers on this machine, e.g. `http://127.0.0.1:8080`. */
-export function localUrl(host: string, port: number): string {
+export function localUrl(host: string, port: number, secure = false): string {
   const local = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
-  return `http://${local.includes(":") ? `[${local}]` : local}:${port}`;
+  return `${secure ? "https" : "http"}://${local.includes(":") ? `[${local}]` : local}:${port}`;
 }
 
-async function healthcheck(host: string, port: number): Promise<number> {
-  const url = `${localUrl(host, port)}/ping`;
+async function healthcheck(host: string, port: number, files: TlsFiles): Promise<number> {
+  const { TLS_CERT_FILE, TLS_KEY_FILE } = files;
+  const url = `${localUrl(host, port, TLS_CERT_FILE !== undefined)}/ping`;
+  // It shows its own certificate to itself, in case it asks for one. By which name others call it is not looked at:
+  // this is its own machine, and nothing is told.
+  const tls =
+    TLS_CERT_FILE === undefined || TLS_KEY_FILE === undefined
+      ? {}
+      : { tls: { cert: Bun.file(TLS_CERT_FILE), key: Bun.file(TLS_KEY_FILE), rejectUnauthorized: false } };
   try {
-    const answer = await fetch(url, { signal: AbortSignal.timeout(HEALTHCHECK_MS) });
+    const answer = await fetch(url, { ...tls, signal: AbortSignal.timeout(HEALTHCHECK_MS) });
     return answer.status === 200 ? 0 : 1;
   } catch (error) {
     process.stderr.write(`no answer from ${url}: ${messageOf(error)}\n`);
@@ -121,7 +129,11 @@ export async function run<F extends CommonFields & Fields>(service: Service<F>):
   }
   let config: Values<F>;
   try {
-    config = loadConfig(service.name, service.fields, process.env, service.problemsOf);
+    config = loadConfig(service.name, service.fields, process.env, (values) => [
+      // While its files are being replaced, a service is as well as before.
+      ...(command === "healthcheck" ? [] : tlsProblemsOf(values as TlsFiles)),
+      ...(service.problemsOf?.(values) ?? []),
+    ]);
   } catch (error) {
     // A health check has two answers only: Docker reserves 2.
     if (error instanceof ConfigError)
@@ -130,10 +142,27 @@ export async function run<F extends CommonFields & Fields>(service: Service<F>):
   }
   const { HOST, PORT, LOG_LEVEL } = config as unknown as Values<CommonFields>;
   if (command === "--check-config") return exit(EXIT.drained, `${service.name}: the configuration is right`);
-  if (command === "healthcheck") return process.exit(await healthcheck(HOST, PORT));
+  if (command === "healthcheck") return process.exit(await healthcheck(HOST, PORT, config as TlsFiles));
   const log = makeLog({ service: service.name, level: LOG_LEVEL });
+  // For as long as the process lives.
+  useTls(config as TlsFiles, log);
   if (own !== undefined) return process.exit(await own.run(config, log, extra));
   return serve(service, config, log);
+}
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/i;
+
+function tellOfTls({ ENVIRONMENT, HOST }: Values<CommonFields>, { log, metrics }: Runtime): void {
+  if (currentTls().server !== undefined) {
+    const about = "When the own TLS certificate ends (seconds since 1970).";
+    metrics.gauge("tls_certificate_not_after_seconds", about, [], (gauge) => {
+      gauge.set((currentTls().notAfter?.getTime() ?? 0) / 1_000);
+    });
+  } else if (ENVIRONMENT === "production" && !LOOPBACK.test(HOST)) {
+    log.warn("plain HTTP on a network: set TLS_CERT_FILE and TLS_KEY_FILE, or have TLS end in front of it", {
+      host: HOST,
+    });
+  }
 }
 
 async function serve<F extends CommonFields & Fields>(
@@ -162,6 +191,7 @@ async function serve<F extends CommonFields & Fields>(
   process.on("SIGINT", () => end(EXIT.drained, "SIGINT"));
 
   const runtime = makeRuntime(service.name, log, end);
+  tellOfTls(config, runtime);
   let app: App;
   try {
     app = await service.start(config, runtime);

@@ -3,6 +3,7 @@ import { connect, type Socket } from "node:net";
 import postgres from "postgres";
 import type { Secret } from "#shared/config";
 import { sleep } from "#shared/resilience";
+import { currentTls } from "#shared/tls";
 import type { Target } from "./failures.ts";
 
 /** Longest time to connect, or to answer the probe (ms). */
@@ -28,6 +29,31 @@ function arrayOf(texts: readonly string[]): string {
 const ARRAYS = Object.fromEntries(
   [1_009, 2_951].map((oid) => [oid, { to: oid, from: [], serialize: arrayOf, parse: (text: string) => text }]),
 );
+
+/**
+ * By TLS where the URL has an `sslmode` other than `disable`. Then the server has to be the one it is taken for: its
+ * chain and its name are verified (`verify-full`), also where the driver would have let it be (`require`).
+ */
+function sslOf(url: string): false | object {
+  const { hostname, searchParams } = new URL(url);
+  if ((searchParams.get("sslmode") ?? "disable") === "disable") return false;
+  return {
+    // The driver names no address to verify, and then `localhost` would be.
+    host: hostname.replace(/^\[(.*)\]$/, "$1"),
+    rejectUnauthorized: true,
+    minVersion: "TLSv1.2",
+    // The driver copies these for each connection: asked anew, since certificates change.
+    get ca() {
+      return currentTls().client?.ca;
+    },
+    get cert() {
+      return currentTls().client?.cert;
+    },
+    get key() {
+      return currentTls().client?.key;
+    },
+  };
+}
 
 export interface PoolOptions {
   url: Secret;
@@ -88,6 +114,7 @@ export function makePool({ url, name, maxConnections, statementTimeoutMs, kept }
       : { max_lifetime: null, idle_timeout: 0, onnotify: kept.onNotify, onclose: kept.onClose }),
   };
   const sql = postgres(url.reveal(), {
+    ssl: sslOf(url.reveal()),
     max: maxConnections,
     connect_timeout: CONNECT_MS / 1_000,
     // Ours is the backoff: this one would keep a connection away for up to 20 s after the server is back.

@@ -20,7 +20,7 @@ export interface Migration {
 }
 
 export interface DatabaseOptions {
-  /** `postgres://user:password@host:port/database`, with `?sslmode=` where wanted. */
+  /** `postgres://user:password@host:port/database`, with `?sslmode=verify-full` for TLS (as the process trusts). */
   url: Secret;
   /** How the connections call themselves in `pg_stat_activity`: the name of the service. */
   name: string;

@@ -379,7 +379,7 @@ test.skipIf(certificate === undefined)(
   "tls:// (needs openssl): the right certificate is trusted, an unknown one is not",
   async () => {
     if (certificate === undefined) return;
-    await using at = startServer({ tls: certificate });
+    await using at = startServer({ tls: () => certificate });
     const url = `tls://localhost:${at.server.port}`;
     await using trusting = startClient(0, { url, tls: { ca: certificate.cert } });
     await using doubting = startClient(0, { url });
@@ -390,7 +390,7 @@ test.skipIf(certificate === undefined)(
     await using plain = startClient(at.server.port);
     expect(failed(await plain.call("echo")).code).toBe("unavailable");
 
-    await using mutual = startServer({ tls: { ...certificate, ca: certificate.cert } });
+    await using mutual = startServer({ tls: () => ({ ...certificate, ca: certificate.cert }) });
     const mutualUrl = `tls://localhost:${mutual.server.port}`;
     await using known = startClient(0, { url: mutualUrl, tls: { ...certificate, ca: certificate.cert } });
     await using nameless = startClient(0, { url: mutualUrl, tls: { ca: certificate.cert } });

@@ -6,6 +6,7 @@ import { pause, reconnectBackoff } from "#shared/resilience";
 import { Channel } from "./channel.ts";
 import { WireError } from "./check.ts";
 import { decodeMessage, emptyMessage, type Message } from "./decode.ts";
+import { currentTls, TLS_1_3 } from "#shared/tls";
 import type { RpcClientOptions } from "./types.ts";
 
 /** Longest that a connection and its greeting may take (ms). */
@@ -114,6 +115,12 @@ function makeOutageLog(log: Log, server: string): { over(): void; goesOn(error: 
   };
 }
 
+/** The link is inside the platform: TLS 1.3. Asked anew for each connection, since certificates change. */
+function clientTls({ tls }: RpcClientOptions, { host }: Address) {
+  const own = tls ?? currentTls().client ?? {};
+  return { ...own, serverName: host, rejectUnauthorized: true, minVersion: TLS_1_3 };
+}
+
 /** One connection from its opening to its end; resolves with why it ended. Never rejects. */
 async function session(
   options: RpcClientOptions,
@@ -185,9 +192,15 @@ async function session(
   const connecting = Bun.connect({
     hostname: address.host,
     port: address.port,
-    ...(address.tls ? { tls: { ...options.tls, serverName: address.host, rejectUnauthorized: true } } : {}),
+    ...(address.tls ? { tls: clientTls(options, address) } : {}),
     socket: {
-      open: greet,
+      open(socket) {
+        if (!address.tls) greet(socket);
+      },
+      handshake(socket, authorized, error) {
+        if (authorized && error === null) greet(socket);
+        else lost(`the RPC server is not to be trusted: ${messageOf(error)}`, error);
+      },
       data(_socket, chunk) {
         if (channel === undefined) return;
         try {

@@ -1,7 +1,9 @@
 /** RPC server: MessagePack over TCP (docs/rpc.md). */
-import type { TCPSocketListener } from "bun";
+import type { SocketHandler } from "bun";
 import { Channel } from "./channel.ts";
 import { Connection, type MethodEntry, type Serving } from "./connection.ts";
+import { currentTls } from "#shared/tls";
+import { accepting } from "./accept.ts";
 import { tallyOf } from "./tally.ts";
 import { Turns } from "./turns.ts";
 import type { RpcServer, RpcServerOptions } from "./types.ts";
@@ -52,45 +54,39 @@ export function serveRpc(options: RpcServerOptions): RpcServer {
   tally.sources.add(source);
 
   let loggedFullAt = -Infinity;
-  const listener: TCPSocketListener<Connection | undefined> = Bun.listen<Connection | undefined>({
-    hostname: options.host,
+  const handlers: SocketHandler<Connection | undefined> = {
+    open(socket) {
+      socket.data = new Connection(new Channel(socket), `${socket.remoteAddress}:${socket.remotePort}`, serving);
+      connections.add(socket.data);
+    },
+    data: (socket, chunk) => socket.data?.onData(chunk),
+    drain: (socket) => socket.data?.onDrain(),
+    close(socket) {
+      if (socket.data === undefined) return;
+      connections.delete(socket.data);
+      socket.data.onClose();
+      quiet?.();
+    },
+    error(socket, error) {
+      log.warn("RPC connection failed", { peer: socket.data?.peer, error });
+      socket.terminate();
+    },
+  };
+  const door = accepting({
+    host: options.host,
     port: options.port,
-    ...(options.tls === undefined
-      ? {}
-      : {
-          tls: {
-            ...options.tls,
-            requestCert: options.tls.ca !== undefined,
-            rejectUnauthorized: options.tls.ca !== undefined,
-          },
-        }),
-    socket: {
-      open(socket) {
-        if (connections.size >= maxConnections || serving.draining) {
-          const now = performance.now();
-          if (!serving.draining && now - loggedFullAt > LOG_FULL_MS) {
-            loggedFullAt = now;
-            log.warn("RPC connection refused: too many", { peer: socket.remoteAddress, maxConnections });
-          }
-          tally.refuse("full");
-          socket.terminate();
-          return;
-        }
-        socket.data = new Connection(new Channel(socket), `${socket.remoteAddress}:${socket.remotePort}`, serving);
-        connections.add(socket.data);
-      },
-      data: (socket, chunk) => socket.data?.onData(chunk),
-      drain: (socket) => socket.data?.onDrain(),
-      close(socket) {
-        if (socket.data === undefined) return;
-        connections.delete(socket.data);
-        socket.data.onClose();
-        quiet?.();
-      },
-      error(socket, error) {
-        log.warn("RPC connection failed", { peer: socket.data?.peer, error });
-        socket.terminate();
-      },
+    tls: options.tls ?? (() => currentTls().server),
+    log,
+    handlers,
+    isFull(inHandshake) {
+      if (connections.size + inHandshake < maxConnections && !serving.draining) return false;
+      const now = performance.now();
+      if (!serving.draining && now - loggedFullAt > LOG_FULL_MS) {
+        loggedFullAt = now;
+        log.warn("RPC connection refused: too many", { maxConnections });
+      }
+      tally.refuse("full");
+      return true;
     },
   });
 
@@ -115,7 +111,7 @@ export function serveRpc(options: RpcServerOptions): RpcServer {
 
   const drain = async (): Promise<void> => {
     serving.draining = true;
-    listener.stop();
+    door.stop();
     const until = performance.now() + drainMs;
     await settled(() => inFlight() === 0, until);
     const left = inFlight();
@@ -129,7 +125,7 @@ export function serveRpc(options: RpcServerOptions): RpcServer {
   let drained: Promise<void> | undefined;
 
   return {
-    port: listener.port,
+    port: door.port,
     get connections() {
       return connections.size;
     },

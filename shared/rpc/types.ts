@@ -25,17 +25,17 @@ export interface RpcServerOptions {
   maxConnections?: number;
   /** How long `[Symbol.asyncDispose]` waits for the calls in hand and their answers (ms, default 5,000). */
   drainMs?: number;
-  /** TLS instead of plain TCP. */
-  tls?: RpcTls;
+  /** TLS instead of plain TCP, asked for each connection (default: what the process shows, see `#shared/tls`). */
+  tls?: () => RpcTls | undefined;
 }
 
 /** TLS, each in PEM. */
 export interface RpcTls {
   /** Certificates that the peer's is verified by. A server that is given some refuses clients without a certificate. */
-  ca?: string;
+  ca?: string | undefined;
   /** Own certificate with its chain; a server needs one, a client where the server asks for it. */
-  cert?: string;
-  key?: string;
+  cert?: string | undefined;
+  key?: string | undefined;
 }
 
 export interface RpcServer extends AsyncDisposable {
@@ -53,7 +53,7 @@ export interface RpcClientOptions {
   log: Log;
   metrics: Metrics;
   token?: string;
-  /** For `tls://`; without `ca` the certificates that the system trusts count. */
+  /** For `tls://` (default: as the process trusts); without `ca` the certificates that the system trusts count. */
   tls?: RpcTls;
   /** Told of every change: connected, or lost and why. */
   onState?: (connected: boolean, error?: unknown) => void;

@@ -122,6 +122,7 @@ test("auth seed is listed, and refused in production", async () => {
   const refused = await run("auth", ["seed"], PRODUCTION);
   expect(refused.code).toBe(2);
   expect(refused.err).not.toContain("the configuration is wrong");
+  expect(refused.out).toContain("not for production");
   expect((await run("broker", ["seed"])).code).toBe(2);
 });
 

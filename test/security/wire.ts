@@ -1,6 +1,9 @@
 /** HTTP as bytes on a socket, for requests that no HTTP client would send, and every answer that comes back. */
 import { connect } from "node:net";
 
+/** Long enough that two writes are two reads (ms). */
+const SPLIT_MS = 5;
+
 export interface RawAnswer {
   readonly status: number;
   /** Names in lower case; of a header that comes twice, both values with a comma between. */
@@ -21,6 +24,8 @@ export interface ExchangeOptions {
   withinMs?: number;
   /** How long it is listened on after an answer, for one more that nobody asked for (ms; default 60). */
   quietMs?: number;
+  /** Where the bytes are cut into two writes, the second a moment later. Default: one write. */
+  splitAt?: number;
   /** Answers to HEAD have no body, whatever their headers say. */
   head?: boolean;
 }
@@ -53,7 +58,8 @@ export function parseAnswers(text: string, head = false): { answers: RawAnswer[]
 
 /** Sends `bytes` at once and collects what comes back until the server closes or has said nothing more for a while. */
 export function exchange(url: string, bytes: string | Uint8Array, options: ExchangeOptions = {}): Promise<Exchange> {
-  const { withinMs = 5_000, quietMs = 60, head = false } = options;
+  const { withinMs = 5_000, quietMs = 60, head = false, splitAt = 0 } = options;
+  const all = typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes;
   const { hostname, port } = new URL(url);
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
@@ -65,8 +71,8 @@ export function exchange(url: string, bytes: string | Uint8Array, options: Excha
     };
     const read = () => parseAnswers(Buffer.concat(chunks).toString("latin1"), head);
     const socket = connect(Number(port), hostname, () => {
-      if (typeof bytes === "string") socket.write(Buffer.from(bytes, "latin1"));
-      else socket.write(bytes);
+      if (splitAt > 0) socket.write(all.subarray(0, splitAt));
+      setTimeout(() => left || socket.write(all.subarray(splitAt)), splitAt > 0 ? SPLIT_MS : 0);
     });
     socket.setNoDelay(true);
     let timer = setTimeout(leave, withinMs);
