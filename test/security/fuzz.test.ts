@@ -8,7 +8,7 @@ import { HAS_BACKING, type Platform, START_MS, startPlatform } from "../kit.ts";
 import { Broken, type Campaign, FIXED_SEED, linesOf, runCampaign } from "./fuzz/campaign.ts";
 import { CAMPAIGNS } from "./fuzz/index.ts";
 import { rowBegins, TABLE_BEGINS, TABLE_ENDS, withTable } from "./fuzz/report.ts";
-import { openTarget, type Target } from "./fuzz/target.ts";
+import { openTarget, TARGET_ENV, type Target } from "./fuzz/target.ts";
 
 const SEED = Number(process.env["SECURITY_SEED"] ?? Math.floor(Math.random() * 1_000_000));
 const SEEDS = [FIXED_SEED, SEED];
@@ -32,7 +32,7 @@ describe.skipIf(!HAS_BACKING)("fuzzers on the running platform (needs the backin
   let platform: Platform;
   let target: Target;
   beforeAll(async () => {
-    platform = await startPlatform({ env: { AUTH_BCRYPT_COST: "4" } });
+    platform = await startPlatform({ env: TARGET_ENV });
     target = await openTarget(platform);
   }, START_MS);
   afterAll(() => platform?.[Symbol.asyncDispose](), 60_000);

@@ -10,7 +10,7 @@ import { type Platform, startPlatform } from "../kit.ts";
 import { type Campaign, FIXED_SEED, linesOf, type Outcome, runCampaign } from "./fuzz/campaign.ts";
 import { CAMPAIGNS } from "./fuzz/index.ts";
 import { withTable } from "./fuzz/report.ts";
-import { openTarget, type Target } from "./fuzz/target.ts";
+import { openTarget, TARGET_ENV, type Target } from "./fuzz/target.ts";
 
 const PAGE = join(import.meta.dir, "../../docs/security.md");
 const EXIT_FOUND = 1;
@@ -88,7 +88,7 @@ async function main(): Promise<number> {
     for (const campaign of campaigns) {
       if (campaign.needsPlatform && platform === undefined) {
         say("  a platform of its own is started");
-        platform = await startPlatform({ env: { AUTH_BCRYPT_COST: "4" } });
+        platform = await startPlatform({ env: TARGET_ENV });
         target = await openTarget(platform);
       }
       const outcome = await runCampaign(campaign, {

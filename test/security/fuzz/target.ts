@@ -15,6 +15,13 @@ const RENEW_MS = 300_000;
 /** Longest that it may take to get one (ms). */
 const LOGIN_MS = 60_000;
 
+/** How the platform that is attacked is set up: hashes that are cheap, and the broker's guard as in production, but for one client. */
+export const TARGET_ENV = {
+  AUTH_BCRYPT_COST: "4",
+  BROKER_GUARD: "on",
+  BROKER_GUARD_CONNECTIONS_PER_ADDRESS: "1024",
+};
+
 export interface Guard {
   /** Ends the watch: promises that were broken meanwhile, in words. */
   check(): Promise<string[]>;
