@@ -127,11 +127,7 @@ async function boundedBy(deadline: Deadline, work: Promise<Result<void>>): Promi
   }
 }
 
-async function fetchKeys(
-  authUrl: string,
-  log: Log,
-  signal: AbortSignal,
-): Promise<Result<ReadonlyMap<string, Known>>> {
+async function fetchKeys(authUrl: string, log: Log, signal: AbortSignal): Promise<Result<ReadonlyMap<string, Known>>> {
   const { requestId, trace, deadline } = newContext(READ_MS, signal);
   try {
     const response = await fetch(`${authUrl}${PATH}`, {
