@@ -213,7 +213,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   }
   app.use(
     routes(
-      { operations, receipts, access },
+      { operations, receipts, access, keys },
       {
         inboxUrl: config.INBOX_URL,
         version: runtime.version,

@@ -13,7 +13,11 @@ import { given, markDegraded } from "./marks.ts";
 import { openApi } from "./openapi/index.ts";
 import { CSP_PAGE, type PagesOptions, pages } from "./page/index.ts";
 import type { Receipts } from "./receipts.ts";
+import type { KeySet } from "./sessions/key-set.ts";
 import { challenge } from "./sessions/bearer.ts";
+
+/** How long others may keep the key set (s). A new key is published longer than that before it signs. */
+const KEY_SET_MAX_AGE_S = 60;
 
 const noQuery = makeQueryValidator(Type.Object({}));
 
@@ -21,9 +25,10 @@ export interface Does {
   readonly operations: Operations;
   readonly receipts: Receipts;
   readonly access: Pick<Access, "mayAct">;
+  readonly keys: Pick<KeySet, "published">;
 }
 
-export function routes({ operations, receipts, access }: Does, options: PagesOptions) {
+export function routes({ operations, receipts, access, keys }: Does, options: PagesOptions) {
   const files = pages(options);
   const description = openApi(options.version);
 
@@ -54,6 +59,11 @@ export function routes({ operations, receipts, access }: Does, options: PagesOpt
       return envelope(receipt.state, receipt);
     });
 
+  app.get("/.well-known/jwks.json", ({ set }) => {
+    const published = orThrow(keys.published());
+    set.headers["cache-control"] = `public, max-age=${KEY_SET_MAX_AGE_S}`;
+    return published;
+  });
   if (options.isDescribed) app.get("/openapi.json", () => description);
   for (const { path, type, body } of files) {
     app.get(path, ({ set }) => {

@@ -49,6 +49,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   "GET /ready": "public",
   "GET /metrics": "public",
   "GET /openapi.json": "public",
+  "GET /.well-known/jwks.json": "public",
   "GET /": "public",
   "GET /openapi": "public",
   "GET /assets/page.css": "public",

@@ -913,6 +913,17 @@ export interface paths {
       };
     };
   };
+  "/.well-known/jwks.json": {
+    /** The public keys of access tokens */
+    get: {
+      parameters: { query?: never; header?: never; path?: never; cookie?: never };
+      requestBody?: never;
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": Record<string, unknown> } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
   "/ping": {
     /** Alive */
     get: {

@@ -79,6 +79,18 @@ export const ACTIONS = {
 };
 
 export const OPERATIONS = {
+  "/.well-known/jwks.json": {
+    get: {
+      tags: ["Sessions"],
+      summary: "The public keys of access tokens",
+      description:
+        "A JWK set (RFC 7517) for whoever verifies tokens himself: `EdDSA`, `typ` `at+jwt`, `iss` `platform-auth`, `aud` `platform` (RFC 9068). A new key is here 5 minutes before it signs; one that signs no longer, as long as its tokens live. As the broker knows them: auth may be away.",
+      responses: {
+        "200": { description: "The set", content: { "application/json": { schema: { type: "object" } } } },
+        "503": refusal("No key is known yet", "Retry-After"),
+      },
+    },
+  },
   "/ping": { get: { tags: ["Health"], summary: "Alive", responses: { "200": text("`OK`") } } },
   "/ready": {
     get: {

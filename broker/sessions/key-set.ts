@@ -29,8 +29,15 @@ export interface KeySet extends AsyncDisposable {
    * @returns undefined where auth has no such key; failure `unavailable` where auth is away and nobody can tell.
    */
   find(kid: string, deadline: Deadline): Promise<Result<CryptoKey | undefined>>;
+  /** All of them as a set (RFC 7517 §5), for whoever verifies tokens himself; failure `unavailable` while none is known. */
+  published(): Result<{ keys: JWK[] }>;
   /** Reads the keys again soon: one was added or retired. */
   renew(): void;
+}
+
+interface Known {
+  readonly key: CryptoKey;
+  readonly jwk: JWK;
 }
 
 export interface KeySetOptions {
@@ -49,7 +56,7 @@ export interface KeySetOptions {
 export function makeKeySet(options: KeySetOptions): KeySet {
   const { authUrl, dependency, log, refreshMs = REFRESH_MS, apartMs = APART_MS } = options;
   const closing = new AbortController();
-  let keys: ReadonlyMap<string, CryptoKey> | undefined;
+  let keys: ReadonlyMap<string, Known> | undefined;
   let reading: Promise<Result<void>> | undefined;
   let nextReadAt = 0;
   let wellBefore = true;
@@ -89,15 +96,19 @@ export function makeKeySet(options: KeySetOptions): KeySet {
 
   return {
     async find(kid, deadline) {
-      const known = keys?.get(kid);
+      const known = keys?.get(kid)?.key;
       if (known !== undefined) return ok(known);
       const refreshed = await boundedBy(deadline.within(WAIT_MS), refresh());
-      if (refreshed.ok) return ok(keys?.get(kid));
+      if (refreshed.ok) return ok(keys?.get(kid)?.key);
       return fail("unavailable", "access tokens cannot be verified: the auth service is away", {
         cause: refreshed.error,
         retryAfterS: 2,
       });
     },
+    published: () =>
+      keys === undefined
+        ? fail("unavailable", "the keys of access tokens are not known yet", { retryAfterS: 2 })
+        : ok({ keys: Array.from(keys.values(), ({ jwk }) => jwk) }),
     renew: () => bell.ring(),
     async [Symbol.asyncDispose]() {
       closing.abort(new Error("the broker is stopping"));
@@ -116,11 +127,7 @@ async function boundedBy(deadline: Deadline, work: Promise<Result<void>>): Promi
   }
 }
 
-async function fetchKeys(
-  authUrl: string,
-  log: Log,
-  signal: AbortSignal,
-): Promise<Result<ReadonlyMap<string, CryptoKey>>> {
+async function fetchKeys(authUrl: string, log: Log, signal: AbortSignal): Promise<Result<ReadonlyMap<string, Known>>> {
   const { requestId, trace, deadline } = newContext(READ_MS, signal);
   try {
     const response = await fetch(`${authUrl}${PATH}`, {
@@ -136,7 +143,7 @@ async function fetchKeys(
     const set = (await response.json()) as { keys?: unknown } | null;
     const found = Array.isArray(set?.keys)
       ? await imported(set.keys.slice(0, MAX_KEYS), log)
-      : new Map<string, CryptoKey>();
+      : new Map<string, Known>();
     // An empty set would end every session there is: that is no answer to go by.
     return found.size > 0 ? ok(found) : fail("bad_gateway", undefined, { cause: "no key that can be used in it" });
   } catch (cause) {
@@ -145,16 +152,16 @@ async function fetchKeys(
 }
 
 /** Those of a set that verify our tokens (RFC 8037); others, private ones among them, are none of ours. */
-async function imported(set: readonly unknown[], log: Log): Promise<Map<string, CryptoKey>> {
-  const found = new Map<string, CryptoKey>();
+async function imported(set: readonly unknown[], log: Log): Promise<Map<string, Known>> {
+  const found = new Map<string, Known>();
   for (const item of set) {
     const jwk = (typeof item === "object" && item !== null ? item : {}) as JWK;
-    const { kty, crv, kid, use = "sig", alg = ACCESS_TOKEN.algorithm } = jwk;
+    const { kty, crv, x, kid, use = "sig", alg = ACCESS_TOKEN.algorithm } = jwk;
     const isOurs = kty === "OKP" && crv === "Ed25519" && use === "sig" && alg === ACCESS_TOKEN.algorithm;
-    if (!isOurs || typeof kid !== "string" || jwk.d !== undefined) continue;
+    if (!isOurs || typeof kid !== "string" || typeof x !== "string" || jwk.d !== undefined) continue;
     try {
       const key = await importJWK(jwk, ACCESS_TOKEN.algorithm);
-      if (!(key instanceof Uint8Array)) found.set(kid, key);
+      if (!(key instanceof Uint8Array)) found.set(kid, { key, jwk: { kty, crv, x, kid, use, alg } });
     } catch (error) {
       // The others are not worse for it.
       log.warn("a key of the key set cannot be used", { kid, reason: messageOf(error) });

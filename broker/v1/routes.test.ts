@@ -3,12 +3,24 @@ import { describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from "jose";
 import { USER } from "../auth.test-kit.ts";
 import { until } from "../platform.test-kit.ts";
 import { OPERATOR_TOKEN, versionedBrokers } from "./v1.test-kit.ts";
 
 const { broker, sessionToken, closing } = versionedBrokers();
 const REGISTRATION = { email: "ann@example.com", password: "canary-password" };
+
+test("the keys of access tokens are published, also while auth is away: a token verifies with them", async () => {
+  const { auth, app } = await broker();
+  await auth.down();
+  const answer = await fetch(`${app.url}/.well-known/jwks.json`);
+  expect([answer.status, answer.headers.get("cache-control")]).toEqual([200, "public, max-age=60"]);
+  const set = (await answer.json()) as JSONWebKeySet;
+  expect(set.keys.map((key) => Object.keys(key).sort())).toEqual([["alg", "crv", "kid", "kty", "use", "x"]]);
+  const { payload } = await jwtVerify(await sessionToken(), createLocalJWKSet(set), { algorithms: ["EdDSA"] });
+  expect(payload["sid"]).toBe("session-1");
+});
 
 describe("/v1/me", () => {
   test("the user as auth tells, asked with the caller's token, id and time", async () => {

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { type Browser, chromium, type Page } from "playwright-core";
-import { HAS_BACKING, type Platform, START_MS, startPlatform } from "../kit.ts";
+import { HAS_BACKING, type Platform, START_MS, startPlatform, until } from "../kit.ts";
 
 const FLAGS = [
   "--no-sandbox",
@@ -49,6 +49,19 @@ describe.skipIf(!HAS_BACKING || executable === undefined)(
       await browser?.close();
       await platform?.[Symbol.asyncDispose]();
     }, 60_000);
+
+    /** Path and fragment of the link in the newest mail of that subject to an address. */
+    const linkFrom = (email: string, subject: string): Promise<string> =>
+      until(
+        `"${subject}" to ${email}`,
+        async () => {
+          const mails = await platform.inbox();
+          const found = mails.find((mail) => mail.Subject === subject && mail.To[0]?.Address === email);
+          const text = found === undefined ? "" : String((await platform.inboxMail(found.ID))["Text"]);
+          return /\/(?:verify-address|reset-password)#token=[\w-]{43}/.exec(text)?.[0];
+        },
+        20_000,
+      );
 
     const outcome = () => page.locator("#outcome").textContent();
     const received = () => page.locator("#received").textContent();
@@ -114,6 +127,47 @@ describe.skipIf(!HAS_BACKING || executable === undefined)(
       expect(name.length).toBeGreaterThan(0);
       await foreign.close();
     }, 20_000);
+
+    test("links of mails lead to pages that do what they say, once somebody asks for it", async () => {
+      const email = `browser-${process.pid}@example.com`;
+      const registered = await platform.post("broker", "/v1/users", { email, password: "a first secret" });
+      expect(registered.status).toBe(201);
+      const visitor = await browser.newPage();
+      const open = async (subject: string) => {
+        const path = await linkFrom(email, subject);
+        await visitor.goto(platform.url("broker") + path);
+        // The token is not left where it is bookmarked or sent on.
+        await visitor.waitForURL((url) => url.hash === "");
+      };
+      const says = (text: string) => visitor.getByText(text).waitFor({ timeout: 15_000 });
+      await open("Confirm your address");
+      await visitor.getByRole("button", { name: "Confirm the address" }).click();
+      await says("Address verified");
+
+      await visitor.goto(`${platform.url("broker")}/reset-password`);
+      await visitor.getByLabel("E-mail address").fill(email);
+      await visitor.keyboard.press("Enter");
+      await says("If the address is that of a user, a mail is on its way to it");
+      await open("Choose a new password");
+      await visitor.getByLabel(/^New password/).fill("password1");
+      await visitor.keyboard.press("Enter");
+      await says("choose another one");
+      await visitor.getByLabel(/^New password/).fill("a second secret");
+      await visitor.keyboard.press("Enter");
+      await visitor.locator("#account form").waitFor({ state: "detached" });
+
+      await visitor.goto(`${platform.url("broker")}/sessions`);
+      await visitor.getByLabel("E-mail address").fill(email);
+      await visitor.getByLabel("Password", { exact: true }).fill("a second secret");
+      await visitor.keyboard.press("Enter");
+      await visitor.getByText("this one").waitFor({ timeout: 15_000 });
+      const picture = process.env["SCREENSHOTS"];
+      if (picture !== undefined) await visitor.screenshot({ path: `${picture}/sessions.png` });
+      await visitor.getByRole("button", { name: "End" }).click();
+      await visitor.getByText("this one").waitFor({ state: "detached" });
+      await visitor.close();
+      expect(complaints).toEqual([]);
+    }, 90_000);
 
     test("it fits a narrow screen", async () => {
       await page.setViewportSize({ width: 360, height: 740 });

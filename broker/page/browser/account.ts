@@ -75,7 +75,6 @@ function form(
   const made = document.createElement("form");
   for (const { name, label, type, autocomplete, minLength } of fields) {
     const line = document.createElement("label");
-    line.className = "line";
     const input = Object.assign(document.createElement("input"), { name, type, autocomplete, required: true });
     if (minLength !== undefined) input.minLength = minLength;
     line.append(label, input);
@@ -115,7 +114,13 @@ function resetPassword(): void {
   title.textContent = token === null ? "Forgotten password" : "Choose a new password";
   if (token === null) return askFor("/password-resets");
   const fields: Field[] = [
-    { name: "new_password", label: "New password", type: "password", autocomplete: "new-password", minLength: 8 },
+    {
+      name: "new_password",
+      label: "New password (8 characters or more)",
+      type: "password",
+      autocomplete: "new-password",
+      minLength: 8,
+    },
   ];
   form(fields, "Change the password", async (values) => {
     return (await send("POST", "/password-resets/confirm", { token, ...values })) !== undefined;
@@ -142,8 +147,7 @@ async function list(bearer: string): Promise<void> {
   if (answer === undefined) return;
   const { items } = answer.data as { items: Session[] };
   const rows = items.map(({ id, used_at, address = "?", agent = "?", current }) => {
-    const row = document.createElement("p");
-    row.className = "line";
+    const row = document.createElement("li");
     row.append(`${new Date(used_at).toLocaleString()} · ${address} · ${agent}${current ? " · this one" : ""}`);
     const end = Object.assign(document.createElement("button"), { type: "button", textContent: "End" });
     end.addEventListener("click", () => {
@@ -156,8 +160,13 @@ async function list(bearer: string): Promise<void> {
     row.append(end);
     return row;
   });
-  account.replaceChildren(...rows);
+  const all = document.createElement("ul");
+  all.append(...rows);
+  account.replaceChildren(all);
 }
+
+// A link that is opened where its page is open already: the browser changes the address and nothing else.
+addEventListener("hashchange", () => location.reload());
 
 if (location.pathname.endsWith("/verify-address")) verifyAddress();
 else if (location.pathname.endsWith("/reset-password")) resetPassword();
