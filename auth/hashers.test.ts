@@ -44,13 +44,25 @@ test("a hash verifies with what it was made of, and with nothing else", async ()
   expect(await verify("other")).toMatchObject({ value: { matches: false } });
 });
 
+test("whose turn would come after his time is told so at once, and holds up nobody", async () => {
+  const { hashers } = crew();
+  await using _ = hashers;
+  await hashers.run(slow, soon());
+  const others = [slow, slow, slow].map((work) => hashers.run(work, soon()));
+  const startedAt = performance.now();
+  expect(await hashers.run(slow, Deadline.after(60))).toMatchObject({ error: { code: "overloaded" } });
+  expect(performance.now() - startedAt).toBeLessThan(50);
+  expect(hashers.waiting).toBe(2);
+  expect((await Promise.all(others)).every(({ ok }) => ok)).toBe(true);
+});
+
 test("a full line is refused at once, and what waits too long is dropped without being done", async () => {
   const { hashers, metrics } = crew({ line: 2 });
   await using _ = hashers;
   const running = hashers.run(slow, soon());
   const waiting = hashers.run(cheap, soon());
   const impatient = hashers.run(cheap, Deadline.after(5));
-  expect(await hashers.run(cheap, soon())).toMatchObject({ error: { code: "unavailable", retryAfterS: 1 } });
+  expect(await hashers.run(cheap, soon())).toMatchObject({ error: { code: "overloaded", retryAfterS: 1 } });
   expect(hashers.waiting).toBe(2);
   expect(await impatient).toMatchObject({ error: { code: "deadline" } });
   expect(hashers.waiting).toBe(1);

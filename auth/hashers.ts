@@ -16,7 +16,8 @@ export type HashWork =
 
 export interface Hashers extends AsyncDisposable {
   /**
-   * @returns failure `unavailable` when the line is full or the threads are stopped, `deadline` when the time is up
+   * @returns failure `overloaded` at once when the line is full or so long that the time would be up before its turn;
+   * `unavailable` when the threads are stopped, `deadline` when the time is up
    * before its turn or its end (a job that runs is not stopped), `internal` when two threads ended under it.
    */
   run(work: HashWork, deadline: Deadline): Promise<Result<HashReply>>;
@@ -60,6 +61,8 @@ export function makeHashers({ threads, line, log, metrics, spawn = spawnThread }
   const timers = new Set<ReturnType<typeof setTimeout>>();
   const queue: Pending[] = [];
   const backoff = exponential({ firstMs: 100, maxMs: 3_000 });
+  /** Of the last jobs, the latest counting most (ms). */
+  let typicalMs = 0;
   let failures = 0;
   let nextId = 0;
   let stopped = false;
@@ -82,7 +85,9 @@ export function makeHashers({ threads, line, log, metrics, spawn = spawnThread }
     if (running === undefined || running.pending.job.id !== reply.id) return;
     thread.running = undefined;
     failures = 0;
-    seconds.observe({ kind: reply.kind }, (performance.now() - running.startedAt) / 1_000);
+    const tookMs = performance.now() - running.startedAt;
+    typicalMs = typicalMs === 0 ? tookMs : typicalMs + (tookMs - typicalMs) / 8;
+    seconds.observe({ kind: reply.kind }, tookMs / 1_000);
     running.pending.settle(ok(reply));
     feed();
   }
@@ -132,7 +137,10 @@ export function makeHashers({ threads, line, log, metrics, spawn = spawnThread }
     async run(work, deadline) {
       if (stopped) return fail("unavailable", "stopping");
       if (deadline.passed) return fail("deadline", "no time left to check the password");
-      if (queue.length >= line) return fail("unavailable", "too many logins at once", { retryAfterS: 1 });
+      const waitMs = (queue.length / threads) * typicalMs;
+      if (queue.length >= line || waitMs > deadline.remainingMs()) {
+        return fail("overloaded", "too many logins at once", { retryAfterS: Math.max(1, Math.round(waitMs / 1_000)) });
+      }
       const turn = Promise.withResolvers<Result<HashReply>>();
       nextId += 1;
       const pending = { job: { ...work, id: nextId }, deadline, tries: 0, settle: turn.resolve };

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { configTable, loadConfig } from "#shared/config";
+import { loadConfig } from "#shared/config";
 import { fields } from "./config.ts";
 
 test("without any configuration it runs on a laptop", () => {
@@ -18,12 +18,4 @@ test("every bad variable is named, and no secret shown", () => {
     });
   for (const name of ["PORT", "RPC_PORT", "MONGODB_URL"]) expect(load).toThrow(new RegExp(`^ {2}${name} must be`, "m"));
   expect(load).not.toThrow(/s3cret/);
-});
-
-/** As the formatter leaves a table: widths of columns are its own matter. */
-const plain = (table: string): string => table.replaceAll(/-+/g, "-").replaceAll(/ +/g, " ");
-
-test("the README shows the variables as they are", async () => {
-  const readme = await Bun.file(`${import.meta.dir}/README.md`).text();
-  expect(plain(readme)).toContain(plain(configTable(fields)));
 });

@@ -3,6 +3,7 @@ import { Envelope } from "#contracts/envelope";
 import {
   CLIENT_ADDRESS_HEADER,
   CLIENT_AGENT_HEADER,
+  OVERLOADED_HEADER,
   REPLAYED_HEADER,
   REQUEST_ID_HEADER,
   SERVICE_KEY_CHALLENGE,
@@ -26,6 +27,8 @@ export interface Answer {
   readonly envelope: Envelope;
   /** Seconds, where the answer has `Retry-After` in that form. */
   readonly retryAfterS: number | undefined;
+  /** A 503 of a service that is well (`X-Overloaded`). */
+  readonly overloaded: boolean;
   /** The same request was answered before (`Idempotent-Replayed`). */
   readonly replayed: boolean;
 }
@@ -131,14 +134,16 @@ async function answerOf(response: Response, name: string): Promise<Result<Answer
     status,
     envelope: checked.value,
     retryAfterS: Number.isNaN(after) ? undefined : after,
+    overloaded: status === 503 && response.headers.get(OVERLOADED_HEADER) === "true",
     replayed: response.headers.get(REPLAYED_HEADER) === "true",
   });
 }
 
 /** The failure that another service's refusal stands for, in its own words; `bad_gateway` for what is a fault of its own. */
-export function failureOfAnswer({ status, envelope, retryAfterS }: Answer): Failure {
+export function failureOfAnswer({ status, envelope, retryAfterS, overloaded }: Answer): Failure {
   const options = retryAfterS === undefined ? {} : { retryAfterS };
   const code = (Object.keys(FAILURES) as FailureCode[]).find((candidate) => FAILURES[candidate].http === status);
+  if (overloaded) return new Failure("overloaded", envelope.message, options);
   if (code === undefined || code === "internal")
     return new Failure("bad_gateway", undefined, { cause: `status ${status}` });
   return new Failure(code, envelope.message, options);

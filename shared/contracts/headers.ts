@@ -10,6 +10,8 @@ export const DEGRADED_HEADER = "x-degraded";
 export const IDEMPOTENCY_KEY_HEADER = "idempotency-key";
 /** `true` on an answer that was given before. */
 export const REPLAYED_HEADER = "idempotent-replayed";
+/** `true` on a 503 of a part that is well and has more to do than it can: its callers need not take it for sick. */
+export const OVERLOADED_HEADER = "x-overloaded";
 /** On whose behalf a service of ours calls another: for audit entries. Never taken from outside. */
 export const ACTOR_HEADER = "x-actor";
 

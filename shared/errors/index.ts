@@ -47,6 +47,8 @@ export const FAILURES = {
   bad_gateway: { http: 502, rpc: "unavailable", queue: "hold", message: "bad answer from a service behind" },
   /** A part behind is away, or this one is starting, stopping or full. */
   unavailable: { http: 503, rpc: "unavailable", queue: "hold", message: "service unavailable" },
+  /** A part is well and has more to do than it can just now: nothing was done. Not a sign of sickness, as the one before is. */
+  overloaded: { http: 503, rpc: "exhausted", queue: "hold", message: "too much to do just now" },
   /** No time is left; the work may or may not have been done. */
   deadline: { http: 504, rpc: "deadline", queue: "hold", message: "took too long" },
 } as const satisfies Record<string, { http: number; rpc: RpcCode; queue: QueueFate; message: string }>;

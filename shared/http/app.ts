@@ -5,7 +5,7 @@
 import { cors } from "@elysiajs/cors";
 import { Elysia } from "elysia";
 import type { Envelope } from "#contracts/envelope";
-import { REQUEST_ID_HEADER, SERVICE_KEY_CHALLENGE, TIMEOUT_HEADER } from "#contracts/headers";
+import { OVERLOADED_HEADER, REQUEST_ID_HEADER, SERVICE_KEY_CHALLENGE, TIMEOUT_HEADER } from "#contracts/headers";
 import { Failure, failureOf } from "#shared/errors";
 import type { Runtime } from "#shared/lifecycle";
 import { Deadline, REST_CEILING_MS } from "#shared/resilience";
@@ -209,6 +209,7 @@ export function httpApp(
         log.warn("request failed", { request_id: context.requestId, reason: failure });
       }
       set.status = failure.status;
+      if (failure.code === "overloaded") set.headers[OVERLOADED_HEADER] = "true";
       if (path === "/metrics" && failure.code === "unauthenticated") set.headers["www-authenticate"] = "Bearer";
       if (isStranger(request, failure)) set.headers["www-authenticate"] = SERVICE_KEY_CHALLENGE;
       if (failure.retryAfterS !== undefined) {

@@ -198,3 +198,18 @@ test("beyond its places an edge lets some wait, for as long as they have time, a
   await until(() => tried.inFlight === 0);
   expect(ran).toBe(false);
 });
+
+test("who is well and has too much to do is not taken for sick: nothing opens, nothing is tried again", async () => {
+  const edge = makeEdge({ name: "busy", attemptMs: 1_000, totalMs: 1_000, concurrent: 64, retries: 1 });
+  let calls = 0;
+  const busy = async (): Promise<Result<void>> => {
+    calls += 1;
+    return fail("overloaded", undefined, { retryAfterS: 1 });
+  };
+  for (let n = 0; n < 50; n += 1) {
+    expect(await edge.run(Deadline.after(1_000), busy)).toMatchObject({
+      error: { code: "overloaded", retryAfterS: 1 },
+    });
+  }
+  expect([calls, edge.state]).toEqual([50, "closed"]);
+});

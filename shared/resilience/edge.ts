@@ -86,7 +86,7 @@ class CutShort extends Error {
 }
 
 function isSick(failure: Failure): boolean {
-  return FAILURES[failure.code].queue === "hold" && failure.code !== "exhausted";
+  return FAILURES[failure.code].queue === "hold" && failure.code !== "exhausted" && failure.code !== "overloaded";
 }
 
 export function makeEdge(options: EdgeOptions): Edge {
