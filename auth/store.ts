@@ -68,7 +68,9 @@ export function makeStore(database: Database): Store {
             where lower(email) = lower(${email})
             order by (email = ${email}) desc, id
             limit 1`;
-          return row === undefined ? undefined : userOf(row);
+          // PostgreSQL folds more than we do (U+0130 to i): what is counted under another name is another address (throttle.ts).
+          const isHis = row?.email.toLowerCase() === email.toLowerCase();
+          return row === undefined || !isHis ? undefined : userOf(row);
         },
         { deadline, retry: true },
       ),

@@ -65,15 +65,16 @@ export function makeLogin(ports: LoginPorts): Login {
     const user = found.value;
     const verdict = await passwords.verify(password, user?.passwordHash, deadline);
     if (!verdict.ok) return verdict;
-    if (user === undefined || !verdict.value.matches || user.active !== 1) {
+    const refused = (): Result<never> => {
       onRefused({ email, userId: user?.id, place: placeOf(context) });
       return fail("unauthenticated", "Invalid Credentials");
-    }
+    };
+    if (user === undefined || !verdict.value.matches || user.active !== 1) return refused();
     if (isRefused({ email, password })) {
       log.error("login refused: this user has a password that everybody knows; give him another, or delete him", {
         user_id: user.id,
       });
-      return fail("unauthenticated", "Invalid Credentials");
+      return refused();
     }
     const opened = await open(user, context);
     if (opened.ok && opened.value !== undefined && verdict.value.outdated) renew(user, password);

@@ -111,6 +111,16 @@ describe("the service", () => {
     expect((await login("198.51.100.7", "s3cret")).status).toBe(202);
   });
 
+  withServer(`an address that only the database takes for the account's is nobody's ${NEEDS}`, async () => {
+    await using auth = await startAuth({ LOGIN_THROTTLE: "on" });
+    const { email } = await auth.addUser();
+    await auth.sql`update users set email = 'iris@example.com' where email = ${email}`;
+    const statusOf = async (typed: string) =>
+      (await auth.post("/authenticate", { email: typed, password: "s3cret" })).status;
+    // Most locales of PostgreSQL make an i of it.
+    expect([await statusOf("İris@example.com"), await statusOf("IRIS@example.com")]).toEqual([401, 202]);
+  });
+
   withServer(`development has no throttle unless told ${NEEDS}`, async () => {
     await using auth = await startAuth();
     for (let asked = 0; asked < 15; asked += 1)
