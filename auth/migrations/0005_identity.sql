@@ -17,7 +17,7 @@ alter table sessions rename to refresh_tokens;
 alter index sessions_pkey rename to refresh_tokens_pkey;
 alter index sessions_token_hash_key rename to refresh_tokens_token_hash_key;
 alter index sessions_user rename to refresh_tokens_user;
-alter index sessions_family rename to refresh_tokens_session;
+drop index sessions_family;
 alter index sessions_expiry rename to refresh_tokens_expiry;
 
 -- One row a login: what access tokens name (claim `sid`).
@@ -49,6 +49,8 @@ alter table refresh_tokens
   -- When its successor was made. The successor follows from the token and AUTH_SECRET: it is stored nowhere but as a hash.
   add column rotated_at timestamptz,
   add constraint refresh_tokens_session_fkey foreign key (session_id) references sessions (id) on delete cascade;
+-- The oldest of a session go where there are too many.
+create index refresh_tokens_session on refresh_tokens (session_id, rotated_at);
 
 -- What ends before its own time is over: brokers are told, and ask for what they missed (#contracts/identity).
 create table revocations (
@@ -111,6 +113,9 @@ create table mail_requests (
   email varchar(255) not null,
   request_id text not null,
   traceparent text not null,
+  -- From where, for the audit.
+  address text,
+  agent text,
   created_at timestamptz not null default now()
 );
 -- Who asks twice before it was looked at has asked once.

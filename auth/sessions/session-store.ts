@@ -5,6 +5,12 @@ import type { Deadline } from "#shared/resilience";
 import type { Place } from "../place.ts";
 import { type StoredUser, type UserRow, userColumns, userOf } from "../store.ts";
 
+/** Of a user's sessions that are over, and of a session's tokens that were used, the newest so many are kept: more than ever are of use. */
+const SESSIONS_KEPT = 1_000;
+const TOKENS_KEPT = 5_000;
+/** Removed in one go at most: one more at each login and refresh is enough to stay there. */
+const REMOVED = 100;
+
 /** A login with its first refresh token. */
 export interface NewSession {
   /** UUIDv7. */
@@ -59,7 +65,7 @@ export interface SessionStore {
   atomically<T>(work: (sql: Sql) => Promise<T>, deadline: Deadline): Promise<Result<T>>;
   /** Inside it: a refresh token by its SHA-256, its session locked until the end. */
   lockToken(sql: Sql, tokenHash: Uint8Array): Promise<LockedToken | undefined>;
-  /** Inside it: a token is followed by another; the session lasts `idleMs` longer, at most `maxMs` from its start. */
+  /** Inside it: a token is followed by another, and the oldest go where there are too many; the session lasts `idleMs` longer, at most `maxMs` from its start. */
   rotate(
     sql: Sql,
     step: { readonly sessionId: string; readonly from: Uint8Array; readonly to: Uint8Array },
@@ -105,6 +111,10 @@ export function makeSessionStore(database: Pick<Database, "query" | "transaction
           await sql`
             insert into refresh_tokens (token_hash, session_id, expires_at)
             select ${tokenHash}, id, expires_at from sessions where id = ${id}`;
+          await sql`
+            delete from sessions where id in (
+              select id from sessions where user_id = ${user.id} and (ended_at is not null or expires_at < now())
+              order by id desc offset ${SESSIONS_KEPT} limit ${REMOVED})`;
           const earlier = await sql<{ address: string | null; agent: string | null }[]>`
             select address, agent from sessions
             where user_id = ${user.id} and id <> ${id} and created_at > now() - interval '90 days'
@@ -148,6 +158,10 @@ export function makeSessionStore(database: Pick<Database, "query" | "transaction
       await sql`
         insert into refresh_tokens (token_hash, session_id, expires_at)
         select ${to}, id, expires_at from sessions where id = ${sessionId}`;
+      await sql`
+        delete from refresh_tokens where token_hash in (
+          select token_hash from refresh_tokens where session_id = ${sessionId} and rotated_at is not null
+          order by rotated_at desc offset ${TOKENS_KEPT} limit ${REMOVED})`;
     },
     list: (userId, { limit, before }, deadline) =>
       database.query(
