@@ -1,7 +1,8 @@
 /**
  * API keys: who may make, see and end them, and what one is worth. Knows no HTTP and no SQL.
  *
- * A key opens what its scopes say and nothing more: it makes no key, and whoever makes one gives it only what he has himself.
+ * Whoever makes a key gives it only what he has himself. A user's key makes, shows and ends no keys of his; one with
+ * `keys:manage` manages those of services.
  */
 import type { Scope } from "#contracts/access";
 import type { ApiKeyFilter, ApiKeyPage, ApiKeyRequest, ApiKeyView, KeyHolder, NewApiKey } from "#contracts/auth";

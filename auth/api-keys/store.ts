@@ -88,6 +88,13 @@ const OWNER_LOCK = 0x6b65796f;
 /** Of an owner's keys that count no longer, the newest this many are kept. */
 const KEPT = 100;
 
+/** Within a transaction: revokes those of a user that count. @returns their ids. */
+export async function revokeKeysOf(sql: Sql, userId: number): Promise<string[]> {
+  const revoked = await sql<{ id: string }[]>`
+    update api_keys k set revoked_at = now() where ${isOf(sql, { userId })} and ${counts(sql)} returning k.id`;
+  return revoked.map(({ id }) => id);
+}
+
 export function makeApiKeyStore(database: Database): ApiKeyStore {
   async function one(sql: Sql, id: string): Promise<StoredApiKey | undefined> {
     const [row] = await sql<Row[]>`select ${columns(sql)} from api_keys k where k.id = ${id}`;
