@@ -60,7 +60,7 @@ export function makeConfirm({ database, links, passwords, ending, outbox }: Conf
       once(
         context,
         async (sql) => {
-          const user = await links.use(sql, "verify_address", token);
+          const user = await links.use(sql, "verify_address", token, context.client?.address);
           if (user === undefined) return undefined;
           await sql`
             update users set email_verified_at = coalesce(email_verified_at, now()), version = version + 1
@@ -80,7 +80,7 @@ export function makeConfirm({ database, links, passwords, ending, outbox }: Conf
       return once(
         context,
         async (sql) => {
-          const user = await links.use(sql, "reset_password", token);
+          const user = await links.use(sql, "reset_password", token, context.client?.address);
           if (user === undefined) return undefined;
           await sql`
             update users set password = ${hash.value}, email_verified_at = coalesce(email_verified_at, now()),

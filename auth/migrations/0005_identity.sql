@@ -101,7 +101,9 @@ create table one_time_tokens (
   email varchar(255) not null,
   created_at timestamptz not null default now(),
   expires_at timestamptz not null,
-  used_at timestamptz
+  used_at timestamptz,
+  -- Whoever has read the mail is no stranger there (throttling of logins).
+  used_from text
 );
 create index one_time_tokens_of_user on one_time_tokens (user_id, purpose, created_at desc);
 create index one_time_tokens_expiry on one_time_tokens (expires_at);
