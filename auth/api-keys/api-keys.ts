@@ -94,6 +94,7 @@ export function makeApiKeys({ store, outbox, ending, lastUsed }: ApiKeysOptions)
         scopes,
         createdBy: principal.by,
         expiresAt: expiresAt.value,
+        ...sessionOf(principal),
       };
       const tell = audit("api_key.created", row, principal.by, until(expiresAt.value), context);
       const added = await store.add(row, MOST, tell, context.deadline);
@@ -147,6 +148,7 @@ export function makeApiKeys({ store, outbox, ending, lastUsed }: ApiKeysOptions)
         scopes,
         createdBy: principal.by,
         expiresAt: lifeMs === undefined ? null : new Date(Date.now() + lifeMs),
+        ...sessionOf(principal),
       };
       const tell = audit("api_key.rotated", row, principal.by, { from_key_id: id, overlap_s: overlapS }, context);
       const rotated = await store.rotate(
@@ -227,6 +229,10 @@ function futureOf(text: string): Result<Date> {
 
 function rowOf({ id, prefix, hash }: MadeKey) {
   return { id, prefix, hash };
+}
+
+function sessionOf({ session }: Principal): { sessionId?: string } {
+  return session === undefined ? {} : { sessionId: session.id };
 }
 
 function ownerView(owner: Owner): { user_id: number } | { service: string } {

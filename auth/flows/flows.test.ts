@@ -239,3 +239,26 @@ withServer(`the audit tells from where somebody asked for a link ${NEEDS}`, asyn
   await linkOf(email);
   expect(await audits(auth, "reset_password.asked", id)).toMatchObject([{ address: "198.51.100.7" }]);
 });
+
+withServer(`a key that is being made while its owner resets his password does not outlive it ${NEEDS}`, async () => {
+  for (let round = 0; round < 6; round += 1) {
+    const { id, email, token } = await loggedIn(auth);
+    await forget(email);
+    const link = await linkOf(email);
+    const over = new AbortController();
+    /** Makes keys, and ends them to have room, until the session has ended. */
+    const attack = async (): Promise<void> => {
+      while (!over.signal.aborted) {
+        const made = await call(auth, "POST", "/api-keys", { token, body: { name: "x", scopes: [] } });
+        if (made.status === 401) return;
+        await call(auth, "DELETE", `/api-keys/${String(made.json.data["id"])}`, { token });
+      }
+    };
+    const attacks = Promise.all([attack(), attack(), attack(), attack()]);
+    await until("keys", async () => (await auth.sql`select 1 from api_keys where user_id = ${id}`).length > 4);
+    expect((await reset(link, another())).status).toBe(200);
+    over.abort();
+    await attacks;
+    expect(await auth.sql`select id from api_keys where user_id = ${id} and revoked_at is null`).toHaveLength(0);
+  }
+});

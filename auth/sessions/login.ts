@@ -94,7 +94,9 @@ export function makeLogin(ports: LoginPorts): Login {
       async (sql, { user: now, earlier }) => {
         const isNew = earlier.length > 0 && !isKnown(place, earlier);
         for (const oldest of await sessions.beyond(sql, now.id, MAX_SESSIONS)) {
-          await ending.endSession(sql, now.id, oldest, "too_many");
+          if (!(await ending.endSession(sql, now.id, oldest, "too_many"))) continue;
+          const details = { user_id: now.id, session_id: oldest, reason: "too_many" };
+          await outbox.put(sql, [auditOf("session.ended", "auth", details)], context);
         }
         const by = `user:${now.id}`;
         const entry = auditOf("login.ok", by, { session_id: id, ...(isNew ? { new_place: true } : {}) });

@@ -145,6 +145,10 @@ withServer(`the oldest session ends where there are more than a hundred ${NEEDS}
   expect([await isIn(oldest.access_token), await isIn(last.access_token)]).toEqual([false, true]);
   const [row] = await sql`select end_reason from sessions where id = ${oldest.session_id}`;
   expect(row?.["end_reason"]).toBe("too_many");
+  const entry = (await actions()).find(
+    ({ session_id, reason }) => session_id === oldest.session_id && reason !== undefined,
+  );
+  expect(entry).toMatchObject({ action: "session.ended", by: "auth", user_id: user.id, reason: "too_many" });
 });
 
 withServer(
