@@ -28,6 +28,7 @@ create table sessions (
   -- Of the login or the last refresh.
   used_at timestamptz not null default now(),
   expires_at timestamptz not null,
+  refreshes integer not null default 0,
   ended_at timestamptz,
   end_reason text check (end_reason in ('logout', 'revoked', 'reuse', 'password', 'deactivated', 'too_many')),
   -- Where from: text for people, as the broker saw it.

@@ -145,6 +145,7 @@ withServer(`of a session's old tokens the newest 5,000 are kept, however often i
     insert into refresh_tokens (token_hash, session_id, expires_at, rotated_at)
     select sha256(i::text::bytea), ${first.session_id}, now() + interval '1 day', now() - i * interval '1 minute'
     from generate_series(1, 5050) i`;
+  await sql`update sessions set refreshes = 499 where id = ${first.session_id}`;
   const second = await refreshed(first.refresh_token);
   const [kept] = await sql<{ count: number; oldest: number }[]>`
     select count(*)::int as count, extract(epoch from now() - min(rotated_at))::int / 60 as oldest
