@@ -214,7 +214,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const revocations = makeRevocations(database);
   const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
   const http = httpApp(runtime, corsOriginsOf(config), { callers, exposure: exposureOf(config) })
-    .use(routes({ register, registrationOf }))
+    .use(routes({ register, registrationOf, admit }))
     .use(userRoutes({ admit, users }))
     .use(apiKeyRoutes(apiKeys, admit))
     .use(flowRoutes({ requests, confirm }))

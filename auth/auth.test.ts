@@ -114,7 +114,7 @@ withServer(`the right password: 202, the user and his tokens, nothing of the has
       updated_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
       session_id: expect.any(String),
       role: "member",
-      scopes: ["logs:write", "mails:send"],
+      scopes: ["logs:write"],
       email_verified: false,
       version: 1,
       access_token: expect.stringMatching(/^ey/),

@@ -1,9 +1,10 @@
 /** Who is asking at auth: an access token or an API key to whose it is, as he is now. Knows no SQL. */
-import { type Scope, scopesOf } from "#contracts/access";
+import type { Scope } from "#contracts/access";
 import { API_KEY_HEADER } from "#contracts/headers";
 import type { KeyHolder } from "#contracts/auth";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Deadline } from "#shared/resilience";
+import { scopesOfUser } from "./users/user-view.ts";
 import type { Tokens } from "./sessions/tokens.ts";
 import type { SessionUser, Store } from "./store.ts";
 
@@ -54,7 +55,7 @@ export function makePrincipals({ store, tokens, holderOf }: PrincipalsPorts): Pr
     if (value?.user.active !== 1 || accessVersion < value.user.accessVersion) return refused;
     return ok({
       by: `user:${userId}`,
-      scopes: scopesOf(value.user.role, value.user.extraScopes),
+      scopes: scopesOfUser(value.user),
       userId,
       session: { ...value, id: sessionId },
     });

@@ -7,6 +7,7 @@ import { contextOf, envelope } from "#shared/http";
 import type { Deadline } from "#shared/resilience";
 import type { CallerTable } from "#shared/service-keys";
 import { makeValidator } from "#shared/validation";
+import type { Admit } from "./principal.ts";
 import type { Register } from "./registration/register.ts";
 
 /** Longest that a registration may take (ms), waiting for a hashing thread included. */
@@ -23,9 +24,10 @@ export interface Operations {
   register: Register;
   /** How far a user's registration is; undefined where there is none. */
   registrationOf: (userId: number, deadline: Deadline) => Promise<Result<RegistrationView | undefined>>;
+  admit: Admit;
 }
 
-export const routes = ({ register, registrationOf }: Operations) =>
+export const routes = ({ register, registrationOf, admit }: Operations) =>
   new Elysia({ name: "auth.routes" })
     .post("/users", async ({ body, request, set }) => {
       const registration = registrationFrom(body);
@@ -41,10 +43,12 @@ export const routes = ({ register, registrationOf }: Operations) =>
       set.status = 201;
       return envelope("User registered", reply.value.view);
     })
-    .get("/users/:id/registration", async ({ params, request }) => {
+    .get("/users/:id/registration", async ({ params, request, set }) => {
+      const { deadline } = contextOf(request);
+      await admit({ request, set }, deadline.within(LOOK_MS), { scope: "users:read" });
       // What is longer is no id: the column is a 32-bit integer.
       if (!/^[1-9]\d{0,8}$/.test(params.id)) throw new Failure("not_found", "no such registration");
-      const found = await registrationOf(Number(params.id), contextOf(request).deadline.within(LOOK_MS));
+      const found = await registrationOf(Number(params.id), deadline.within(LOOK_MS));
       if (!found.ok) throw found.error;
       if (found.value === undefined) throw new Failure("not_found", "no such registration");
       return envelope("Registration", found.value);

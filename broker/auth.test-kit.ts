@@ -13,7 +13,7 @@ export const USER: Omit<MeView, "session_id"> = {
   created_at: "2026-01-01T00:00:00.000Z",
   updated_at: "2026-01-01T00:00:00.000Z",
   role: "admin",
-  scopes: scopesOf("admin"),
+  scopes: scopesOf("admin", [], { verified: true }),
   email_verified: true,
   version: 1,
 };

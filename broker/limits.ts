@@ -19,7 +19,7 @@ const FREE = new Set(["/ping", "/ready", "/metrics"]);
 
 /** In production, unless `RATE_LIMITS` says otherwise: what tries a password, makes a user or sends a mail is dear. */
 const PRODUCTION =
-  "*=200/s,POST /v1/sessions=60/min,PUT /v1/me/password=30/h,POST /v1/users=30/h,POST /v1/email-verifications=30/h,POST /v1/password-resets=30/h";
+  "*=200/s,POST /v1/sessions=60/min,PUT /v1/me/password=30/h,POST /v1/users=30/h,POST /v1/email-verifications=30/h,POST /v1/password-resets=30/h,POST /v1/api-keys=120/h";
 
 export interface LimitsConfig {
   readonly ENVIRONMENT: "development" | "production";

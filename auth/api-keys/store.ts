@@ -168,13 +168,14 @@ export function makeApiKeyStore(database: Database): ApiKeyStore {
     findHeld: (hash, deadline) =>
       database.query(
         async (sql) => {
-          const [row] = await sql<(Row & { role: Role | null; extra_scopes: string[] | null })[]>`
-            select ${columns(sql)}, u.role, to_json(u.extra_scopes) as extra_scopes
+          const [row] = await sql<(Row & { role: Role | null; extra_scopes: string[] | null; verified: boolean })[]>`
+            select ${columns(sql)}, u.role, to_json(u.extra_scopes) as extra_scopes,
+              u.email_verified_at is not null as verified
             from api_keys k left join users u on u.id = k.user_id
             where k.key_hash = ${hash} and ${counts(sql)} and (k.user_id is null or u.user_active = 1)`;
           if (row === undefined) return undefined;
           const ownersScopes =
-            row.role === null ? undefined : scopesOf(row.role, (row.extra_scopes ?? []).filter(isScope));
+            row.role === null ? undefined : scopesOf(row.role, (row.extra_scopes ?? []).filter(isScope), row);
           return { key: keyOf(row), ownersScopes };
         },
         { deadline, retry: true },

@@ -62,10 +62,13 @@ export function makeConfirm({ database, links, passwords, ending, outbox }: Conf
         async (sql) => {
           const user = await links.use(sql, "verify_address", token, context.client?.address);
           if (user === undefined) return undefined;
-          await sql`
-            update users set email_verified_at = coalesce(email_verified_at, now()), version = version + 1
-            where id = ${user.id}`;
-          return user;
+          // What he may is more from then on: refreshing tells.
+          const [row] = await sql<{ access_version: number }[]>`
+            update users set email_verified_at = coalesce(email_verified_at, now()), version = version + 1,
+              access_version = access_version + (email_verified_at is null)::integer
+            where id = ${user.id}
+            returning access_version`;
+          return { id: user.id, accessVersion: row?.access_version ?? user.accessVersion };
         },
         "user.address_verified",
       ),

@@ -51,6 +51,24 @@ withServer(`who registers is sent a link, and his address is verified by it, onc
   expect(await audits(auth, "user.address_verified", id)).toHaveLength(1);
 });
 
+withServer(`a member may send mails once his address is verified: refreshing tells so ${NEEDS}`, async () => {
+  const { email } = await add(auth);
+  const login = await auth.post("/authenticate", { email, password: PASSWORD });
+  const { access_token: before, refresh_token } = login.json.data as Record<string, string>;
+  const me = (token: string | undefined) => call(auth, "GET", "/me", { token: token ?? "" });
+  expect((await me(before)).json.data["scopes"]).toEqual(["logs:write"]);
+  const asked = { token: before ?? "", body: { name: "x", scopes: ["mails:send"] } };
+  expect((await call(auth, "POST", "/api-keys", asked)).status).toBe(403);
+  await verify(email);
+  expect((await confirm(await linkOf(email))).status).toBe(200);
+  expect((await me(before)).status).toBe(401);
+  const refreshed = await auth.post("/sessions/refresh", { refresh_token });
+  expect((await me(String(refreshed.json.data["access_token"]))).json.data["scopes"]).toEqual([
+    "logs:write",
+    "mails:send",
+  ]);
+});
+
 withServer(
   `the same answer for an address that is known, unknown, not active or verified; a mail for one only ${NEEDS}`,
   async () => {
@@ -218,7 +236,7 @@ withServer(
     const makeFor = async (verified: boolean) => {
       const { id, email, token } = await loggedIn(auth);
       if (verified) await auth.sql`update users set email_verified_at = now() where id = ${id}`;
-      const { json } = await call(auth, "POST", "/api-keys", { token, body: { name: "x", scopes: ["mails:send"] } });
+      const { json } = await call(auth, "POST", "/api-keys", { token, body: { name: "x", scopes: ["logs:write"] } });
       await forget(email);
       expect((await reset(await linkOf(email), another())).status).toBe(200);
       const check = await auth.post("/api-keys/verify", { key: json.data["key"] });

@@ -59,10 +59,16 @@ afterAll(async () => {
 });
 
 let users = 0;
-const uniqueEmail = (): string => `user-${(users += 1)}@example.com`;
+const uniqueEmail = (): string => `somebody-${(users += 1)}@example.com`;
 const register = (body: unknown, key?: string) =>
   running().post("/users", body, key === undefined ? {} : { "idempotency-key": key });
 const PASSWORD = "long enough";
+/** As somebody who may look at users. */
+const registrationOf = async (id: unknown) => {
+  const { addUser, login, get } = running();
+  const { access_token: token } = await login((await addUser("admin")).email);
+  return get(`/users/${String(id)}/registration`, { authorization: `Bearer ${token}` });
+};
 
 withServer(`a new user: 201, active, able to log in, and nothing of his password anywhere ${NEEDS}`, async () => {
   const email = "Ann@Example.com";
@@ -85,12 +91,12 @@ withServer(`a new user: 201, active, able to log in, and nothing of his password
   });
   expect(Math.abs(Date.now() - Date.parse(String(reply.json.data["created_at"])))).toBeLessThan(60_000);
   expect(reply.text).not.toContain(PASSWORD);
-  const { sql, post, get } = running();
+  const { sql, post } = running();
   const stored = await sql`select row_to_json(u)::text || row_to_json(r)::text || row_to_json(s)::text as all
     from users u join registrations r on r.user_id = u.id join sagas s on s.id = r.saga_id where u.email = ${email}`;
   expect(String(stored[0]?.["all"])).not.toContain(PASSWORD);
   expect((await post("/authenticate", { email: "ann@example.com", password: PASSWORD })).status).toBe(202);
-  const seen = await get(`/users/${String(reply.json.data["id"])}/registration`);
+  const seen = await registrationOf(reply.json.data["id"]);
   expect(seen.json.data).toMatchObject({ email, registration: "pending", mail_id: reply.json.data["mail_id"] });
 });
 
@@ -200,7 +206,8 @@ withServer(`the same key many times at once: one user, and everybody is told the
 
 withServer(`nobody's registration: 404 ${NEEDS}`, async () => {
   for (const id of ["0", "x", "99999999", "99999999999", "1%20or%201=1"])
-    expect((await running().get(`/users/${id}/registration`)).status).toBe(404);
+    expect((await registrationOf(id)).status).toBe(404);
+  expect((await running().get("/users/1/registration")).status).toBe(401);
 });
 
 /** Where the workflow of an address stands. */
@@ -259,7 +266,7 @@ withServer.each([
     expect(saga.data["mail"]).toBe(end);
     const reason = state === "cancelled" ? "the mail was cancelled" : "no body of that name";
     if (end !== "ambiguous") expect(saga.data["reason"]).toBe(reason);
-    const seen = await running().get(`/users/${String(json.data["id"])}/registration`);
+    const seen = await registrationOf(json.data["id"]);
     expect(seen.json.data["registration"]).toBe(registration);
   },
 );

@@ -129,7 +129,7 @@ test("the right password gives the user and his tokens; only a digest of the ref
     updated_at: "2021-01-02T03:04:05.000Z",
     session_id: session?.id ?? "",
     role: "member",
-    scopes: ["logs:write", "logs:read", "mails:send"],
+    scopes: ["logs:write", "logs:read"],
     email_verified: false,
     version: 3,
     access_token: `token of 7 in ${session?.id}`,

@@ -45,7 +45,7 @@ withServer(`an access token gives its user and its session ${NEEDS}`, async () =
       updated_at: expect.stringMatching(/Z$/),
       session_id: claimsOf(token)["sid"],
       role: "member",
-      scopes: ["logs:write", "mails:send"],
+      scopes: ["logs:write"],
       email_verified: false,
       version: 1,
     },

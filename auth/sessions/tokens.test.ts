@@ -13,7 +13,13 @@ import { makeTokens, type Tokens } from "./tokens.ts";
 
 /** User 7, who is let in as a session. */
 const of = (sessionId: string) => ({
-  user: { id: 7, role: "member" as const, extraScopes: ["logs:read" as const], accessVersion: 2 },
+  user: {
+    id: 7,
+    role: "member" as const,
+    extraScopes: ["logs:read" as const],
+    accessVersion: 2,
+    emailVerifiedAt: new Date(),
+  },
   sessionId,
   authTime: new Date(1_700_000_000_123),
 });

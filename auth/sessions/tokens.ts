@@ -3,7 +3,6 @@
  * Keys are read again every minute, and when somebody tells that they changed.
  */
 import { createLocalJWKSet, errors, importJWK, type JWK, type JWTVerifyGetKey, jwtVerify, SignJWT } from "jose";
-import { scopesOf } from "#contracts/access";
 import { ACCESS_TOKEN } from "#contracts/auth";
 import { fail, messageOf, ok, type Result } from "#shared/errors";
 import { isUuid } from "#shared/ids";
@@ -12,6 +11,7 @@ import type { Log } from "#shared/log";
 import { type Bell, Deadline, databaseBackoff, keepTrying, makeBell } from "#shared/resilience";
 import type { Sealer } from "../keys.ts";
 import type { StoredUser } from "../store.ts";
+import { scopesOfUser } from "../users/user-view.ts";
 import type { StoredKey } from "./key-store.ts";
 import type { Keyring } from "./keyring.ts";
 
@@ -36,7 +36,7 @@ export interface Claims {
 
 /** Whose token it is to be. */
 export interface Bearer {
-  readonly user: Pick<StoredUser, "id" | "role" | "extraScopes" | "accessVersion">;
+  readonly user: Pick<StoredUser, "emailVerifiedAt" | "id" | "role" | "extraScopes" | "accessVersion">;
   /** UUID. */
   readonly sessionId: string;
   /** When he gave his password: claim `auth_time`. */
@@ -119,7 +119,7 @@ export function makeTokens({ keyring, sealer, ready, onChange, dependency, log }
         client_id: ACCESS_TOKEN.clientId,
         sid: sessionId,
         auth_time: Math.floor(authTime.getTime() / 1_000),
-        scope: scopesOf(user.role, user.extraScopes).join(" "),
+        scope: scopesOfUser(user).join(" "),
         roles: [user.role],
         av: user.accessVersion,
       })

@@ -62,7 +62,7 @@ withServer(`another role: tokens of before count no longer, those of after say i
 });
 
 withServer(`nobody gives what he has not, nor touches who has more ${NEEDS}`, async () => {
-  const manager = await loggedIn(auth, { scopes: ["users:read", "users:manage"] });
+  const manager = await loggedIn(auth, { scopes: ["users:read", "users:manage", "mails:send"] });
   const member = await add(auth);
   const higher = await add(auth, { scopes: ["logs:read"] });
   const by = (id: number, body: object) => patch(id, { version: 1, ...body }, manager.token);

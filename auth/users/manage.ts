@@ -87,10 +87,14 @@ function mustStay(isLastAdmin: boolean): void {
   if (isLastAdmin) throw new Failure("conflict", "this is the last active administrator: make another one first");
 }
 
+/** What he may once his address is verified, which is his to do. */
+const mostOf = ({ role, extraScopes }: Pick<StoredUser, "role" | "extraScopes">) =>
+  scopesOf(role, extraScopes, { verified: true });
+
 function mayChange({ user, isLastAdmin }: Found, change: UserChange, editor: Editor): void {
   const next = { ...user, ...change };
-  mustHave(editor, scopesOf(user.role, user.extraScopes), "this user has");
-  mustHave(editor, scopesOf(next.role, next.extraScopes), "this would give");
+  mustHave(editor, mostOf(user), "this user has");
+  mustHave(editor, mostOf(next), "this would give");
   if (next.role !== "admin" || change.active === false) mustStay(isLastAdmin);
 }
 
@@ -177,7 +181,7 @@ export function makeUsers({ store, outbox, ending, links }: UsersPorts): Users {
       const removed = await store.remove(
         id,
         ({ user, isLastAdmin }) => {
-          mustHave(editor, scopesOf(user.role, user.extraScopes), "this user has");
+          mustHave(editor, mostOf(user), "this user has");
           mustStay(isLastAdmin);
         },
         async (sql, user) => {

@@ -108,9 +108,9 @@ async function lockUser(sql: Sql, id: number): Promise<Found | undefined> {
   return { user, isLastAdmin: others.length === 0 };
 }
 
-/** What he may, or whether he may anything, is another. */
-const isAccess = ({ role, extraScopes, active }: UserChange): boolean =>
-  role !== undefined || extraScopes !== undefined || active !== undefined;
+/** What he may, or whether he may anything, is another: also by an address that is not verified. */
+const isAccess = ({ role, extraScopes, active, email }: UserChange): boolean =>
+  role !== undefined || extraScopes !== undefined || active !== undefined || email !== undefined;
 
 async function write(sql: Sql, user: StoredUser, change: UserChange): Promise<StoredUser> {
   const next = { ...user, ...change };

@@ -1,7 +1,16 @@
 /** A user as anybody may see him, as he sees himself, and as those see him who manage users. */
-import { scopesOf } from "#contracts/access";
+import { type Scope, scopesOf } from "#contracts/access";
 import type { ManagedUser, MeView, UserView } from "#contracts/auth";
 import type { StoredUser } from "../store.ts";
+
+/** What he may as he is now. */
+export function scopesOfUser({
+  role,
+  extraScopes,
+  emailVerifiedAt,
+}: Pick<StoredUser, "role" | "extraScopes" | "emailVerifiedAt">): Scope[] {
+  return scopesOf(role, extraScopes, { verified: emailVerifiedAt !== null });
+}
 
 export function viewOf(user: StoredUser): UserView {
   return {
@@ -21,7 +30,7 @@ export function ownViewOf(user: StoredUser, sessionId: string): MeView {
     ...viewOf(user),
     session_id: sessionId,
     role: user.role,
-    scopes: scopesOf(user.role, user.extraScopes),
+    scopes: scopesOfUser(user),
     email_verified: user.emailVerifiedAt !== null,
     version: user.version,
   };
@@ -32,7 +41,7 @@ export function managedViewOf(user: StoredUser): ManagedUser {
     ...viewOf(user),
     role: user.role,
     extra_scopes: user.extraScopes,
-    scopes: scopesOf(user.role, user.extraScopes),
+    scopes: scopesOfUser(user),
     email_verified: user.emailVerifiedAt !== null,
     version: user.version,
     ...(user.lastLoginAt === null ? {} : { last_login_at: user.lastLoginAt.toISOString() }),

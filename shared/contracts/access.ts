@@ -51,8 +51,13 @@ export const RoleName = Type.Union([Type.Literal("member"), Type.Literal("operat
 export const Scopes = Type.Array(ScopeName, { maxItems: NAMES.length, uniqueItems: true });
 export type Scopes = Static<typeof Scopes>;
 
+/** Of a member only once his address is verified: anybody may register, and nobody sends mails from nowhere. */
+const OF_VERIFIED_MEMBERS: ReadonlySet<Scope> = new Set(["mails:send"]);
+
 /** All that a user may: by his role, and what he was given besides. In the order of `SCOPES`. */
-export function scopesOf(role: Role, besides: readonly Scope[] = []): Scope[] {
-  const held = new Set<Scope>([...ROLES[role], ...besides]);
+export function scopesOf(role: Role, besides: readonly Scope[], { verified }: { verified: boolean }): Scope[] {
+  const byRole: readonly Scope[] =
+    role !== "member" || verified ? ROLES[role] : ROLES[role].filter((scope) => !OF_VERIFIED_MEMBERS.has(scope));
+  const held = new Set<Scope>([...byRole, ...besides]);
   return NAMES.filter((name) => held.has(name));
 }

@@ -48,7 +48,14 @@ describe.skipIf(!HAS_BACKING)("registration (needs the backing services of `bun 
     expect((await scene.register(user))?.status).toBe(201);
     expect(await scene.checked([user], 10_000)).toEqual([]);
     const [id] = user.ids;
-    const view = await fetch(`${scene.platform.url("auth")}/users/${id}/registration`);
+    const admin = await scene.platform.post("auth", "/authenticate", {
+      email: "admin@example.com",
+      password: "verysecret",
+    });
+    const { access_token: token } = admin.body.data as { access_token: string };
+    const view = await fetch(`${scene.platform.url("auth")}/users/${id}/registration`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
     expect(await view.json()).toMatchObject({ data: { id, registration: "mail_refused" } });
     const event = await scene.platform.entries.findOne({ name: "user.registered", "data.email": user.email });
     expect(event?.data).toMatchObject({ mail: "refused", reason: expect.stringContaining("nobody of that name") });

@@ -103,6 +103,14 @@ export async function startTrio(env: Record<string, string> = {}): Promise<Trio>
   const dir = await mkdtemp(join(tmpdir(), "trio-"));
   stack.defer(() => rm(dir, { recursive: true, force: true }));
 
+  // What is bound to the exchange of events fills up with those of every test, for as long as it is there.
+  const queue = `trio-${Bun.randomUUIDv7()}`;
+  stack.defer(async () => {
+    const model = await connect(RABBITMQ);
+    await (await model.createChannel()).deleteQueue(queue);
+    await model.close();
+  });
+
   const begin = async (index: number): Promise<Broker> => {
     const config = loadConfig("broker", brokerFields, {
       PORT: "0",
@@ -112,7 +120,7 @@ export async function startTrio(env: Record<string, string> = {}): Promise<Trio>
       LOGGER_URL: `http://${NOWHERE}`,
       LOGGER_RPC_URL: `tcp://${NOWHERE}`,
       RABBITMQ_URL: RABBITMQ,
-      LISTENER_QUEUE: `trio-${Bun.randomUUIDv7()}`,
+      LISTENER_QUEUE: queue,
       SPOOL_DIR: join(dir, String(index)),
     });
     const runtime = makeRuntime("broker", silentLog, () => undefined);
