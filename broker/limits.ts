@@ -15,7 +15,7 @@ import {
 import type { Metrics } from "#shared/telemetry";
 
 /** Whoever watches us asks as often as he likes. */
-const FREE = new Set(["/ping", "/ready", "/metrics"]);
+export const UNLIMITED: ReadonlySet<string> = new Set(["/ping", "/ready", "/metrics"]);
 
 /** In production, unless `RATE_LIMITS` says otherwise: what tries a password, makes a user or sends a mail is dear. */
 const PRODUCTION =
@@ -58,7 +58,7 @@ export function makeRequestLimits({ rules, limiter, metrics }: RequestLimitsOpti
   return async ({ request, set }) => {
     const path = pathOf(request.url);
     // A preflight is the browser's, and its refusal nothing that a page could read.
-    if (FREE.has(path) || request.method === "OPTIONS") return;
+    if (UNLIMITED.has(path) || request.method === "OPTIONS") return;
     const fitting = rules.filter((rule) => ruleFits(rule, request.method, path));
     if (fitting.length === 0) return;
     const callers = callersOf(request);
