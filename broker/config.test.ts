@@ -5,12 +5,13 @@ import { accessOf, fields, problemsOf, receiptSecretOf } from "./config.ts";
 
 const configOf = (env: Record<string, string>) => loadConfig("broker", fields, env);
 const KEYS = { SERVICE_KEY: "k".repeat(32), LOGGER_RPC_TOKEN: "t".repeat(32) };
+const RABBITMQ_URL = "amqp://broker:Xk29vLqT@rabbitmq:5672";
 const production = (secret?: string) =>
   problemsOf(
     configOf({
       ...KEYS,
       ENVIRONMENT: "production",
-      RABBITMQ_URL: "amqp://broker:Xk29vLqT@rabbitmq:5672",
+      RABBITMQ_URL,
       ACCESS: "closed",
       ...(secret === undefined ? {} : { BROKER_RECEIPT_SECRET: secret }),
     }),
@@ -26,7 +27,7 @@ test("production needs a secret for receipts, a long one that is no default; it 
 });
 
 test("production needs to show who calls, over HTTP and over RPC", () => {
-  const env = { ENVIRONMENT: "production", RECEIPT_SECRET: "x".repeat(32), ACCESS: "closed" };
+  const env = { ENVIRONMENT: "production", RABBITMQ_URL, RECEIPT_SECRET: "x".repeat(32), ACCESS: "closed" };
   expect(problemsOf(configOf(env))).toEqual([
     expect.stringContaining("SERVICE_KEY is missing"),
     expect.stringContaining("LOGGER_RPC_TOKEN is missing"),
@@ -36,7 +37,7 @@ test("production needs to show who calls, over HTTP and over RPC", () => {
 });
 
 test("production does not start while nobody has said whether it is open; development is", () => {
-  const env = { ...KEYS, ENVIRONMENT: "production", RECEIPT_SECRET: "x".repeat(32) };
+  const env = { ...KEYS, ENVIRONMENT: "production", RABBITMQ_URL, RECEIPT_SECRET: "x".repeat(32) };
   expect(problemsOf(configOf(env))).toEqual([expect.stringContaining("ACCESS is missing")]);
   for (const ACCESS of ["open", "closed"]) expect(problemsOf(configOf({ ...env, ACCESS }))).toEqual([]);
   expect([{}, { ACCESS: "closed" }].map((given) => accessOf(configOf(given)))).toEqual(["open", "closed"]);
@@ -50,7 +51,14 @@ test("development needs none, and takes one", () => {
 
 test("production has no credentials that everybody knows, also not those of the defaults", () => {
   const known = (env: Record<string, string>) =>
-    problemsOf(configOf({ ENVIRONMENT: "production", RECEIPT_SECRET: "x".repeat(32), ...env }));
+    problemsOf(
+      configOf({ ...KEYS, ENVIRONMENT: "production", RECEIPT_SECRET: "x".repeat(32), ACCESS: "closed", ...env }),
+    );
   expect(known({})).toEqual([expect.stringMatching(/^RABBITMQ_URL has a user and password that everybody knows/)]);
-  expect(known({ RABBITMQ_URL: "amqp://broker:Xk29vLqT@rabbitmq:5672" })).toEqual([]);
+  expect(known({ RABBITMQ_URL })).toEqual([]);
+});
+
+test("with nothing set production says all of it at once", () => {
+  const missing = ["RABBITMQ_URL", "SERVICE_KEY", "LOGGER_RPC_TOKEN", "RECEIPT_SECRET", "ACCESS"];
+  expect(problemsOf(configOf({ ENVIRONMENT: "production" })).map((line) => line.split(" ")[0] ?? "")).toEqual(missing);
 });
