@@ -51,7 +51,7 @@ interface Compose {
       readonly image?: string;
       readonly build?: object;
       readonly ports?: readonly string[];
-      readonly environment?: Readonly<Record<string, string>>;
+      readonly environment?: Readonly<Record<string, string | null>>;
     }
   >;
 }
@@ -73,7 +73,7 @@ async function environmentOf(name: string, set: Readonly<Record<string, string>>
   );
   const { services } = Bun.YAML.parse(text) as Compose;
   const given = Object.entries(services[name]?.environment ?? {});
-  return Object.fromEntries(given.map(([variable, value]) => [variable, String(value ?? "")]));
+  return Object.fromEntries(given.map(([variable, value]) => [variable, value ?? ""]));
 }
 
 test("it starts with nothing set; and in production with what production asks for, and not without", async () => {
