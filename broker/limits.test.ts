@@ -98,6 +98,21 @@ test("a credential that is used from many addresses is one caller, and clients b
   expect(await from("2001:db8:0:1::4")).toBe(202);
 });
 
+test("nor is a credential in another spelling, or beside another, another caller", async () => {
+  const spellings: [string, (host: number) => Record<string, string>][] = [
+    ["of the scheme", (host) => ({ authorization: `${["Bearer", "bearer", "BEARER", "bEarer"][host]} shared` })],
+    ["of the space", (host) => ({ authorization: `Bearer${" ".repeat(host + 1)}shared` })],
+    ["beside another", (host) => ({ "x-api-key": "pk_shared", authorization: `Basic ${host}` })],
+  ];
+  for (const [what, headersOf] of spellings) {
+    const { handle } = await platform({ RATE_LIMITS: DAY, TRUSTED_PROXIES: "127.0.0.0/8,::1" });
+    const statuses: number[] = [];
+    for (const host of [0, 1, 2, 3])
+      statuses.push((await handle(LOG, { "x-forwarded-for": `203.0.113.${host}`, ...headersOf(host) })).status);
+    expect([what, statuses.map((status) => status === 429)]).toEqual([what, [false, false, false, true]]);
+  }
+});
+
 test("a request is refused before its body is there", async () => {
   const { handle, app } = await platform({ RATE_LIMITS: "*=1/d" });
   await handle(LOG);

@@ -13,9 +13,10 @@ import {
   stateHeader,
 } from "#shared/limits";
 import type { Metrics } from "#shared/telemetry";
+import { bearerOf } from "./sessions/bearer.ts";
 
 /** Whoever watches us asks as often as he likes. */
-const FREE = new Set(["/ping", "/ready", "/metrics"]);
+export const UNLIMITED: ReadonlySet<string> = new Set(["/ping", "/ready", "/metrics"]);
 
 /** In production, unless `RATE_LIMITS` says otherwise: what tries a password, makes a user or sends a mail is dear. */
 const PRODUCTION =
@@ -43,8 +44,8 @@ export interface RequestLimitsOptions {
 }
 
 /**
- * Every rule that fits a request counts it once for its client's address (IPv6: the /64) and once for its credential,
- * whichever that is: whether it is any good is found out later, by others. So a credential is no way around the limit of
+ * Every rule that fits a request counts it once for its client's address (IPv6: the /64) and once for each credential
+ * that it has: whether it is any good is found out later, by others. So a credential is no way around the limit of
  * an address, and one that is shared is one caller.
  * @returns for `onRequest`. @throws Failure `exhausted` with the time to wait.
  */
@@ -58,7 +59,7 @@ export function makeRequestLimits({ rules, limiter, metrics }: RequestLimitsOpti
   return async ({ request, set }) => {
     const path = pathOf(request.url);
     // A preflight is the browser's, and its refusal nothing that a page could read.
-    if (FREE.has(path) || request.method === "OPTIONS") return;
+    if (UNLIMITED.has(path) || request.method === "OPTIONS") return;
     const fitting = rules.filter((rule) => ruleFits(rule, request.method, path));
     if (fitting.length === 0) return;
     const callers = callersOf(request);
@@ -82,9 +83,11 @@ function pathOf(url: string): string {
 
 function callersOf(request: Request): string[] {
   const callers = [`address:${addressGroup(clientOf(request).address)}`];
-  const credential = request.headers.get("authorization") ?? request.headers.get(API_KEY_HEADER);
-  // A hash: what is counted is in Redis and in memory for a while.
-  if (credential !== null) {
+  // A token however its scheme is spelt, and a key whatever is beside it.
+  const token = bearerOf(request) ?? request.headers.get("authorization");
+  for (const credential of [token, request.headers.get(API_KEY_HEADER)]) {
+    if (credential === null) continue;
+    // A hash: what is counted is in Redis and in memory for a while.
     callers.push(`credential:${createHash("sha256").update(credential).digest("base64url").slice(0, 22)}`);
   }
   return callers;

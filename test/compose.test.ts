@@ -3,7 +3,14 @@ import { expect, test } from "bun:test";
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import * as auth from "../auth/config.ts";
+import * as broker from "../broker/config.ts";
 import { SERVICES } from "../deploy/build.ts";
+import * as listener from "../listener/config.ts";
+import * as logger from "../logger/config.ts";
+import * as mail from "../mail/config.ts";
+import { loadConfig } from "#shared/config";
+import { makeServiceKey } from "#shared/service-keys";
 
 const ROOT = join(import.meta.dir, "..");
 
@@ -40,7 +47,12 @@ test("a misspelt key is seen", async () => {
 interface Compose {
   readonly services: Record<
     string,
-    { readonly image?: string; readonly build?: object; readonly ports?: readonly string[] }
+    {
+      readonly image?: string;
+      readonly build?: object;
+      readonly ports?: readonly string[];
+      readonly environment?: Readonly<Record<string, string | null>>;
+    }
   >;
 }
 
@@ -50,5 +62,48 @@ test("it has the five services, pinned images, and ports on this machine only", 
   for (const [name, { image, ports }] of Object.entries(services)) {
     if (image !== undefined) expect(image, name).toMatch(/:v?\d+\.\d+/);
     for (const port of ports ?? []) expect(port, name).toStartWith("127.0.0.1:");
+  }
+});
+
+/** What the services are given where these variables are set. */
+async function environmentOf(name: string, set: Readonly<Record<string, string>>): Promise<Record<string, string>> {
+  const text = (await Bun.file(join(ROOT, "compose.yaml")).text()).replaceAll(
+    /\$\{(\w+):?-([^}]*)\}/g,
+    (_all, variable: string, fallback: string) => JSON.stringify(set[variable] ?? fallback).slice(1, -1),
+  );
+  const { services } = Bun.YAML.parse(text) as Compose;
+  const given = Object.entries(services[name]?.environment ?? {});
+  return Object.fromEntries(given.map(([variable, value]) => [variable, value ?? ""]));
+}
+
+test("it starts with nothing set; and in production with what production asks for, and not without", async () => {
+  const key = makeServiceKey();
+  const production = {
+    ENVIRONMENT: "production",
+    RABBITMQ_USER: "platform",
+    RABBITMQ_PASSWORD: "e2f0b1c4d6",
+    POSTGRES_PASSWORD: "a9c8e7d6f5",
+    PUBLIC_URL: "https://api.example.com",
+    BROKER_SERVICE_KEY: key.key,
+    AUTH_SERVICE_KEY: key.key,
+    LISTENER_SERVICE_KEY: key.key,
+    SERVICE_CALLERS: `broker:${key.sha256}`,
+    LOGGER_RPC_TOKEN: "l".repeat(32),
+    RECEIPT_SECRET: "r".repeat(32),
+    AUTH_SECRET: "a".repeat(32),
+    ACCESS: "closed",
+  };
+  const load = {
+    auth: (env: Record<string, string>) => loadConfig("auth", auth.fields, env, auth.problemsOf),
+    broker: (env: Record<string, string>) => loadConfig("broker", broker.fields, env, broker.problemsOf),
+    listener: (env: Record<string, string>) => loadConfig("listener", listener.fields, env, listener.problemsOf),
+    logger: (env: Record<string, string>) => loadConfig("logger", logger.fields, env, logger.problemsOf),
+    mail: (env: Record<string, string>) => loadConfig("mail", mail.fields, env, mail.problemsOf),
+  };
+  for (const name of SERVICES) {
+    expect(load[name](await environmentOf(name, {})).ENVIRONMENT).toBe("development");
+    expect(load[name](await environmentOf(name, production)).ENVIRONMENT).toBe("production");
+    const bare = await environmentOf(name, { ENVIRONMENT: "production" });
+    expect(() => load[name](bare), name).toThrow("production needs");
   }
 });

@@ -149,9 +149,9 @@ export function makeApiKeys(options: ApiKeysOptions): ApiKeys {
     forget({ kind, subject }) {
       if (kind === "session") return;
       for (const under of asking.values()) under.isStale = true;
+      const userId = Number(subject);
       for (const [hash, { holder }] of known) {
-        const isIts = kind === "api_key" ? holder.key_id === subject : String(holder.user_id) === subject;
-        if (isIts) known.delete(hash);
+        if (kind === "api_key" ? holder.key_id === subject : holder.user_id === userId) known.delete(hash);
       }
     },
   };

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Channel, type ChannelModel, connect } from "amqplib";
 import { IDENTITY_EXCHANGE, type Revocation, routingKeyOfRevocation, SIGNING_KEYS_CHANGED } from "#contracts/identity";
-import { ok } from "#shared/errors";
+import { fail, ok } from "#shared/errors";
 import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
 import { makeKey, revocationList, sign } from "../auth.test-kit.ts";
@@ -113,6 +113,50 @@ test("auth is asked at once when the subscription begins and when it ends", asyn
   await until("without RabbitMQ", () => asked === 3);
 });
 
+test("after a gap that auth has not told about yet, it is not said that all is heard", async () => {
+  const { metrics, health, log } = makeRuntime("broker", silentLog, () => undefined);
+  closing.push(() => metrics[Symbol.dispose]());
+  const dependency = health.dependency("revocations");
+  let isAuthUp = true;
+  let asked = 0;
+  let hearing: Hearing | undefined;
+  const feed = makeRevocationFeed({
+    revocations: { take: () => undefined, whole: () => undefined },
+    subscribe: (given) => {
+      hearing = given;
+      return { [Symbol.asyncDispose]: () => Promise.resolve() };
+    },
+    read: async () => {
+      asked += 1;
+      return isAuthUp ? ok({ items: [], as_of: "1", more: false }) : fail("unavailable");
+    },
+    onSigningKeys: () => undefined,
+    dependency,
+    metrics,
+    log,
+    aloneMs: 5,
+    subscribedMs: 20,
+  });
+  closing.push(() => feed[Symbol.asyncDispose]());
+  const askedAgain = async () => {
+    const before = asked;
+    await until("asked again", () => asked > before + 1);
+  };
+  hearing?.onUp();
+  await askedAgain();
+  isAuthUp = false;
+  await askedAgain();
+  expect(dependency.state).toBe("up");
+  hearing?.onDown(new Error("away"));
+  await askedAgain();
+  expect(dependency.state).toBe("down");
+  hearing?.onUp();
+  await askedAgain();
+  expect(dependency.state).toBe("down");
+  isAuthUp = true;
+  await until("read", () => dependency.state === "up");
+});
+
 describe.skipIf(RABBITMQ === undefined)("over RabbitMQ", () => {
   let model: ChannelModel;
   let channel: Channel;
@@ -201,9 +245,10 @@ describe.skipIf(RABBITMQ === undefined)("over RabbitMQ", () => {
     // A token that nothing is known against goes on by its own time.
     expect(await isHeard(revocation("session", newSession()))).toBe(false);
     gate.open();
-    await until("hearing again", isUp("revocations"));
     const after = revocation("session", newSession());
     await until("heard again", async () => (tell(after), isHeard(after)));
+    // What was told in between is auth's to say.
+    expect(isUp("revocations")()).toBe(false);
   });
 
   test("a new signing key is known at once; what is no event of auth's changes nothing", async () => {

@@ -35,7 +35,7 @@ export interface RevocationFeedOptions {
   readonly read: (since: string | undefined, context: CallContext) => Promise<Result<RevocationList>>;
   /** A signing key was added or retired. */
   readonly onSigningKeys: () => void;
-  /** Up as long as one of both ways is open: without any, tokens go on by their own time, and keys by what is remembered. */
+  /** Up as long as one of both ways is open, and nothing may have been missed on it: else tokens go on by their own time, and keys by what is remembered. */
   readonly dependency: Dependency;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -53,6 +53,9 @@ export function makeRevocationFeed(options: RevocationFeedOptions): AsyncDisposa
   let isSubscribed = false;
   let isRead = false;
   let isWhole = false;
+  /** How often the subscription began, and how often it had when auth was last asked for all that is new. */
+  let beginnings = 0;
+  let readSince = -1;
   let since: string | undefined;
   let deafSince: number | undefined = performance.now();
   const delays = metrics.histogram(
@@ -67,7 +70,8 @@ export function makeRevocationFeed(options: RevocationFeedOptions): AsyncDisposa
   );
 
   function show(reason: unknown): void {
-    if (isSubscribed || isRead) {
+    // What was told before the subscription began was not heard: it is read.
+    if (isRead || (isSubscribed && readSince === beginnings)) {
       deafSince = undefined;
       dependency.up();
       return;
@@ -91,6 +95,7 @@ export function makeRevocationFeed(options: RevocationFeedOptions): AsyncDisposa
     },
     onUp() {
       isSubscribed = true;
+      beginnings += 1;
       show(undefined);
       bell.ring();
     },
@@ -122,8 +127,10 @@ export function makeRevocationFeed(options: RevocationFeedOptions): AsyncDisposa
 
   async function keepReading(): Promise<void> {
     while (!closing.signal.aborted) {
+      const from = beginnings;
       const done = await read();
       isRead = done.ok;
+      if (done.ok) readSince = from;
       show(done.ok ? undefined : done.error);
       await bell.wait(isSubscribed && isRead ? subscribedMs : aloneMs);
     }

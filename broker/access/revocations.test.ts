@@ -105,6 +105,22 @@ test("with no room for one, all is unsure until that one no longer matters; what
   expect(revocations.ofToken(token("e"))).toBe("revoked");
 });
 
+test("those for which there is no room cost no more than those for which there is", () => {
+  const size = 10_000;
+  const { revocations } = setUp({ size });
+  revocations.whole();
+  const told = (name: string) => Array.from({ length: size }, (_, index) => revocation("session", `${name}${index}`));
+  const tookMs = (items: readonly Revocation[]): number => {
+    const startedAt = performance.now();
+    revocations.take(items);
+    return performance.now() - startedAt;
+  };
+  const [kept, beyond] = [told("kept"), told("beyond")];
+  // All of them looked through for each of them would be some hundred times as much.
+  expect(tookMs(kept) * 20 + 100).toBeGreaterThan(tookMs(beyond));
+  expect([revocations.size, revocations.ofToken(token("beyond1"))]).toEqual([size, "unsure"]);
+});
+
 test("what is over already is heard and not kept", () => {
   const { revocations, heard } = setUp();
   revocations.take([revocation("session", "a", { expires_at: new Date(START - 2 * MINUTE).toISOString() })]);

@@ -8,6 +8,8 @@ import type { Metrics } from "#shared/telemetry";
 const KEPT = 100_000;
 /** How often those that are over are looked for (ms). */
 const SWEEP_MS = 60_000;
+/** Least time from one look to the next where there is no room (ms): 100,000 are looked through in some milliseconds. */
+const SWEEP_APART_MS = 1_000;
 /** How much longer than auth says each is kept (ms): clocks differ, and tokens are let a little longer for it. */
 const MARGIN_MS = 60_000;
 
@@ -59,6 +61,7 @@ export function makeRevocations(options: RevocationsOptions): Revocations {
   let recent = new Set<string>();
   let before = new Set<string>();
   let isWhole = false;
+  let sweptAt = Number.NEGATIVE_INFINITY;
   /** Until when something that was not kept may matter. */
   let unsureUntil = 0;
   metrics.gauge("broker_revocations", "Revocations that are kept until they no longer matter.", [], (gauge) =>
@@ -84,6 +87,9 @@ export function makeRevocations(options: RevocationsOptions): Revocations {
 
   function sweep(): void {
     const at = now();
+    // Also where the clock was set back.
+    if (Math.abs(at - sweptAt) < SWEEP_APART_MS) return;
+    sweptAt = at;
     for (const [name, { endsAt }] of kept) if (endsAt <= at) kept.delete(name);
   }
 

@@ -78,6 +78,7 @@ export interface paths {
         403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         409: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
       };
     };
@@ -548,6 +549,7 @@ export interface paths {
         200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["Receipt"] } } };
         404: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
       };
     };
@@ -596,6 +598,7 @@ export interface paths {
       responses: {
         200: { headers: Record<string, unknown>; content: { "text/html": string } };
         404: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
@@ -608,6 +611,7 @@ export interface paths {
       responses: {
         200: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"]; "text/html": string } };
         404: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
@@ -909,6 +913,7 @@ export interface paths {
       responses: {
         200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["HealthReport"] } } };
         422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
       };
     };
@@ -962,6 +967,7 @@ export interface paths {
       requestBody?: never;
       responses: {
         200: { headers: Record<string, unknown>; content: { "application/json": unknown } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
       };
     };
   };

@@ -67,7 +67,10 @@ export const ACTIONS = {
           ["X-Degraded", "Idempotent-Replayed"],
         ),
         "401": refusal("`Invalid credentials!!!`"),
-        "403": refusal("A mail: this sender may not send"),
+        "403": refusal(
+          "A mail: this sender may not send; the credential does not have the action's scope",
+          "WWW-Authenticate",
+        ),
         "409": refusal("The same Idempotency-Key is under way", "Retry-After"),
         ...BODY_REFUSALS,
         "400": refusal("Not JSON, or `Unknown action!!!`"),

@@ -1,5 +1,6 @@
 /** The API description (OpenAPI 3.1), made from the schemas that requests and answers are checked with. */
 import { ACTIONS, OPERATIONS } from "./actions.ts";
+import { limited } from "./limited.ts";
 import { COMPONENTS } from "./parts.ts";
 import { secured } from "./secured.ts";
 import { V1 } from "./v1.ts";
@@ -24,6 +25,6 @@ export function openApi(version: string) {
       { name: "Health", description: "How the platform is" },
     ],
     components: COMPONENTS,
-    paths: secured({ ...ACTIONS, ...V1, ...OPERATIONS }),
+    paths: limited(secured({ ...ACTIONS, ...V1, ...OPERATIONS })),
   };
 }

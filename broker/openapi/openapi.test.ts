@@ -21,7 +21,10 @@ interface Operation {
   readonly parameters?: readonly Described[];
   readonly requestBody?: { readonly content: Readonly<Record<string, Content>> };
   readonly responses: Readonly<
-    Record<string, { readonly description: string; readonly content: Record<string, Content> }>
+    Record<
+      string,
+      { readonly description: string; readonly headers?: Described; readonly content: Record<string, Content> }
+    >
   >;
 }
 
@@ -52,6 +55,17 @@ test("every route of the broker that is no page is described, and every describe
     .filter((route) => !page.has(route) && !route.startsWith("OPTIONS"));
   expect(operations.map(({ name }) => name).toSorted()).toEqual([...new Set(served)].toSorted());
   expect((await get("/openapi.json")).body).toMatchObject({ openapi: "3.1.0" });
+});
+
+test("where a rate limit may apply, 429 is described, and the headers of limits on every answer", () => {
+  const unlimited = new Set(["GET /ping", "GET /ready", "GET /metrics"]);
+  for (const { name, operation } of operations) {
+    const isLimited = !unlimited.has(name);
+    expect([name, "429" in operation.responses]).toEqual([name, isLimited]);
+    for (const { headers = {} } of Object.values(operation.responses)) {
+      expect([name, "RateLimit" in headers, "RateLimit-Policy" in headers]).toEqual([name, isLimited, isLimited]);
+    }
+  }
 });
 
 test("all that is referred to is there, and all that is there is referred to", () => {

@@ -162,6 +162,17 @@ export const HEADERS = {
     example: `/v1/receipts/${RECEIPT_ID}`,
   },
   "Idempotent-Replayed": { description: "`true` on an answer that was given before", schema: { const: "true" } },
+  RateLimit: {
+    description:
+      "What is left under the rate limit that is nearest to its end, and seconds until there is more (draft-ietf-httpapi-ratelimit-headers-10)",
+    schema: TEXT,
+    example: '"*";r=199;t=1',
+  },
+  "RateLimit-Policy": {
+    description: "The rate limits that the request counted under, and their windows in seconds",
+    schema: TEXT,
+    example: '"*";q=200;w=1',
+  },
   "Retry-After": { description: "Seconds after which trying again makes sense", schema: { type: "integer" } },
   "WWW-Authenticate": {
     description: "What is needed (RFC 6750)",
@@ -211,10 +222,10 @@ export const COMPONENTS = {
 
 const JSON_TYPE = "application/json";
 
+export const headerRef = (name: HeaderName) => ({ $ref: `#/components/headers/${name}` });
+
 const headersOf = (names: readonly HeaderName[]) => ({
-  headers: Object.fromEntries(
-    ["X-Request-Id", ...names].map((name) => [name, { $ref: `#/components/headers/${name}` }]),
-  ),
+  headers: Object.fromEntries((["X-Request-Id", ...names] as const).map((name) => [name, headerRef(name)])),
 });
 
 /** An envelope around `data`, with an example of it. */

@@ -7,7 +7,7 @@ import { refusal } from "./parts.ts";
 interface Described {
   readonly description?: string;
   readonly security?: readonly Record<string, string[]>[];
-  readonly responses: object;
+  readonly responses: Readonly<Record<string, object>>;
 }
 
 const ANONYMOUS: Readonly<Record<ScopeRule["anonymous"], string>> = {

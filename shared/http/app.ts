@@ -97,7 +97,8 @@ export interface HttpOptions {
   /** Default: to all, by any name. */
   exposure?: Exposure;
   /**
-   * Asked for each route that is added, before anything of a body is read; once more after a body was read. It throws a Failure for whom the route is not.
+   * Asked for each route that is added, before anything of a body is read, and again before the handler, since a request without a body is seen there only:
+   * it remembers whom it has let in. It throws a Failure for whom the route is not.
    * `route` is its path, with the names of its parameters.
    */
   enforce?: (call: Enforced) => Promise<void>;

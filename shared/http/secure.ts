@@ -40,7 +40,7 @@ function open(app: AnyElysia, hostname: string, port: number): Server {
 function retire(app: AnyElysia, server: Server): void {
   server.reload({
     routes: {},
-    async fetch(request: Request) {
+    fetch: async (request: Request) => {
       const answer = await app.fetch(request);
       const headers = new Headers(answer.headers);
       headers.set("connection", "close");

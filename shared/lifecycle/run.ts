@@ -7,7 +7,7 @@ import { ConfigError, commonFields, describeConfig, type Fields, loadConfig, typ
 import { messageOf } from "#shared/errors";
 import { type Log, makeLog } from "#shared/log";
 import { type Metrics, makeMetrics } from "#shared/telemetry";
-import { currentTls, type TlsFiles, tlsProblemsOf, useTls } from "#shared/tls";
+import { currentTls, filesOf, type TlsFiles, tlsProblemsOf, useTls } from "#shared/tls";
 import { type Health, makeHealth } from "./health.ts";
 
 /** Set by the build; absent when run from source. */
@@ -145,7 +145,7 @@ export async function run<F extends CommonFields & Fields>(service: Service<F>):
   if (command === "healthcheck") return process.exit(await healthcheck(HOST, PORT, config as TlsFiles));
   const log = makeLog({ service: service.name, level: LOG_LEVEL });
   // For as long as the process lives.
-  useTls(config as TlsFiles, log);
+  useTls(filesOf(config as TlsFiles), log);
   if (own !== undefined) return process.exit(await own.run(config, log, extra));
   return serve(service, config, log);
 }

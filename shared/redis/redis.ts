@@ -6,6 +6,7 @@ import { fail, messageOf, ok, type Result } from "#shared/errors";
 import type { Dependency } from "#shared/lifecycle";
 import { pause, reconnectBackoff } from "#shared/resilience";
 import type { Metrics } from "#shared/telemetry";
+import { currentTls } from "#shared/tls";
 
 /** Longest wait for an answer (ms): Redis in the same network needs less than one. */
 const ANSWER_MS = 50;
@@ -43,7 +44,7 @@ export interface Redis extends AsyncDisposable {
 }
 
 export interface RedisOptions {
-  /** `redis://user:password@host:port/database`, `rediss://` for TLS. */
+  /** `redis://user:password@host:port/database`, `rediss://` for TLS (as the process trusts). */
   readonly url: Secret;
   /** As the connection calls itself in CLIENT LIST: the name of the service. */
   readonly name: string;
@@ -51,6 +52,26 @@ export interface RedisOptions {
   readonly dependency: Pick<Dependency, "up" | "down">;
   /** Longest wait for an answer (ms, default 50). */
   readonly answerMs?: number;
+}
+
+/** For `rediss://` only, since the client would speak TLS to any server with it. */
+function tlsOf(url: Secret) {
+  if (!/^rediss:/i.test(url.reveal())) return {};
+  return {
+    tls: {
+      minVersion: "TLSv1.2" as const,
+      // The client copies these for each connection: asked anew, since certificates change.
+      get ca() {
+        return currentTls().client?.ca;
+      },
+      get cert() {
+        return currentTls().client?.cert;
+      },
+      get key() {
+        return currentTls().client?.key;
+      },
+    },
+  };
 }
 
 /** The probe writes: a server that is full or a replica that may only be read is of no use here. */
@@ -72,6 +93,7 @@ export function makeRedis({ url, name, metrics, dependency, answerMs = ANSWER_MS
     retryStrategy: (attempt) => reconnectBackoff(attempt - 1),
     reconnectOnError: null,
     keepAlive: 10_000,
+    ...tlsOf(url),
   });
   let up = false;
   let inFlight = 0;

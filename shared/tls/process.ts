@@ -25,7 +25,7 @@ export function outgoingTls(): { tls?: ClientTls } {
   return current.client === undefined ? {} : { tls: current.client };
 }
 
-/** Calls `changed` after what the files hold has changed, and fits together. */
+/** Calls `changed` after what the files hold has changed, and fits together; where it throws, again at the next look. */
 export function onTlsChange(changed: () => void): Disposable {
   listeners.add(changed);
   return { [Symbol.dispose]: () => void listeners.delete(changed) };
@@ -43,6 +43,7 @@ export function useTls(files: TlsFiles, log: Log, { lookMs = LOOK_MS }: { lookMs
   if (Object.values(files).every((file) => file === undefined)) return { [Symbol.dispose]: () => undefined };
 
   let refused = "";
+  let behind: (() => void)[] = [];
   let toldAt = Number.NEGATIVE_INFINITY;
   const tellOfEnd = (): void => {
     const { notAfter } = current;
@@ -50,8 +51,22 @@ export function useTls(files: TlsFiles, log: Log, { lookMs = LOOK_MS }: { lookMs
     toldAt = Date.now();
     log.warn("the TLS certificate ends soon, or has ended: renew it", { not_after: notAfter.toISOString() });
   };
+  /** Those that could not take what is in use now (no descriptor left, say) serve on with what was before. */
+  const tell = (): void => {
+    behind = behind.filter((changed) => {
+      if (!listeners.has(changed)) return false;
+      try {
+        changed();
+        return false;
+      } catch (error) {
+        log.error("new TLS files are not in use everywhere: tried again", { error });
+        return true;
+      }
+    });
+  };
   const look = (): void => {
     tellOfEnd();
+    tell();
     const read = readMaterial(files);
     if ("problems" in read) {
       const why = read.problems.join("; ");
@@ -63,7 +78,8 @@ export function useTls(files: TlsFiles, log: Log, { lookMs = LOOK_MS }: { lookMs
     if (isDeepStrictEqual(read.material, current)) return;
     current = read.material;
     log.info("TLS files have changed, and are in use", { not_after: current.notAfter?.toISOString() });
-    for (const changed of listeners) changed();
+    behind = [...listeners];
+    tell();
   };
   tellOfEnd();
   const timer = setInterval(look, lookMs);

@@ -1,4 +1,4 @@
-/** The ways to RabbitMQ, PostgreSQL, MongoDB and the mail server by TLS: whom they trust, and that they notice a change. */
+/** The ways to RabbitMQ, PostgreSQL, MongoDB, Redis and the mail server by TLS: whom they trust, and that they notice a change. */
 import { beforeAll, expect, test } from "bun:test";
 import type { AddressInfo } from "node:net";
 import type { TlsOptions } from "node:tls";
@@ -7,6 +7,8 @@ import { makePublisher } from "#shared/amqp";
 import { Secret } from "#shared/config";
 import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
+import { makeRedis } from "#shared/redis";
+import { HAS_REDIS, NEEDS_REDIS, startRedis } from "#shared/redis-testing";
 import { makeDatabase } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
 import type { Authority, Pair } from "../../../dev/certificates/authority.ts";
@@ -158,6 +160,21 @@ test.skipIf(TEST_MONGODB_URL === undefined)(
       const connection = connectMongo({ url, dependency, log: silentLog, onRefused: () => undefined });
       return { state: () => dependency.state, [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose]() };
     }),
+  60_000,
+);
+
+test.skipIf(!HAS_REDIS)(
+  `rediss:// ${NEEDS_REDIS}`,
+  async () => {
+    await using server = await startRedis();
+    await keepsItsTrust("tls", server.url, (port) => {
+      const { health, metrics } = newRuntime();
+      const dependency = health.dependency("redis");
+      const url = new Secret(`rediss://localhost:${port}/1`);
+      const redis = makeRedis({ url, name: "tls test", metrics, dependency });
+      return { state: () => dependency.state, [Symbol.asyncDispose]: () => redis[Symbol.asyncDispose]() };
+    });
+  },
   60_000,
 );
 

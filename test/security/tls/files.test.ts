@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig, secretUrl } from "#shared/config";
 import { makeLog } from "#shared/log";
-import { currentTls, tlsProblemsOf, useTls } from "#shared/tls";
+import { currentTls, onTlsChange, tlsProblemsOf, useTls } from "#shared/tls";
 import { type Authority, daysFromNow, makeAuthority, type Pair } from "../../../dev/certificates/authority.ts";
 import { certificatesDirectory, makeCertificates } from "../../../dev/certificates/files.ts";
 import { until } from "../../kit.ts";
@@ -65,6 +65,27 @@ test("a certificate whose key is still to come is left alone, told once, and tak
   writeFileSync(files.paths.TLS_KEY_FILE, next.key);
   await until("it to be taken", () => currentTls().server?.cert === next.cert);
   expect(currentTls().server?.key).toBe(next.key);
+});
+
+test("who cannot take a new certificate now is asked again, and the others and the process go on", async () => {
+  using files = makeFiles(authority, pair);
+  const lines: string[] = [];
+  using _tls = useTls(files.paths, makeLog({ service: "test", write: (line) => lines.push(line) }), { lookMs: 5 });
+  const taken = { late: 0, other: 0 };
+  let tries = 0;
+  using _late = onTlsChange(() => {
+    tries += 1;
+    if (tries < 3) throw new Error("EMFILE: too many open files, listen");
+    taken.late += 1;
+  });
+  using _other = onTlsChange(() => {
+    taken.other += 1;
+  });
+  files.replace(await issue(authority, "next"));
+  await until("both to take it", () => taken.late > 0 && taken.other > 0);
+  await Bun.sleep(50);
+  expect(taken).toEqual({ late: 1, other: 1 });
+  expect(lines.filter((line) => line.includes("tried again"))).toHaveLength(2);
 });
 
 test("a certificate that ends soon is told of", async () => {
