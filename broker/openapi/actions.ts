@@ -78,7 +78,11 @@ export const ACTIONS = {
         ...BODY_REFUSALS,
         "400": refusal("Not JSON, or `Unknown action!!!`"),
         ...BEHIND,
-        "503": refusal("A service behind is away and nothing could take the request in its place", "Retry-After"),
+        "503": refusal(
+          "A service behind is away, or has too much to do, and nothing could take the request in its place",
+          "Retry-After",
+          "X-Overloaded",
+        ),
       },
     },
   },

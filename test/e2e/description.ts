@@ -38,7 +38,7 @@ export interface Answer {
 }
 
 /** Headers that mean something to whoever reads the description; others are the transport's. */
-const TELLING = ["Location", "X-Degraded", "Idempotent-Replayed", "Retry-After", "WWW-Authenticate"];
+const TELLING = ["Location", "X-Degraded", "Idempotent-Replayed", "Retry-After", "X-Overloaded", "WWW-Authenticate"];
 
 /** By `METHOD /path`. */
 export function operationsOf(description: Description): Map<string, Operation> {
