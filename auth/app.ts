@@ -198,6 +198,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const register = makeRegister({
     store: registrations,
     passwords,
+    throttle,
     saga,
     sagas,
     links,

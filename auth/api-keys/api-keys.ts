@@ -1,7 +1,8 @@
 /**
  * API keys: who may make, see and end them, and what one is worth. Knows no HTTP and no SQL.
  *
- * A key opens what its scopes say and nothing more: it makes no key, and whoever makes one gives it only what he has himself.
+ * Whoever makes a key gives it only what he has himself. A user's key makes, shows and ends no keys of his; one with
+ * `keys:manage` manages those of services.
  */
 import type { Scope } from "#contracts/access";
 import type { ApiKeyFilter, ApiKeyPage, ApiKeyRequest, ApiKeyView, KeyHolder, NewApiKey } from "#contracts/auth";
@@ -93,6 +94,7 @@ export function makeApiKeys({ store, outbox, ending, lastUsed }: ApiKeysOptions)
         scopes,
         createdBy: principal.by,
         expiresAt: expiresAt.value,
+        ...sessionOf(principal),
       };
       const tell = audit("api_key.created", row, principal.by, until(expiresAt.value), context);
       const added = await store.add(row, MOST, tell, context.deadline);
@@ -146,6 +148,7 @@ export function makeApiKeys({ store, outbox, ending, lastUsed }: ApiKeysOptions)
         scopes,
         createdBy: principal.by,
         expiresAt: lifeMs === undefined ? null : new Date(Date.now() + lifeMs),
+        ...sessionOf(principal),
       };
       const tell = audit("api_key.rotated", row, principal.by, { from_key_id: id, overlap_s: overlapS }, context);
       const rotated = await store.rotate(
@@ -226,6 +229,10 @@ function futureOf(text: string): Result<Date> {
 
 function rowOf({ id, prefix, hash }: MadeKey) {
   return { id, prefix, hash };
+}
+
+function sessionOf({ session }: Principal): { sessionId?: string } {
+  return session === undefined ? {} : { sessionId: session.id };
 }
 
 function ownerView(owner: Owner): { user_id: number } | { service: string } {

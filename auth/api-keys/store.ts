@@ -29,6 +29,8 @@ export interface NewApiKeyRow {
   readonly scopes: readonly Scope[];
   readonly createdBy: string;
   readonly expiresAt: Date | null;
+  /** By which session, where it is by one: it has to live still when the key is there. */
+  readonly sessionId?: string;
 }
 
 /** A key that counts, and what its owner may now: undefined for a service. */
@@ -41,7 +43,7 @@ export interface HeldKey {
 export type AndTell = (sql: Sql) => Promise<void>;
 
 export interface ApiKeyStore {
-  /** @returns failure `conflict` where the owner has `most` that count. Given twice with the same id it is added once. */
+  /** @returns failure `conflict` where the owner has `most` that count, `unauthenticated` where the session has ended. Given twice with the same id it is added once. */
   add(row: NewApiKeyRow, most: number, andTell: AndTell, deadline: Deadline): Promise<Result<StoredApiKey>>;
   find(id: string, deadline: Deadline): Promise<Result<StoredApiKey | undefined>>;
   /** Newest first. @param of undefined: those of all services. @param after id of the last one of the page before. */
@@ -56,7 +58,7 @@ export interface ApiKeyStore {
   revoke(id: string, andTell: AndTell, deadline: Deadline): Promise<Result<StoredApiKey | undefined>>;
   /**
    * Adds `next`, and ends the one that it follows after `overlapMs` (0: at once).
-   * @returns the new one; failure `conflict` where the old one counts no longer, has one already, or the owner has `most`.
+   * @returns the new one; failure `unauthenticated` where the session has ended, `conflict` where the old one counts no longer, has one already, or the owner has `most`.
    */
   rotate(
     id: string,
@@ -88,10 +90,24 @@ const OWNER_LOCK = 0x6b65796f;
 /** Of an owner's keys that count no longer, the newest this many are kept. */
 const KEPT = 100;
 
+/** Within a transaction: revokes those of a user that count. @returns their ids. */
+export async function revokeKeysOf(sql: Sql, userId: number): Promise<string[]> {
+  const revoked = await sql<{ id: string }[]>`
+    update api_keys k set revoked_at = now() where ${isOf(sql, { userId })} and ${counts(sql)} returning k.id`;
+  return revoked.map(({ id }) => id);
+}
+
 export function makeApiKeyStore(database: Database): ApiKeyStore {
   async function one(sql: Sql, id: string): Promise<StoredApiKey | undefined> {
     const [row] = await sql<Row[]>`select ${columns(sql)} from api_keys k where k.id = ${id}`;
     return row === undefined ? undefined : keyOf(row);
+  }
+
+  /** Ends after us, or has ended before: what goes with its end (flows/confirm.ts) sees the key. @throws Failure `unauthenticated`. */
+  async function mustLive(sql: Sql, { sessionId }: NewApiKeyRow): Promise<void> {
+    if (sessionId === undefined) return;
+    const lives = await sql`select 1 from sessions where id = ${sessionId} and ended_at is null for share`;
+    if (lives.length === 0) throw new Failure("unauthenticated", "the session has ended");
   }
 
   /** Under a lock, so that two at a time do not both find room. @throws Failure `conflict` without it. */
@@ -128,6 +144,7 @@ export function makeApiKeyStore(database: Database): ApiKeyStore {
         async (sql) => {
           const before = await one(sql, row.id);
           if (before !== undefined) return before;
+          await mustLive(sql, row);
           await makeRoom(sql, row.owner, most);
           await insert(sql, row);
           await andTell(sql);
@@ -177,6 +194,7 @@ export function makeApiKeyStore(database: Database): ApiKeyStore {
         async (sql) => {
           const before = await one(sql, next.id);
           if (before !== undefined) return before;
+          await mustLive(sql, next);
           await makeRoom(sql, next.owner, most);
           await insert(sql, next);
           const followed = await sql`

@@ -2,6 +2,7 @@
 import { fail, ok, type Result } from "#shared/errors";
 import type { Database, Sql } from "#shared/postgres";
 import type { CallContext } from "#shared/telemetry";
+import { revokeKeysOf } from "../api-keys/store.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import type { Passwords } from "../passwords.ts";
 import { checkNewPassword } from "../passwords-policy/policy.ts";
@@ -12,7 +13,8 @@ export interface Confirm {
   /** His address is his. @returns failure `invalid`, the same for whatever is wrong with the token. */
   address(token: string, context: CallContext): Promise<Result<void>>;
   /**
-   * A new password: all his sessions end. That he could read the mail shows that the address is his, too.
+   * A new password: all his sessions end. That he could read the mail shows that the address is his, too; where that was
+   * not known before, his API keys end as well: somebody else may have registered with his address.
    * @returns failure `invalid` for the token, or for a password that may not be chosen (the link goes on counting then);
    * `unavailable` also when too many passwords wait to be hashed, `deadline`.
    */
@@ -33,7 +35,7 @@ export function makeConfirm({ database, links, passwords, ending, outbox }: Conf
   /** In one transaction with the use of the link. Not twice: the second time the link was used. */
   async function once(
     context: CallContext,
-    work: (sql: Sql) => Promise<{ id: number; accessVersion: number } | undefined>,
+    work: (sql: Sql) => Promise<{ id: number; accessVersion: number; told?: object } | undefined>,
     action: string,
   ): Promise<Result<void>> {
     const done = await database.transaction(
@@ -41,7 +43,7 @@ export function makeConfirm({ database, links, passwords, ending, outbox }: Conf
         const user = await work(sql);
         if (user === undefined) return false;
         await ending.revoke(sql, { kind: "user", subject: String(user.id), accessVersion: user.accessVersion });
-        const data = { action, by: `user:${user.id}`, user_id: user.id };
+        const data = { action, by: `user:${user.id}`, user_id: user.id, ...user.told };
         await outbox.put(sql, [{ kind: "audit", data }], context);
         return true;
       },
@@ -58,7 +60,7 @@ export function makeConfirm({ database, links, passwords, ending, outbox }: Conf
       once(
         context,
         async (sql) => {
-          const user = await links.use(sql, "verify_address", token);
+          const user = await links.use(sql, "verify_address", token, context.client?.address);
           if (user === undefined) return undefined;
           await sql`
             update users set email_verified_at = coalesce(email_verified_at, now()), version = version + 1
@@ -78,14 +80,16 @@ export function makeConfirm({ database, links, passwords, ending, outbox }: Conf
       return once(
         context,
         async (sql) => {
-          const user = await links.use(sql, "reset_password", token);
+          const user = await links.use(sql, "reset_password", token, context.client?.address);
           if (user === undefined) return undefined;
           await sql`
             update users set password = ${hash.value}, email_verified_at = coalesce(email_verified_at, now()),
               version = version + 1, updated_at = now() at time zone 'UTC'
             where id = ${user.id}`;
           await ending.endSessionsOf(sql, user.id, "password");
-          return user;
+          const keys = user.emailVerifiedAt === null ? await revokeKeysOf(sql, user.id) : [];
+          for (const subject of keys) await ending.revoke(sql, { kind: "api_key", subject });
+          return { ...user, told: { keys_revoked: keys.length } };
         },
         "user.password_reset",
       );

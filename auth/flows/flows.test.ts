@@ -211,3 +211,54 @@ withServer(`requests wait while the process is away, and are looked at after its
   await until("the mail", async () => (await lettersTo(apart, ann.email)).length === 1);
   expect(replica.url).not.toBe("");
 });
+
+withServer(
+  `keys that somebody made before the address was shown to be his end with the reset of its owner; others stay ${NEEDS}`,
+  async () => {
+    const makeFor = async (verified: boolean) => {
+      const { id, email, token } = await loggedIn(auth);
+      if (verified) await auth.sql`update users set email_verified_at = now() where id = ${id}`;
+      const { json } = await call(auth, "POST", "/api-keys", { token, body: { name: "x", scopes: ["mails:send"] } });
+      await forget(email);
+      expect((await reset(await linkOf(email), another())).status).toBe(200);
+      const check = await auth.post("/api-keys/verify", { key: json.data["key"] });
+      return { id, keyId: json.data["id"], status: check.status };
+    };
+    const taken = await makeFor(false);
+    const own = await makeFor(true);
+    expect([taken.status, own.status]).toEqual([401, 200]);
+    expect(await audits(auth, "user.password_reset", taken.id)).toMatchObject([{ keys_revoked: 1 }]);
+    const told = (await parcels(auth)).filter((parcel) => parcel.to === "identity" && parcel.key === "api_key.revoked");
+    expect(told).toMatchObject([{ body: { kind: "api_key", subject: taken.keyId } }]);
+  },
+);
+
+withServer(`the audit tells from where somebody asked for a link ${NEEDS}`, async () => {
+  const { id, email } = await add(auth);
+  await auth.post("/password-resets", { email }, { "x-client-address": "198.51.100.7" });
+  await linkOf(email);
+  expect(await audits(auth, "reset_password.asked", id)).toMatchObject([{ address: "198.51.100.7" }]);
+});
+
+withServer(`a key that is being made while its owner resets his password does not outlive it ${NEEDS}`, async () => {
+  for (let round = 0; round < 6; round += 1) {
+    const { id, email, token } = await loggedIn(auth);
+    await forget(email);
+    const link = await linkOf(email);
+    const over = new AbortController();
+    /** Makes keys, and ends them to have room, until the session has ended. */
+    const attack = async (): Promise<void> => {
+      while (!over.signal.aborted) {
+        const made = await call(auth, "POST", "/api-keys", { token, body: { name: "x", scopes: [] } });
+        if (made.status === 401) return;
+        await call(auth, "DELETE", `/api-keys/${String(made.json.data["id"])}`, { token });
+      }
+    };
+    const attacks = Promise.all([attack(), attack(), attack(), attack()]);
+    await until("keys", async () => (await auth.sql`select 1 from api_keys where user_id = ${id}`).length > 4);
+    expect((await reset(link, another())).status).toBe(200);
+    over.abort();
+    await attacks;
+    expect(await auth.sql`select id from api_keys where user_id = ${id} and revoked_at is null`).toHaveLength(0);
+  }
+});

@@ -25,9 +25,9 @@ export interface Links {
   find(purpose: LinkPurpose, token: string, deadline: Deadline): Promise<Result<StoredUser | undefined>>;
   /**
    * Uses it, within a transaction: it and all others of that purpose count no longer.
-   * @returns the user, whose row is locked; undefined where it does not count (any more).
+   * @param from the address of whoever uses it. @returns the user, whose row is locked; undefined where it does not count (any more).
    */
-  use(sql: Sql, purpose: LinkPurpose, token: string): Promise<StoredUser | undefined>;
+  use(sql: Sql, purpose: LinkPurpose, token: string, from: string | undefined): Promise<StoredUser | undefined>;
 }
 
 export interface LinksPorts {
@@ -79,12 +79,13 @@ export function makeLinks({ database, outbox, letterhead }: LinksPorts): Links {
     },
     find: (purpose, token, deadline) =>
       database.query((sql) => ownerOf(sql, purpose, token, false), { deadline, retry: true }),
-    async use(sql, purpose, token) {
+    async use(sql, purpose, token, from) {
       const found = await ownerOf(sql, purpose, token, true);
       if (found === undefined) return undefined;
       // Again, now that nobody else can use one of his: a row that was waited for is looked at as it became, its links are not.
       const used = await sql`
-        update one_time_tokens set used_at = now() where token_hash = ${digest(token)} and used_at is null returning 1`;
+        update one_time_tokens set used_at = now(), used_from = ${from ?? null}
+        where token_hash = ${digest(token)} and used_at is null returning 1`;
       if (used.length === 0) return undefined;
       await voidLinks(sql, purpose, found.id);
       return found;

@@ -43,6 +43,8 @@ interface Row {
   email: string;
   request_id: string;
   traceparent: string;
+  address: string | null;
+  agent: string | null;
 }
 
 /** Starts to look at requests in the background. */
@@ -54,11 +56,13 @@ export function runMailRequests({ database, links, outbox, log, metrics }: MailR
     "result",
   ]);
 
-  async function outcomeOf(sql: Sql, { purpose, email, request_id, traceparent }: Row): Promise<string> {
+  async function outcomeOf(sql: Sql, row: Row): Promise<string> {
+    const { purpose, email, request_id, traceparent, address, agent } = row;
     const user = await holderOf(sql, email);
     if (user?.active !== 1) return "nobody";
     if (purpose === "verify_address" && user.emailVerifiedAt !== null) return "verified";
-    const origin = { requestId: request_id, trace: traceOf(traceparent) };
+    const client = address === null ? undefined : { address, ...(agent === null ? {} : { agent }) };
+    const origin = { requestId: request_id, trace: traceOf(traceparent), ...(client === undefined ? {} : { client }) };
     if (!(await links.send(sql, purpose, user, origin))) return "too_many";
     const data = { action: `${purpose}.asked`, by: "auth", user_id: user.id };
     await outbox.put(sql, [{ kind: "audit", data }], origin);
@@ -73,7 +77,7 @@ export function runMailRequests({ database, links, outbox, log, metrics }: MailR
         [row] = await sql<Row[]>`
           delete from mail_requests where id = (
             select id from mail_requests order by created_at limit 1 for update skip locked)
-          returning id, purpose, email, request_id, traceparent`;
+          returning id, purpose, email, request_id, traceparent, address, agent`;
         return row === undefined ? undefined : outcomeOf(sql, row);
       },
       { deadline: Deadline.after(WORK_MS, closing.signal), retry: false },
@@ -121,14 +125,15 @@ export function runMailRequests({ database, links, outbox, log, metrics }: MailR
   });
 
   return {
-    async ask(purpose, email, { requestId, trace, deadline }) {
+    async ask(purpose, email, { requestId, trace, client, deadline }) {
       const noted = await database.query(
         async (sql) => {
           const waiting = await sql`select 1 from mail_requests offset ${WAITING_MAX - 1} limit 1`;
           if (waiting.length > 0) throw new Failure("unavailable", "too many mails wait", { retryAfterS: 10 });
           await sql`
-            insert into mail_requests (id, purpose, email, request_id, traceparent)
-            values (${Bun.randomUUIDv7()}, ${purpose}, ${email}, ${requestId}, ${traceparentOf(trace)})
+            insert into mail_requests (id, purpose, email, request_id, traceparent, address, agent)
+            values (${Bun.randomUUIDv7()}, ${purpose}, ${email}, ${requestId}, ${traceparentOf(trace)},
+              ${client?.address ?? null}, ${client?.agent ?? null})
             on conflict do nothing`;
         },
         { deadline, retry: true },

@@ -17,7 +17,7 @@ alter table sessions rename to refresh_tokens;
 alter index sessions_pkey rename to refresh_tokens_pkey;
 alter index sessions_token_hash_key rename to refresh_tokens_token_hash_key;
 alter index sessions_user rename to refresh_tokens_user;
-alter index sessions_family rename to refresh_tokens_session;
+drop index sessions_family;
 alter index sessions_expiry rename to refresh_tokens_expiry;
 
 -- One row a login: what access tokens name (claim `sid`).
@@ -28,6 +28,7 @@ create table sessions (
   -- Of the login or the last refresh.
   used_at timestamptz not null default now(),
   expires_at timestamptz not null,
+  refreshes integer not null default 0,
   ended_at timestamptz,
   end_reason text check (end_reason in ('logout', 'revoked', 'reuse', 'password', 'deactivated', 'too_many')),
   -- Where from: text for people, as the broker saw it.
@@ -49,6 +50,8 @@ alter table refresh_tokens
   -- When its successor was made. The successor follows from the token and AUTH_SECRET: it is stored nowhere but as a hash.
   add column rotated_at timestamptz,
   add constraint refresh_tokens_session_fkey foreign key (session_id) references sessions (id) on delete cascade;
+-- The oldest of a session go where there are too many.
+create index refresh_tokens_session on refresh_tokens (session_id, rotated_at);
 
 -- What ends before its own time is over: brokers are told, and ask for what they missed (#contracts/identity).
 create table revocations (
@@ -99,7 +102,9 @@ create table one_time_tokens (
   email varchar(255) not null,
   created_at timestamptz not null default now(),
   expires_at timestamptz not null,
-  used_at timestamptz
+  used_at timestamptz,
+  -- Whoever has read the mail is no stranger there (throttling of logins).
+  used_from text
 );
 create index one_time_tokens_of_user on one_time_tokens (user_id, purpose, created_at desc);
 create index one_time_tokens_expiry on one_time_tokens (expires_at);
@@ -111,6 +116,9 @@ create table mail_requests (
   email varchar(255) not null,
   request_id text not null,
   traceparent text not null,
+  -- From where, for the audit.
+  address text,
+  agent text,
   created_at timestamptz not null default now()
 );
 -- Who asks twice before it was looked at has asked once.

@@ -9,6 +9,8 @@ import type { Links } from "../flows/links.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import type { Passwords } from "../passwords.ts";
 import { checkNewPassword } from "../passwords-policy/policy.ts";
+import { placeOf } from "../place.ts";
+import type { Throttle } from "../sessions/throttle.ts";
 import type { RegisteredUser, RegistrationStore } from "./registration-store.ts";
 import { viewOf } from "../users/user-view.ts";
 import { type RegistrationData, WELCOME_MAIL, welcomeLetter } from "./welcome.ts";
@@ -22,7 +24,7 @@ export interface Registered {
 /**
  * @param key the Idempotency-Key: the same key and body again is the same user.
  * @returns failure `conflict` where the address is taken, `invalid` for a password that may not be chosen, a key that was used with
- * another body or is none; `unavailable` (also when too many passwords wait to be hashed), `deadline`: nothing, or all of it, was done.
+ * another body or is none; `exhausted` where too many passwords were tried under one; `unavailable` (also when too many passwords wait to be hashed), `deadline`: nothing, or all of it, was done.
  */
 export type Register = (
   registration: Registration,
@@ -33,6 +35,7 @@ export type Register = (
 export interface RegisterPorts {
   store: Pick<RegistrationStore, "isTaken" | "create" | "findBySaga">;
   passwords: Passwords;
+  throttle: Throttle;
   saga: Pick<Saga<RegistrationData>, "start">;
   sagas: Pick<Sagas, "wake">;
   links: Pick<Links, "send">;
@@ -59,22 +62,25 @@ export function registrationViewOf({ user, mailId, state }: RegisteredUser): Reg
 }
 
 export function makeRegister(ports: RegisterPorts): Register {
-  const { store, passwords, saga, sagas, links, outbox, from, metrics } = ports;
+  const { store, passwords, throttle, saga, sagas, links, outbox, from, metrics } = ports;
   const registrations = metrics.counter("auth_registrations_total", "Registrations by their result.", ["result"]);
 
   /** What is there under a key: the answer to the same request, or a refusal of another one. */
   async function replay(
     earlier: RegisteredUser,
     registration: Registration,
-    { deadline }: CallContext,
+    context: CallContext,
   ): Promise<Result<Registered>> {
-    const same = Buffer.compare(earlier.contentHash, contentHashOf(registration)) === 0;
-    const verdict = same
-      ? await passwords.verify(registration.password, earlier.user.passwordHash, deadline)
-      : ok({ matches: false });
-    if (!verdict.ok) return verdict;
-    if (!verdict.value.matches) return fail("invalid", "Idempotency-Key was used before with another body");
-    return ok({ view: registrationViewOf(earlier), replayed: true });
+    const { deadline } = context;
+    const other = fail("invalid", "Idempotency-Key was used before with another body");
+    if (Buffer.compare(earlier.contentHash, contentHashOf(registration)) !== 0) return other;
+    // It tells whether the password is right: no faster than a login does.
+    const known = await throttle(earlier.user.email, placeOf(context).address, deadline, async () => {
+      const verdict = await passwords.verify(registration.password, earlier.user.passwordHash, deadline);
+      return verdict.ok && !verdict.value.matches ? fail("unauthenticated") : verdict;
+    });
+    if (known.ok) return ok({ view: registrationViewOf(earlier), replayed: true });
+    return known.error.code === "unauthenticated" ? other : known;
   }
 
   async function decide(

@@ -299,3 +299,12 @@ withServer(
     expect(await sagaOf(email)).toMatchObject({ step: "welcome_mail" });
   },
 );
+
+withServer(`a key that was used is no way to try passwords faster than at the login ${NEEDS}`, async () => {
+  await using strict = await startAuth({ LOGIN_THROTTLE: "on" });
+  const post = async (password: string) =>
+    (await strict.post("/users", { email: "ann@keys.example", password }, { "idempotency-key": "k" })).status;
+  expect([await post(PASSWORD), await post(PASSWORD)]).toEqual([201, 201]);
+  for (let asked = 0; asked < 10; asked += 1) expect(await post(`guess number ${asked}`)).toBe(422);
+  expect(await post("one guess more")).toBe(429);
+});

@@ -41,8 +41,8 @@ export function makeEnding(outbox: Pick<Outbox, "put">): Ending {
     const id = Bun.randomUUIDv7();
     const [row] = await sql<{ at: Date; expires_at: Date }[]>`
       insert into revocations (id, kind, subject, access_version, at, expires_at)
-      values (${id}, ${kind}, ${subject}, ${accessVersion ?? null}, clock_timestamp(),
-        clock_timestamp() + ${lifeMs} * interval '1 millisecond')
+      values (${id}, ${kind}, ${subject}, ${accessVersion ?? null}, statement_timestamp(),
+        statement_timestamp() + ${lifeMs} * interval '1 millisecond')
       returning at, expires_at`;
     if (row === undefined) throw new Error("an insert returned nothing");
     const revocation: Revocation = {

@@ -147,7 +147,7 @@ test("credentials that everybody knows are let in nowhere, and the answer is tha
   const refused = failureOf(await strict.login("admin@example.com", "verysecret"));
   const wrong = failureOf(await strict.login("admin@example.com", "guess"));
   expect([refused?.code, refused?.message]).toEqual([wrong?.code, wrong?.message]);
-  expect(strict.seen).toMatchObject({ sessions: [], renewed: [] });
+  expect(strict.seen).toMatchObject({ sessions: [], renewed: [], refused: [{ userId: 7 }, { userId: 7 }] });
   expect((await loginOver([changed], {}, {}, isDevelopmentUser).login("admin@example.com", "another")).ok).toBe(true);
   expect((await loginOver([known]).login("admin@example.com", "verysecret")).ok).toBe(true);
 });

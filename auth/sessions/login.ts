@@ -65,15 +65,16 @@ export function makeLogin(ports: LoginPorts): Login {
     const user = found.value;
     const verdict = await passwords.verify(password, user?.passwordHash, deadline);
     if (!verdict.ok) return verdict;
-    if (user === undefined || !verdict.value.matches || user.active !== 1) {
+    const refused = (): Result<never> => {
       onRefused({ email, userId: user?.id, place: placeOf(context) });
       return fail("unauthenticated", "Invalid Credentials");
-    }
+    };
+    if (user === undefined || !verdict.value.matches || user.active !== 1) return refused();
     if (isRefused({ email, password })) {
       log.error("login refused: this user has a password that everybody knows; give him another, or delete him", {
         user_id: user.id,
       });
-      return fail("unauthenticated", "Invalid Credentials");
+      return refused();
     }
     const opened = await open(user, context);
     if (opened.ok && opened.value !== undefined && verdict.value.outdated) renew(user, password);
@@ -93,7 +94,9 @@ export function makeLogin(ports: LoginPorts): Login {
       async (sql, { user: now, earlier }) => {
         const isNew = earlier.length > 0 && !isKnown(place, earlier);
         for (const oldest of await sessions.beyond(sql, now.id, MAX_SESSIONS)) {
-          await ending.endSession(sql, now.id, oldest, "too_many");
+          if (!(await ending.endSession(sql, now.id, oldest, "too_many"))) continue;
+          const details = { user_id: now.id, session_id: oldest, reason: "too_many" };
+          await outbox.put(sql, [auditOf("session.ended", "auth", details)], context);
         }
         const by = `user:${now.id}`;
         const entry = auditOf("login.ok", by, { session_id: id, ...(isNew ? { new_place: true } : {}) });

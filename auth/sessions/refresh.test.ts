@@ -138,6 +138,22 @@ withServer(`an old token after the grace: the session ends, is revoked, and the 
   expect((await refresh(other.refresh_token)).status).toBe(200);
 });
 
+withServer(`of a session's old tokens the newest 5,000 are kept, however often it is refreshed ${NEEDS}`, async () => {
+  const { addUser, login, sql } = running();
+  const first = await login((await addUser()).email);
+  await sql`
+    insert into refresh_tokens (token_hash, session_id, expires_at, rotated_at)
+    select sha256(i::text::bytea), ${first.session_id}, now() + interval '1 day', now() - i * interval '1 minute'
+    from generate_series(1, 5050) i`;
+  await sql`update sessions set refreshes = 499 where id = ${first.session_id}`;
+  const second = await refreshed(first.refresh_token);
+  const [kept] = await sql<{ count: number; oldest: number }[]>`
+    select count(*)::int as count, extract(epoch from now() - min(rotated_at))::int / 60 as oldest
+    from refresh_tokens where session_id = ${first.session_id} and rotated_at is not null`;
+  expect(kept).toEqual({ count: 5_000, oldest: 4_999 });
+  expect((await refresh(second.refresh_token)).status).toBe(200);
+});
+
 withServer(`a session lasts 10 days after its last use, and 20 in all ${NEEDS}`, async () => {
   const { addUser, login, sql } = running();
   const first = await login((await addUser()).email);

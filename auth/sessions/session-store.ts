@@ -5,6 +5,14 @@ import type { Deadline } from "#shared/resilience";
 import type { Place } from "../place.ts";
 import { type StoredUser, type UserRow, userColumns, userOf } from "../store.ts";
 
+/** Of a user's sessions that are over, and of a session's tokens that were used, the newest so many are kept: more than ever are of use. */
+const SESSIONS_KEPT = 1_000;
+const TOKENS_KEPT = 5_000;
+/** Sessions removed at a login at most: one is enough to stay there. */
+const SESSIONS_REMOVED = 100;
+/** Tokens are looked through at each refresh of that number only: it takes milliseconds. */
+const TOKENS_EVERY = 500;
+
 /** A login with its first refresh token. */
 export interface NewSession {
   /** UUIDv7. */
@@ -59,7 +67,7 @@ export interface SessionStore {
   atomically<T>(work: (sql: Sql) => Promise<T>, deadline: Deadline): Promise<Result<T>>;
   /** Inside it: a refresh token by its SHA-256, its session locked until the end. */
   lockToken(sql: Sql, tokenHash: Uint8Array): Promise<LockedToken | undefined>;
-  /** Inside it: a token is followed by another; the session lasts `idleMs` longer, at most `maxMs` from its start. */
+  /** Inside it: a token is followed by another, and the oldest go where there are too many; the session lasts `idleMs` longer, at most `maxMs` from its start. */
   rotate(
     sql: Sql,
     step: { readonly sessionId: string; readonly from: Uint8Array; readonly to: Uint8Array },
@@ -105,6 +113,10 @@ export function makeSessionStore(database: Pick<Database, "query" | "transaction
           await sql`
             insert into refresh_tokens (token_hash, session_id, expires_at)
             select ${tokenHash}, id, expires_at from sessions where id = ${id}`;
+          await sql`
+            delete from sessions where id in (
+              select id from sessions where user_id = ${user.id} and (ended_at is not null or expires_at < now())
+              order by id desc offset ${SESSIONS_KEPT} limit ${SESSIONS_REMOVED})`;
           const earlier = await sql<{ address: string | null; agent: string | null }[]>`
             select address, agent from sessions
             where user_id = ${user.id} and id <> ${id} and created_at > now() - interval '90 days'
@@ -141,13 +153,18 @@ export function makeSessionStore(database: Pick<Database, "query" | "transaction
     },
     async rotate(sql, { sessionId, from, to }, { idleMs, maxMs }) {
       await sql`update refresh_tokens set rotated_at = clock_timestamp() where token_hash = ${from}`;
-      await sql`
-        update sessions set used_at = now(), expires_at =
+      const [used] = await sql<{ refreshes: number }[]>`
+        update sessions set used_at = now(), refreshes = refreshes + 1, expires_at =
           least(now() + ${idleMs} * interval '1 millisecond', created_at + ${maxMs} * interval '1 millisecond')
-        where id = ${sessionId}`;
+        where id = ${sessionId} returning refreshes`;
       await sql`
         insert into refresh_tokens (token_hash, session_id, expires_at)
         select ${to}, id, expires_at from sessions where id = ${sessionId}`;
+      if ((used?.refreshes ?? 0) % TOKENS_EVERY !== 0) return;
+      await sql`
+        delete from refresh_tokens where token_hash in (
+          select token_hash from refresh_tokens where session_id = ${sessionId} and rotated_at is not null
+          order by rotated_at desc offset ${TOKENS_KEPT} limit ${2 * TOKENS_EVERY})`;
     },
     list: (userId, { limit, before }, deadline) =>
       database.query(

@@ -145,7 +145,30 @@ withServer(`the oldest session ends where there are more than a hundred ${NEEDS}
   expect([await isIn(oldest.access_token), await isIn(last.access_token)]).toEqual([false, true]);
   const [row] = await sql`select end_reason from sessions where id = ${oldest.session_id}`;
   expect(row?.["end_reason"]).toBe("too_many");
+  const entry = (await actions()).find(
+    ({ session_id, reason }) => session_id === oldest.session_id && reason !== undefined,
+  );
+  expect(entry).toMatchObject({ action: "session.ended", by: "auth", user_id: user.id, reason: "too_many" });
 });
+
+withServer(
+  `of a user's sessions that are over the newest thousand are kept, however often he logs in ${NEEDS}`,
+  async () => {
+    const { addUser, login, sql } = running();
+    const user = await addUser();
+    const first = await login(user.email);
+    await sql`
+    insert into sessions (id, user_id, expires_at, ended_at, end_reason)
+    select ('ffffffff-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, ${user.id}, now(), now(), 'logout'
+    from generate_series(1, 1040) i`;
+    await login(user.email);
+    const kept = await sql<{ id: string; over: boolean }[]>`
+    select id, ended_at is not null as over from sessions where user_id = ${user.id} order by id`;
+    const over = kept.filter(({ over: isOver }) => isOver);
+    expect([over.length, over[0]?.id]).toEqual([1_000, "ffffffff-0000-7000-8000-000000000041"]);
+    expect(await isIn(first.access_token)).toBe(true);
+  },
+);
 
 withServer(`without a token 401, everywhere ${NEEDS}`, async () => {
   for (const [method, path] of [

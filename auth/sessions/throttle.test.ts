@@ -4,7 +4,7 @@ import { fail, ok, type Result } from "#shared/errors";
 import { makeDelays } from "#shared/limits";
 import { Deadline } from "#shared/resilience";
 import { makeMetrics } from "#shared/telemetry";
-import { NEEDS, startAuth, withServer } from "../service.test-kit.ts";
+import { NEEDS, startAuth, until, withServer } from "../service.test-kit.ts";
 import { makeThrottle } from "./throttle.ts";
 
 function throttleOf(known: Record<string, string[]> = {}) {
@@ -109,6 +109,34 @@ describe("the service", () => {
     for (let asked = 0; asked < 10; asked += 1) await login(`192.0.2.${asked}`, "wrong");
     expect((await login("192.0.2.50", "s3cret")).status).toBe(429);
     expect((await login("198.51.100.7", "s3cret")).status).toBe(202);
+  });
+
+  withServer(`an address that only the database takes for the account's is nobody's ${NEEDS}`, async () => {
+    await using auth = await startAuth({ LOGIN_THROTTLE: "on" });
+    const { email } = await auth.addUser();
+    await auth.sql`update users set email = 'iris@example.com' where email = ${email}`;
+    const statusOf = async (typed: string) =>
+      (await auth.post("/authenticate", { email: typed, password: "s3cret" })).status;
+    // Most locales of PostgreSQL make an i of it.
+    expect([await statusOf("İris@example.com"), await statusOf("IRIS@example.com")]).toEqual([401, 202]);
+  });
+
+  withServer(`whoever has read the account's mail is not held up by strangers, wherever he is ${NEEDS}`, async () => {
+    await using auth = await startAuth({ LOGIN_THROTTLE: "on" });
+    const { email } = await auth.addUser();
+    const post = (path: string, address: string, body: unknown) =>
+      auth.post(path, body, { "x-client-address": address });
+    const login = (address: string, password: string) => post("/authenticate", address, { email, password });
+    for (let asked = 0; asked < 10; asked += 1) await login(`192.0.2.${asked}`, "wrong");
+    await post("/password-resets", "198.51.100.7", { email });
+    const token = await until(
+      "the mail",
+      async () => /#token=([\w-]+)/.exec(JSON.stringify((await auth.waiting()).filter(({ to }) => to === "mail")))?.[1],
+    );
+    const reset = { token, new_password: "another one" };
+    expect((await post("/password-resets/confirm", "198.51.100.7", reset)).status).toBe(200);
+    expect((await login("198.51.100.8", "another one")).status).toBe(429);
+    expect((await login("198.51.100.7", "another one")).status).toBe(202);
   });
 
   withServer(`development has no throttle unless told ${NEEDS}`, async () => {

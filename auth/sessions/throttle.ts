@@ -30,7 +30,7 @@ export interface ThrottlePorts {
   readonly delays: Delays;
   /** What an account is called in keys: those who read them learn no address. */
   readonly nameOf: (account: string) => string;
-  /** Addresses that sessions of an account were opened from lately; none for an account that nobody has. */
+  /** Addresses that sessions of an account were opened from lately, or links in its mails used; none for an account that nobody has. */
   readonly addressesOf: (account: string, deadline: Deadline) => Promise<Result<readonly string[]>>;
   readonly metrics: Metrics;
 }

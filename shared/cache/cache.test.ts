@@ -133,6 +133,21 @@ test("entries are bounded: the one that was asked for longest ago goes", async (
   expect(await read("b", "1", "new")).toBe("new");
 });
 
+test("an item is forgotten in whichever groups it is, and nothing that went by number is remembered of it", async () => {
+  const { cache, read } = cacheOf({ maxEntries: 3 });
+  await read("a", "1", "old");
+  await read("b", "1", "old");
+  await read("b", "2", "old");
+  cache.forgetItem("1");
+  expect([await read("a", "1", "new"), await read("b", "2", "new")]).toEqual(["new", "old"]);
+  for (const item of ["3", "4", "5"]) await read("b", item, "old");
+  cache.forgetItem("1");
+  cache.forget("a");
+  expect([await read("b", "5", "new"), await read("a", "1", "newer")]).toEqual(["old", "newer"]);
+  cache.clear();
+  expect([await read("b", "5", "new"), await read("a", "1", "newest")]).toEqual(["new", "newest"]);
+});
+
 test("hits and misses are counted", async () => {
   const { cache, read, metrics } = cacheOf();
   await read("a", "1", "x");

@@ -65,10 +65,27 @@ export function makeCache<T extends object>(options: CacheOptions<T>): Cache<T> 
   metrics.gauge("cache_entries", "Entries of a cache in this process.", ["cache"], (gauge) =>
     gauge.set({ cache: name }, entries.size),
   );
-  const entries = new LRUCache<string, Entry<T>>({ max: maxEntries });
+  /** Keys by group and by item, so that forgetting looks at nothing else. */
+  const byGroup = makeIndex();
+  const byItem = makeIndex();
+  const entries = new LRUCache<string, Entry<T>>({
+    max: maxEntries,
+    noDisposeOnSet: true,
+    dispose: (_entry, key) => {
+      byGroup.remove(groupOf(key), key);
+      byItem.remove(itemOf(key), key);
+    },
+  });
   const loading = new Map<string, Loading<T>>();
   const others: SharedEntries<T> | undefined =
     shared === undefined ? undefined : makeSharedEntries({ name, ...shared });
+
+  function keep(group: string, item: string, entry: Entry<T>): void {
+    const key = keyOf(group, item);
+    entries.set(key, entry);
+    byGroup.add(group, key);
+    byItem.add(item, key);
+  }
 
   async function load(
     group: string,
@@ -76,19 +93,18 @@ export function makeCache<T extends object>(options: CacheOptions<T>): Cache<T> 
     from: () => Promise<Result<T | undefined>>,
     mine: Loading<T>,
   ): Promise<Result<T | undefined>> {
-    const key = keyOf(group, item);
     const until = now() + ttlMs;
     const found = await others?.find(group, item);
     if (found?.value !== undefined && !mine.outdated) {
       reads.inc({ cache: name, from: "redis" });
-      entries.set(key, { value: found.value, until: Math.min(until, now() + found.leftMs) });
+      keep(group, item, { value: found.value, until: Math.min(until, now() + found.leftMs) });
       return ok(found.value);
     }
     reads.inc({ cache: name, from: "source" });
     const loaded = await from();
     const leftMs = until - now();
     if (!loaded.ok || loaded.value === undefined || mine.outdated || leftMs <= 0) return loaded;
-    entries.set(key, { value: loaded.value, until });
+    keep(group, item, { value: loaded.value, until });
     if (found !== undefined) others?.keep(group, item, loaded.value, { generation: found.generation, leftMs });
     return loaded;
   }
@@ -102,9 +118,8 @@ export function makeCache<T extends object>(options: CacheOptions<T>): Cache<T> 
     }
   }
 
-  function drop(fits: (key: string) => boolean): void {
+  function drop(gone: readonly string[], fits: (key: string) => boolean): void {
     outdate(fits);
-    const gone = Array.from(entries.keys()).filter(fits);
     for (const key of gone) entries.delete(key);
     forgotten.inc({ cache: name });
   }
@@ -133,12 +148,32 @@ export function makeCache<T extends object>(options: CacheOptions<T>): Cache<T> 
       return promise;
     },
     forget(group) {
-      drop((key) => key.startsWith(keyOf(group, "")));
+      drop(byGroup.keysOf(group), (key) => groupOf(key) === group);
       others?.forget(group);
     },
-    forgetItem: (item) => drop((key) => key.endsWith(keyOf("", item))),
-    clear: () => drop(() => true),
+    forgetItem: (item) => drop(byItem.keysOf(item), (key) => itemOf(key) === item),
+    clear: () => drop([...entries.keys()], () => true),
   };
 }
 
 const keyOf = (group: string, item: string): string => `${group}/${item}`;
+const groupOf = (key: string): string => key.slice(0, key.indexOf("/"));
+const itemOf = (key: string): string => key.slice(key.indexOf("/") + 1);
+
+/** Keys by something that they have in common. */
+function makeIndex() {
+  const index = new Map<string, Set<string>>();
+  return {
+    keysOf: (name: string): string[] => [...(index.get(name) ?? [])],
+    add(name: string, key: string): void {
+      const keys = index.get(name);
+      if (keys === undefined) index.set(name, new Set([key]));
+      else keys.add(key);
+    },
+    remove(name: string, key: string): void {
+      const keys = index.get(name);
+      keys?.delete(key);
+      if (keys?.size === 0) index.delete(name);
+    },
+  };
+}
