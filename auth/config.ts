@@ -77,7 +77,7 @@ export const fields = {
     { min: 4, max: 16 },
   ),
   HASH_WORKERS: optional(integer("Threads that hash passwords. Default: one a core", 1, { min: 1, max: 64 })),
-  HASH_QUEUE: integer("Logins and registrations that may wait for such a thread; more are answered 503", 32, {
+  HASH_QUEUE: integer("Logins that may wait for such a thread, and as many registrations; more are answered 503", 32, {
     min: 1,
     max: 10_000,
   }),

@@ -22,8 +22,9 @@ function crew(options: Partial<HashersOptions> = {}) {
   return { metrics, hashers: makeHashers({ threads: 1, line: 8, log: silentLog, metrics, ...options }) };
 }
 
-/** A thread that does what the first byte of the secret says: 0 throws, 1 exits, else it answers. */
+/** A thread that does what the first byte of the secret says: 0 throws, 1 exits, 2 takes 300 ms, else it answers. */
 const source = `self.onmessage = ({ data }) => {
+  if (data.secret[0] === 2) Bun.sleepSync(300);
   if (data.secret[0] === 0) throw new Error("thread broke");
   if (data.secret[0] === 1) process.exit(7);
   self.postMessage({ id: data.id, kind: "hash", hash: "done" });
@@ -54,6 +55,34 @@ test("whose turn would come after his time is told so at once, and holds up nobo
   expect(performance.now() - startedAt).toBeLessThan(50);
   expect(hashers.waiting).toBe(2);
   expect((await Promise.all(others)).every(({ ok }) => ok)).toBe(true);
+});
+
+test("those who register have their turn among many who log in", async () => {
+  const { hashers } = crew();
+  await using _ = hashers;
+  const done: string[] = [];
+  const run = async (kind: "verify" | "hash", text: string): Promise<void> => {
+    const reply = await hashers.run({ kind, secret, cost: 8, hash: undefined }, soon());
+    done.push(reply.ok ? text : reply.error.code);
+  };
+  const logins = [1, 2, 3, 4, 5].map((n) => run("verify", `login ${n}`));
+  const registrations = [1, 2].map((n) => run("hash", `registration ${n}`));
+  await Promise.all([...logins, ...registrations]);
+  const order = ["login 1", "registration 1", "login 2", "registration 2", "login 3", "login 4", "login 5"];
+  expect(done).toEqual(order);
+});
+
+test("who waits is told so as soon as it goes too slowly for him, and a stall is forgotten", async () => {
+  const { hashers } = crew({ spawn });
+  await using _ = hashers;
+  const job = (first: number) => ({ kind: "hash", secret: new Uint8Array([first]), cost: 4 }) as const;
+  const stall = hashers.run(job(2), soon());
+  const [first, second] = [hashers.run(job(9), Deadline.after(2_000)), hashers.run(job(2), Deadline.after(600))];
+  expect((await stall).ok).toBe(true);
+  expect(await second).toMatchObject({ error: { code: "overloaded", retryAfterS: 1 } });
+  expect((await first).ok).toBe(true);
+  // One takes 300 ms, as far as is known.
+  for (let n = 0; n < 3; n += 1) expect((await hashers.run(job(9), Deadline.after(200))).ok).toBe(true);
 });
 
 test("a full line is refused at once, and what waits too long is dropped without being done", async () => {

@@ -1,5 +1,6 @@
 /**
- * Threads that hash, and the bounded line in front of them. Each thread has one job at a time, so that a job's
+ * Threads that hash, and the bounded lines in front of them: one of passwords to check and one of passwords to hash, from
+ * which the threads take by turns, so that a flood of logins lets people register. Each thread has one job at a time, so that a job's
  * deadline is looked at as late as possible. A thread that ends is started again with backoff; its job gets one
  * more try on another, since it may have been what ended it.
  */
@@ -16,7 +17,8 @@ export type HashWork =
 
 export interface Hashers extends AsyncDisposable {
   /**
-   * @returns failure `overloaded` at once when the line is full or so long that the time would be up before its turn;
+   * @returns failure `overloaded` when its line is full or so long that the time would be up before its end, as soon as
+   * that is known;
    * `unavailable` when the threads are stopped, `deadline` when the time is up
    * before its turn or its end (a job that runs is not stopped), `internal` when two threads ended under it.
    */
@@ -26,7 +28,7 @@ export interface Hashers extends AsyncDisposable {
 
 export interface HashersOptions {
   threads: number;
-  /** Jobs that may wait. */
+  /** Jobs of each kind that may wait. */
   line: number;
   log: Log;
   metrics: Metrics;
@@ -53,15 +55,17 @@ export function makeHashers({ threads, line, log, metrics, spawn = spawnThread }
   const seconds = metrics.histogram("auth_hash_seconds", "Time of one hash in its thread, waiting not counted.", [
     "kind",
   ]);
-  metrics.gauge("auth_hash_queue", "Hashes that wait for a thread.", [], (gauge) => gauge.set(queue.length));
+  metrics.gauge("auth_hash_queue", "Hashes that wait for a thread.", [], (gauge) => gauge.set(waiting()));
   metrics.gauge("auth_hash_threads", "Threads that hash.", [], (gauge) => gauge.set(crew.size));
   const restarts = metrics.counter("auth_hash_thread_restarts_total", "Threads that ended and were started again.");
 
   const crew = new Set<Thread>();
   const timers = new Set<ReturnType<typeof setTimeout>>();
-  const queue: Pending[] = [];
+  const lines: Record<HashJob["kind"], Pending[]> = { verify: [], hash: [] };
+  /** The line whose turn it was not. */
+  let next: HashJob["kind"] = "verify";
   const backoff = exponential({ firstMs: 100, maxMs: 3_000 });
-  /** Of the last jobs, the latest counting most (ms). */
+  /** Of the last jobs, those that were slow counting most (ms): a machine that has much to do hashes slowly. */
   let typicalMs = 0;
   let failures = 0;
   let nextId = 0;
@@ -86,10 +90,48 @@ export function makeHashers({ threads, line, log, metrics, spawn = spawnThread }
     thread.running = undefined;
     failures = 0;
     const tookMs = performance.now() - running.startedAt;
-    typicalMs = typicalMs === 0 ? tookMs : typicalMs + (tookMs - typicalMs) / 8;
+    typicalMs = Math.max(tookMs, typicalMs + (tookMs - typicalMs) / 8);
     seconds.observe({ kind: reply.kind }, tookMs / 1_000);
     running.pending.settle(ok(reply));
+    shed();
     feed();
+  }
+
+  const waiting = (): number => lines.verify.length + lines.hash.length;
+
+  /** How long the job at a place of a line will take until it is done, as far as is known (ms). */
+  function untilDone(kind: HashJob["kind"], place: number): number {
+    const others = lines[kind === "verify" ? "hash" : "verify"].length;
+    const before = place + Math.min(place + 1, others);
+    return (before / threads + 1) * typicalMs;
+  }
+
+  const overloaded = (waitMs: number): Result<never> =>
+    fail("overloaded", "too many logins at once", { retryAfterS: Math.max(1, Math.round(waitMs / 1_000)) });
+
+  /**
+   * Those who were let in when it went faster than it does now, and would wait for nothing. Never the first of a line: how
+   * fast it goes is learnt by going on.
+   */
+  function shed(): void {
+    for (const kind of ["verify", "hash"] as const) {
+      const staying: Pending[] = [];
+      for (const pending of lines[kind]) {
+        const doneMs = untilDone(kind, staying.length);
+        if (staying.length === 0 || doneMs <= pending.deadline.remainingMs()) staying.push(pending);
+        else pending.settle(overloaded(doneMs));
+      }
+      lines[kind] = staying;
+    }
+  }
+
+  /** The oldest of the line whose turn it is, or of the other one. */
+  function take(): Pending | undefined {
+    const first = next;
+    const second = first === "verify" ? "hash" : "verify";
+    const taken = lines[first].length > 0 ? first : second;
+    next = taken === "verify" ? "hash" : "verify";
+    return lines[taken].shift();
   }
 
   function ended(thread: Thread): void {
@@ -99,7 +141,7 @@ export function makeHashers({ threads, line, log, metrics, spawn = spawnThread }
       pending?.settle(fail("unavailable", "stopping"));
       return;
     }
-    if (pending !== undefined && pending.tries < 2) queue.unshift(pending);
+    if (pending !== undefined && pending.tries < 2) lines[pending.job.kind].unshift(pending);
     else pending?.settle(fail("internal", undefined, { cause: "two hashing threads ended under one job" }));
     const waitMs = backoff(failures);
     failures += 1;
@@ -113,11 +155,11 @@ export function makeHashers({ threads, line, log, metrics, spawn = spawnThread }
     feed();
   }
 
-  /** Gives every idle thread the oldest job whose time is not up. */
+  /** Gives every idle thread the next job whose time is not up. */
   function feed(): void {
     for (const thread of crew) {
       while (thread.running === undefined) {
-        const pending = queue.shift();
+        const pending = take();
         if (pending === undefined) return;
         // Whoever asked has been answered by his deadline already.
         if (pending.deadline.passed) continue;
@@ -132,23 +174,21 @@ export function makeHashers({ threads, line, log, metrics, spawn = spawnThread }
 
   return {
     get waiting() {
-      return queue.length;
+      return waiting();
     },
     async run(work, deadline) {
       if (stopped) return fail("unavailable", "stopping");
       if (deadline.passed) return fail("deadline", "no time left to check the password");
-      const waitMs = (queue.length / threads) * typicalMs;
-      if (queue.length >= line || waitMs > deadline.remainingMs()) {
-        return fail("overloaded", "too many logins at once", { retryAfterS: Math.max(1, Math.round(waitMs / 1_000)) });
-      }
+      const { length } = lines[work.kind];
+      const doneMs = untilDone(work.kind, length);
+      if (length >= line || (length > 0 && doneMs > deadline.remainingMs())) return overloaded(doneMs);
       const turn = Promise.withResolvers<Result<HashReply>>();
       nextId += 1;
       const pending = { job: { ...work, id: nextId }, deadline, tries: 0, settle: turn.resolve };
-      queue.push(pending);
+      lines[work.kind].push(pending);
       feed();
       return deadline.bound(turn.promise, "checking the password").catch((error: Failure): Result<never> => {
-        const at = queue.indexOf(pending);
-        if (at >= 0) queue.splice(at, 1);
+        lines[work.kind] = lines[work.kind].filter((other) => other !== pending);
         return { ok: false, error };
       });
     },
@@ -156,10 +196,10 @@ export function makeHashers({ threads, line, log, metrics, spawn = spawnThread }
       if (stopped) return;
       stopped = true;
       for (const timer of timers) clearTimeout(timer);
-      for (const pending of queue.splice(0)) pending.settle(fail("unavailable", "stopping"));
-      const all = [...crew];
+      const all = [...lines.verify.splice(0), ...lines.hash.splice(0)];
+      for (const pending of all) pending.settle(fail("unavailable", "stopping"));
       await Promise.all(
-        all.map(
+        [...crew].map(
           ({ worker }) =>
             new Promise<void>((resolve) => {
               worker.addEventListener("close", () => resolve());

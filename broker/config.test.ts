@@ -56,3 +56,8 @@ test("production has no credentials that everybody knows, also not those of the 
   ]);
   expect(problemsOf(configOf({ ...env, RABBITMQ_URL }))).toEqual([]);
 });
+
+test("with nothing set production says all of it at once", () => {
+  const missing = ["RABBITMQ_URL", "SERVICE_KEY", "LOGGER_RPC_TOKEN", "RECEIPT_SECRET", "ACCESS"];
+  expect(problemsOf(configOf({ ENVIRONMENT: "production" })).map((line) => line.split(" ")[0] ?? "")).toEqual(missing);
+});

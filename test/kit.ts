@@ -56,6 +56,8 @@ export interface Platform extends AsyncDisposable {
   readonly handle: (body: unknown) => Promise<Answered>;
   readonly inbox: () => Promise<InboxMail[]>;
   readonly inboxMail: (id: string) => Promise<Record<string, unknown>>;
+  /** As it came, with all of its headers. */
+  readonly inboxRaw: (id: string) => Promise<string>;
   /** State by id of the mails that the outbox knows, of these. */
   readonly outbox: (ids: readonly string[]) => Promise<Map<string, string>>;
   /** A connection as a foreign client has it. */
@@ -149,6 +151,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
       return ((await listed.json()) as { messages: InboxMail[] }).messages;
     },
     inboxMail: async (id) => (await (await fetch(`${web}/api/v1/message/${id}`)).json()) as Record<string, unknown>,
+    inboxRaw: async (id) => (await fetch(`${web}/api/v1/message/${id}/raw`)).text(),
     outbox,
     rabbit: () => amqp.connect(backingUrl(stack, "rabbitmq")),
     [Symbol.asyncDispose]: async () => {

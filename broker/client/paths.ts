@@ -89,7 +89,7 @@ export interface paths {
       parameters: { query?: never; header?: { "Idempotency-Key"?: string }; path?: never; cookie?: never };
       requestBody: { content: { "application/json": (components["schemas"]["AuthAction"]) | (components["schemas"]["LogAction"]) | (components["schemas"]["MailAction"]) | (((components["schemas"]["AuthAction"]) | (components["schemas"]["LogAction"]) | (components["schemas"]["MailAction"]))[]) } };
       responses: {
-        202: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: ((components["schemas"]["LoginReply"]) & ({ receipt_id?: string; degraded?: components["schemas"]["Degraded"] })) | ({ receipt_id?: string; degraded?: components["schemas"]["Degraded"] }) } } };
+        202: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: ((components["schemas"]["LoginReply"]) & ({ receipt_id?: string; degraded?: components["schemas"]["Degraded"] })) | (({ id: string }) & ({ receipt_id?: string; degraded?: components["schemas"]["Degraded"] })) | ({ receipt_id?: string; degraded?: components["schemas"]["Degraded"] }) } } };
         207: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: (components["schemas"]["BatchItem"])[] } } };
         400: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
@@ -597,10 +597,10 @@ export interface paths {
       requestBody?: never;
       responses: {
         200: { headers: Record<string, unknown>; content: { "text/html": string } };
-        404: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        404: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"]; "text/html": string } };
         429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
-        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"]; "text/html": string } };
         504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
       };
     };
@@ -610,10 +610,10 @@ export interface paths {
       requestBody?: never;
       responses: {
         200: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"]; "text/html": string } };
-        404: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        404: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"]; "text/html": string } };
         429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
-        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"]; "text/html": string } };
         504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
       };
     };
@@ -925,6 +925,7 @@ export interface paths {
       requestBody?: never;
       responses: {
         200: { headers: Record<string, unknown>; content: { "application/json": Record<string, unknown> } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
       };
     };

@@ -22,6 +22,12 @@ const EXAMPLES = {
     mail: { from: "me@example.com", to: "you@there.com", subject: "Test email", message: "Hello world!" },
   },
 };
+/** Its data says which mail; where it stands is told under /v1. */
+const OF_A_MAIL = {
+  type: "object",
+  properties: { id: { type: "string", description: "UUID of the mail: also its receipt's" } },
+  required: ["id"],
+};
 const ANY = { oneOf: [ref("AuthAction"), ref("LogAction"), ref("MailAction")] };
 
 export const ACTIONS = {
@@ -53,7 +59,7 @@ export const ACTIONS = {
         "202": answer(
           "`Authenticated!` with the user and his tokens; `Logged via RPC: Processing succeeded`, or `Log entry queued`; `Message sent to <to>`, or `Message queued for <to>`",
           {
-            schema: { anyOf: [{ allOf: [ref("LoginReply"), RECEIVED] }, RECEIVED] },
+            schema: { anyOf: [{ allOf: [ref("LoginReply"), RECEIVED] }, { allOf: [OF_A_MAIL, RECEIVED] }, RECEIVED] },
             example: {
               message: "Log entry queued",
               data: { receipt_id: RECEIPT_ID, degraded: { logger: "queued" } },
@@ -66,7 +72,7 @@ export const ACTIONS = {
           { schema: { type: "array", items: ref("BatchItem") } },
           ["X-Degraded", "Idempotent-Replayed"],
         ),
-        "401": refusal("`Invalid credentials!!!`"),
+        "401": refusal("`Invalid credentials!!!`, or no credential where one is needed", "WWW-Authenticate"),
         "403": refusal(
           "A mail: this sender may not send; the credential does not have the action's scope",
           "WWW-Authenticate",
@@ -75,7 +81,11 @@ export const ACTIONS = {
         ...BODY_REFUSALS,
         "400": refusal("Not JSON, or `Unknown action!!!`"),
         ...BEHIND,
-        "503": refusal("A service behind is away and nothing could take the request in its place", "Retry-After"),
+        "503": refusal(
+          "A service behind is away, or has too much to do, and nothing could take the request in its place",
+          "Retry-After",
+          "X-Overloaded",
+        ),
       },
     },
   },

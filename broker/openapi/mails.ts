@@ -49,10 +49,13 @@ const TOKEN = path(
   "v1.eyJhIjox.c2lnbmF0dXJl",
 );
 const NOT_FOUND = refusal("No such mail");
-const UNSUBSCRIBED = answer(
-  "Done: no more mails of this list go to this address; a page for whoever accepts one",
-  undefined,
-);
+/** JSON, or a page that says the same. */
+const orPage = (told: ReturnType<typeof answer>) => ({
+  ...told,
+  content: { ...told.content, "text/html": { schema: { type: "string" } } },
+});
+const NO_LINK = orPage(refusal("Not one of our links; a page for whoever accepts one"));
+const AWAY = orPage(refusal("The mail service is away; a page for whoever accepts one", "Retry-After"));
 export const QUERY_REFUSED = refusal("A query parameter that is not known or not valid");
 export const READ = { tags: ["Operators"] };
 export const DO = { ...READ, parameters: [IDEMPOTENCY_KEY] };
@@ -130,9 +133,9 @@ const SENDING = {
       parameters: [TOKEN],
       responses: {
         "200": { description: "A page with one button", content: { "text/html": { schema: { type: "string" } } } },
-        "404": refusal("Not one of our links"),
+        "404": NO_LINK,
         "502": BEHIND["502"],
-        "503": refusal("The mail service is away; a page for whoever accepts one", "Retry-After"),
+        "503": AWAY,
         "504": BEHIND["504"],
       },
     },
@@ -142,10 +145,12 @@ const SENDING = {
       description: "What mail programs and that page's button send. A body is ignored. Twice is once.",
       parameters: [TOKEN],
       responses: {
-        "200": { ...UNSUBSCRIBED, content: { ...UNSUBSCRIBED.content, "text/html": { schema: { type: "string" } } } },
-        "404": refusal("Not one of our links"),
+        "200": orPage(
+          answer("Done: no more mails of this list go to this address; a page for whoever accepts one", undefined),
+        ),
+        "404": NO_LINK,
         "502": BEHIND["502"],
-        "503": refusal("The mail service is away; a page for whoever accepts one", "Retry-After"),
+        "503": AWAY,
         "504": BEHIND["504"],
       },
     },

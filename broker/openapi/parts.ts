@@ -174,6 +174,10 @@ export const HEADERS = {
     example: '"*";q=200;w=1',
   },
   "Retry-After": { description: "Seconds after which trying again makes sense", schema: { type: "integer" } },
+  "X-Overloaded": {
+    description: "`true` on a 503 of a part that is well, and has more to do than it can just now: nothing was done",
+    schema: { const: "true" },
+  },
   "WWW-Authenticate": {
     description: "What is needed (RFC 6750)",
     schema: TEXT,
@@ -294,6 +298,6 @@ export const NO_QUERY = { "422": refusal("A query parameter that is not known") 
 export const BEHIND = {
   "429": refusal("Too many requests", "Retry-After"),
   "502": refusal("A service behind answered wrongly", "Retry-After"),
-  "503": refusal("A service behind is away", "Retry-After"),
+  "503": refusal("A service behind is away, or has too much to do just now", "Retry-After", "X-Overloaded"),
   "504": refusal("A service behind is too slow", "Retry-After"),
 };

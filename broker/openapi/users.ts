@@ -44,7 +44,6 @@ export const USERS = {
         "409": refusal("The address is taken"),
         ...BODY_REFUSALS,
         ...BEHIND,
-        "503": refusal("Auth is away", "Retry-After"),
       },
     },
     get: {
