@@ -1,6 +1,7 @@
 /**
  * How this broker hears of revocations: auth tells them to everybody over RabbitMQ, and gives them to whoever asks. It is
- * asked at start, after each gap of the subscription, every half a minute besides, and every second while RabbitMQ is away.
+ * asked at start, after each gap of the subscription, every two seconds besides (auth may be kept from telling, while we hear well),
+ * and every second while RabbitMQ is away.
  */
 import { Revocation, type RevocationList, SIGNING_KEYS_CHANGED } from "#contracts/identity";
 import { MESSAGE_LIMITS } from "#contracts/limits";
@@ -14,7 +15,7 @@ import type { Revocations } from "./revocations.ts";
 
 const READ_MS = 2_000;
 /** About how long until auth is asked again (ms): with the subscription, and without. The bell adds a quarter at most. */
-const SUBSCRIBED_MS = 30_000;
+const SUBSCRIBED_MS = 2_000;
 const ALONE_MS = 800;
 /** Pages in a row; what is left then is for the next round. */
 const PAGES = 1_000;
@@ -41,7 +42,7 @@ export interface RevocationFeedOptions {
   readonly log: Log;
   /** Default 800. */
   readonly aloneMs?: number;
-  /** Default 30,000. */
+  /** Default 2,000. */
   readonly subscribedMs?: number;
 }
 

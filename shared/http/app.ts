@@ -243,7 +243,8 @@ export function httpApp(
     })
     .get("/ping", () => "OK")
     .get("/ready", ({ set }) => {
-      const { ready, stopping, dependencies } = health.report();
+      const { ready, stopping, dependencies: all } = health.report();
+      const dependencies = exposure.lastErrors ? all : all.map(({ last_error: _hidden, ...shown }) => shown);
       set.status = ready ? 200 : 503;
       const message = ready ? "ready" : stopping ? "stopping" : "not ready";
       return { error: !ready, message, data: { dependencies } } satisfies Envelope;

@@ -67,6 +67,26 @@ test("metrics that are off are not there", async () => {
   expect([answer.status, await answer.json()]).toEqual([404, { error: true, message: "no such route" }]);
 });
 
+test("what was wrong last with what is behind is for those who are not the world", async () => {
+  const shown = async (config: Partial<ExposureConfig>, isPublic: boolean) => {
+    const runtime = makeRuntime("thing", silentLog, () => undefined);
+    runtime.health.dependency("database").down(new Error("connect ECONNREFUSED 10.1.2.3:5432"));
+    const exposure = exposureOf(
+      { ENVIRONMENT: "production", ALLOWED_HOSTS: [], METRICS: undefined, METRICS_TOKEN: undefined, ...config },
+      { isPublic },
+    );
+    const answer = await httpApp(runtime, [], { exposure }).handle(
+      new Request("http://thing.test/ready", { headers: { host: "thing.test" } }),
+    );
+    const text = await answer.text();
+    expect([answer.status, text.includes('"state":"down"')]).toEqual([503, true]);
+    return text.includes("10.1.2.3");
+  };
+  expect(await shown({}, true)).toBe(false);
+  expect(await shown({}, false)).toBe(true);
+  expect(await shown({ ENVIRONMENT: "development" }, true)).toBe(true);
+});
+
 test("in production the world sees metrics only where that is said", () => {
   const token = new Secret(TOKEN);
   const metricsOf = (config: Partial<ExposureConfig>, isPublic: boolean) =>

@@ -17,10 +17,12 @@ export interface Exposure {
   readonly hosts: readonly string[];
   /** Whether `/metrics` is there: for all, for nobody, or for who shows this. */
   readonly metrics: "open" | "off" | Secret;
+  /** Whether `/ready` says what was wrong last with what is behind: it may name hosts. */
+  readonly lastErrors: boolean;
 }
 
 /** To all, by any name. */
-export const OPEN: Exposure = { hosts: [], metrics: "open" };
+export const OPEN: Exposure = { hosts: [], metrics: "open", lastErrors: true };
 
 export interface ExposureConfig {
   readonly ENVIRONMENT: "development" | "production";
@@ -29,7 +31,7 @@ export interface ExposureConfig {
   readonly METRICS_TOKEN: Secret | undefined;
 }
 
-/** @param isPublic whether the world reaches this service: in production its metrics are shown only where that is said. */
+/** @param isPublic whether the world reaches this service: in production its metrics are shown only where that is said, and no errors. */
 export function exposureOf(
   { ENVIRONMENT, ALLOWED_HOSTS, METRICS, METRICS_TOKEN }: ExposureConfig,
   { isPublic = false } = {},
@@ -37,6 +39,7 @@ export function exposureOf(
   const fallback = isPublic && ENVIRONMENT === "production" ? "off" : "open";
   return {
     hosts: ALLOWED_HOSTS.map((host) => host.toLowerCase()),
+    lastErrors: !isPublic || ENVIRONMENT === "development",
     metrics: METRICS === "off" ? "off" : (METRICS_TOKEN ?? METRICS ?? fallback),
   };
 }

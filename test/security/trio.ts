@@ -106,7 +106,7 @@ export async function startTrio(env: Record<string, string> = {}): Promise<Trio>
   // What is bound to the exchange of events fills up with those of every test, for as long as it is there.
   const queue = `trio-${Bun.randomUUIDv7()}`;
   stack.defer(async () => {
-    const model = await connect(RABBITMQ);
+    const model = await connect(RABBITMQ ?? "");
     await (await model.createChannel()).deleteQueue(queue);
     await model.close();
   });
