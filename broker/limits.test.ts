@@ -22,6 +22,7 @@ test("development has no limit unless one is configured; production has some", a
     "POST /v1/users",
     "POST /v1/email-verifications",
     "POST /v1/password-resets",
+    "POST /v1/api-keys",
   ]);
   expect(limitRulesOf({ ENVIRONMENT: "production", RATE_LIMITS: [] })).toEqual([]);
   const { handle } = await platform();

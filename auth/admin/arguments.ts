@@ -1,8 +1,7 @@
 /** What was typed behind `auth admin`. */
-import { parseArgs } from "node:util";
 import { isScope, ROLES, type Role, SCOPES, type Scope } from "#contracts/access";
 import { ADDRESS_PATTERN } from "#contracts/mail";
-import { messageOf } from "#shared/errors";
+import { readAction, UsageError } from "#shared/terminal";
 
 const ROLE_NAMES = Object.keys(ROLES) as Role[];
 
@@ -47,14 +46,8 @@ const ACTIONS = {
   grant: ["role", "scope", "no-scopes"],
   list: ["role"],
 } as const;
-type Action = keyof typeof ACTIONS;
 
 const ADDRESS = new RegExp(ADDRESS_PATTERN);
-
-/** What was typed makes no sense: told in one line. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-}
 
 export type Asked = { readonly json: boolean } & (
   | {
@@ -77,25 +70,10 @@ export type Asked = { readonly json: boolean } & (
 
 /** @throws UsageError */
 export function readArguments(args: readonly string[]): Asked | "help" {
-  let parsed: ReturnType<typeof parseArgs<{ options: typeof OPTIONS; allowPositionals: true }>>;
-  try {
-    parsed = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true, strict: true });
-  } catch (error) {
-    throw new UsageError(messageOf(error).split(/[.\n]/)[0] ?? "");
-  }
-  const { values, positionals } = parsed;
-  const [word, address, extra] = positionals;
-  if (values.help === true || word === "help") return "help";
-  if (word === undefined || !Object.hasOwn(ACTIONS, word)) {
-    throw new UsageError(
-      `${word === undefined ? "what?" : `there is no "${word}":`} ${Object.keys(ACTIONS).join(", ")}`,
-    );
-  }
-  const action = word as Action;
-  const stray = Object.keys(values).find(
-    (name) => name !== "json" && !(ACTIONS[action] as readonly string[]).includes(name),
-  );
-  if (stray !== undefined) throw new UsageError(`${action} takes no --${stray}`);
+  const typed = readAction(args, OPTIONS, ACTIONS);
+  if (typed === "help") return "help";
+  const { action, values } = typed;
+  const [address, extra] = typed.words;
   const unexpected = action === "list" ? address : extra;
   if (unexpected !== undefined) throw new UsageError(`${action} takes no "${unexpected}"`);
   const json = values.json === true;

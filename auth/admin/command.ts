@@ -8,7 +8,7 @@ import { silentLog } from "#shared/log";
 import { makeDatabase } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
 import { newContext } from "#shared/telemetry";
-import { processTerminal, table, type Terminal, userAtHost } from "#shared/terminal";
+import { processTerminal, table, type Terminal, userAtHost, UsageError } from "#shared/terminal";
 import { makeValidator } from "#shared/validation";
 import { type Config, type fields, secretOf } from "../config.ts";
 import { makeLinks } from "../flows/links.ts";
@@ -21,7 +21,7 @@ import { makeEnding } from "../sessions/end.ts";
 import { makeUsers } from "../users/manage.ts";
 import { makeUserStore } from "../users/user-store.ts";
 import { type Admins, makeAdmins } from "./admins.ts";
-import { type Asked, readArguments, USAGE, UsageError } from "./arguments.ts";
+import { type Asked, readArguments, USAGE } from "./arguments.ts";
 
 /** For the database to be there, and for each thing that is asked of it (ms). */
 const WAIT_MS = 10_000;

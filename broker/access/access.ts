@@ -8,7 +8,6 @@ import { markDegraded, type Settable } from "../marks.ts";
 import { bearerOf, namesBearer, orChallenge } from "../sessions/bearer.ts";
 import type { Sessions } from "../sessions/sessions.ts";
 import type { ApiKeys } from "./api-keys.ts";
-import { isOperatorToken } from "./operator-token.ts";
 import { isKnown, OPERATOR_SCOPES, type Principal, principalOf, remember } from "./principal.ts";
 import { type ActionName, decide, isByAction, ruleOf, RULES, type ScopeRule, type Setting } from "./rules.ts";
 
@@ -69,7 +68,7 @@ export function makeAccess(options: AccessOptions): Access {
     }
     if (!isBearer) return ok(nobody(request));
     const token = bearerOf(request);
-    if (token !== undefined && isOperatorToken(token, operatorToken)) {
+    if (token !== undefined && operatorToken?.is(token) === true) {
       return ok({ kind: "operator", scopes: OPERATOR_SCOPES });
     }
     const session = await sessions.verify(token, context);

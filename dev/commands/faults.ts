@@ -1,7 +1,5 @@
-import { spawn } from "node:child_process";
-import { join } from "node:path";
 import type { Command } from "../command.ts";
-import { ROOT } from "../paths.ts";
+import { runProgram } from "./program.ts";
 
 /** What is passed on as it was typed; `test/faults/main.ts` reads it. */
 const FLAGS = ["short", "write", "list", "mutants"] as const;
@@ -22,23 +20,5 @@ docs/reliability.md has the promises, the bars and what was measured. Exit codes
     list: { type: "boolean", about: "only name the cases" },
     mutants: { type: "boolean", about: "plant mistakes in copies of the code; each has to be caught by a case" },
   },
-  run(args) {
-    const words = FLAGS.filter((name) => args.flag(name)).map((name) => `--${name}`);
-    for (const name of TEXTS) {
-      const text = args.text(name);
-      if (text !== undefined) words.push(`--${name}=${text}`);
-    }
-    // A program of its own: the tools don't import tests.
-    const child = spawn(process.execPath, [join(ROOT, "test/faults/main.ts"), ...words], {
-      cwd: ROOT,
-      stdio: "inherit",
-    });
-    // Ctrl-C reaches it by itself, as part of the same group.
-    process.on("SIGINT", () => {});
-    for (const signal of ["SIGTERM", "SIGHUP"] as const) process.on(signal, () => child.kill(signal));
-    return new Promise((resolve, reject) => {
-      child.once("error", reject);
-      child.once("exit", (code) => resolve(code ?? 1));
-    });
-  },
+  run: (args) => runProgram("test/faults/main.ts", args, { flags: FLAGS, texts: TEXTS }),
 };

@@ -1,7 +1,6 @@
 /** What was typed behind `listener dlq`. */
-import { parseArgs } from "node:util";
 import { type DeadLetterFilter, PARKED } from "#contracts/dead-letters";
-import { messageOf } from "#shared/errors";
+import { readAction, UsageError } from "#shared/terminal";
 import { DEFAULT_LIMIT, DEFAULT_RATE } from "./dead-letters.ts";
 
 export const DEFAULT_ITEMS = 50;
@@ -50,21 +49,17 @@ const OPTIONS = {
   help: { type: "boolean", short: "h" },
 } as const;
 
-/** Options besides those that say which messages, for each action. */
+/** Which messages are meant. */
+const FILTERS = ["parked", "id", "routing-key", "error", "older-than", "younger-than"] as const;
+/** Options that each action takes besides `--json`. */
 const ACTIONS = {
-  list: ["limit"],
-  peek: [],
-  replay: ["limit", "rate", "dry-run"],
-  drop: ["limit", "dry-run", "all", "yes"],
+  list: [...FILTERS, "limit"],
+  peek: FILTERS,
+  replay: [...FILTERS, "limit", "rate", "dry-run"],
+  drop: [...FILTERS, "limit", "dry-run", "all", "yes"],
   queues: [],
 } as const;
 export type Action = keyof typeof ACTIONS;
-const FILTERS = ["parked", "id", "routing-key", "error", "older-than", "younger-than"];
-
-/** What was typed makes no sense: told in one line. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-}
 
 export interface Asking {
   readonly action: Action;
@@ -79,25 +74,10 @@ export interface Asking {
 
 /** @throws UsageError */
 export function readArguments(args: readonly string[]): Asking | "help" {
-  let parsed: ReturnType<typeof parseArgs<{ options: typeof OPTIONS; allowPositionals: true }>>;
-  try {
-    parsed = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true, strict: true });
-  } catch (error) {
-    throw new UsageError(messageOf(error).split(/[.\n]/)[0] ?? "");
-  }
-  const { values, positionals } = parsed;
-  const [word, extra] = positionals;
-  if (values.help === true || word === "help") return "help";
-  if (word === undefined || !Object.hasOwn(ACTIONS, word)) {
-    throw new UsageError(
-      `${word === undefined ? "what?" : `there is no "${word}":`} ${Object.keys(ACTIONS).join(", ")}`,
-    );
-  }
-  if (extra !== undefined) throw new UsageError(`unexpected "${extra}"`);
-  const action = word as Action;
-  const known: readonly string[] = [...ACTIONS[action], ...(action === "queues" ? [] : FILTERS), "json"];
-  const stray = Object.keys(values).find((name) => !known.includes(name));
-  if (stray !== undefined) throw new UsageError(`${action} takes no --${stray}`);
+  const typed = readAction(args, OPTIONS, ACTIONS);
+  if (typed === "help") return "help";
+  const { action, values, words } = typed;
+  if (words.length > 0) throw new UsageError(`unexpected "${words[0] ?? ""}"`);
   const parked = PARKED.find((name) => name === values.parked);
   if (values.parked !== undefined && parked === undefined) throw new UsageError(`--parked is ${PARKED.join(", ")}`);
   const given = {

@@ -4,12 +4,12 @@ import type { TopologyOptions } from "#shared/amqp";
 import { type Failure, messageOf, type Result } from "#shared/errors";
 import type { Command } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
-import { processTerminal, type Terminal, userAtHost } from "#shared/terminal";
+import { processTerminal, type Terminal, userAtHost, UsageError } from "#shared/terminal";
 import { type CallContext, makeMetrics, newContext } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 import type { Config, fields } from "../config.ts";
 import { type Asked, DEFAULT_LIMIT, DEFAULT_RATE, type DeadLetters } from "./dead-letters.ts";
-import { type Action, type Asking, DEFAULT_ITEMS, readArguments, USAGE, UsageError } from "./arguments.ts";
+import { type Action, type Asking, DEFAULT_ITEMS, readArguments, USAGE } from "./arguments.ts";
 import { openDeadLetters } from "./open.ts";
 import { bodyOf, letterTable, makeProgress, queueTable, wholeText } from "./terminal.ts";
 

@@ -1,8 +1,7 @@
 /** What was typed behind `mail outbox`. */
-import { parseArgs } from "node:util";
 import { ADDRESS_PATTERN, MAIL_STATES, type MailQuery, type ResolveRequest } from "#contracts/mail";
-import { messageOf } from "#shared/errors";
 import { isUuid } from "#shared/ids";
+import { readAction, UsageError } from "#shared/terminal";
 import { timeOf } from "#shared/validation";
 
 export const DEFAULT_ITEMS = 50;
@@ -57,15 +56,9 @@ const ACTIONS = {
   resolve: ["as", "to", "yes"],
   cancel: ["to"],
 } as const;
-type Action = keyof typeof ACTIONS;
 
 const DECISIONS = ["sent", "failed", "resend"] as const satisfies readonly ResolveRequest["as"][];
 const ADDRESS = new RegExp(ADDRESS_PATTERN);
-
-/** What was typed makes no sense: told in one line. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-}
 
 interface Output {
   readonly json: boolean;
@@ -82,25 +75,10 @@ export type Asked =
 
 /** @throws UsageError */
 export function readArguments(args: readonly string[]): Asked | "help" {
-  let parsed: ReturnType<typeof parseArgs<{ options: typeof OPTIONS; allowPositionals: true }>>;
-  try {
-    parsed = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true, strict: true });
-  } catch (error) {
-    throw new UsageError(messageOf(error).split(/[.\n]/)[0] ?? "");
-  }
-  const { values, positionals } = parsed;
-  const [word, id, extra] = positionals;
-  if (values.help === true || word === "help") return "help";
-  if (word === undefined || !Object.hasOwn(ACTIONS, word)) {
-    throw new UsageError(
-      `${word === undefined ? "what?" : `there is no "${word}":`} ${Object.keys(ACTIONS).join(", ")}`,
-    );
-  }
-  const action = word as Action;
-  const stray = Object.keys(values).find(
-    (name) => name !== "json" && !(ACTIONS[action] as readonly string[]).includes(name),
-  );
-  if (stray !== undefined) throw new UsageError(`${action} takes no --${stray}`);
+  const typed = readAction(args, OPTIONS, ACTIONS);
+  if (typed === "help") return "help";
+  const { action, values } = typed;
+  const [id, extra] = typed.words;
   const unexpected = action === "list" ? id : extra;
   if (unexpected !== undefined) throw new UsageError(`unexpected "${unexpected}"`);
   const json = values.json === true;

@@ -1,6 +1,6 @@
 /** The server's side of one connection: reads calls, runs them, answers, and keeps each of its limits. */
-import { createHash, timingSafeEqual } from "node:crypto";
 import { RPC_LIMITS } from "#contracts/limits";
+import { Secret } from "#shared/config";
 import { FAILURES, Failure, failureOf, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import type { CallContext } from "#shared/telemetry";
@@ -52,11 +52,8 @@ export interface Serving {
   onIdle(): void;
 }
 
-/** Equal in a time that tells nothing of where they differ. */
 function sameSecret(given: unknown, secret: string): boolean {
-  if (typeof given !== "string") return false;
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(given), digest(secret));
+  return typeof given === "string" && new Secret(secret).is(given);
 }
 
 function wireError(failure: Failure): { code: string; message: string } {
