@@ -10,6 +10,7 @@ import { outgoingTls } from "#shared/tls";
 import { type BackingName } from "../dev/backing/types.ts";
 import type { ServiceName } from "../dev/services.ts";
 import { developerFiles, makeCertificates, tlsEnvironment } from "../dev/certificates/files.ts";
+import { lock } from "../dev/lock.ts";
 import { type Stack, startStack } from "../dev/stack.ts";
 import { type Hops, startHops } from "./faults/hops.ts";
 
@@ -17,6 +18,28 @@ import { type Hops, startHops } from "./faults/hops.ts";
 const READY_MS = 90_000;
 /** The same for a test's hook, with the time to say what was not ready. */
 export const START_MS = 120_000;
+
+/** Longest that a test waits until others that want the machine for themselves are done (ms). */
+const ALONE_MS = 300_000;
+/** `START_MS` of a test that starts alone. */
+export const ALONE_START_MS = START_MS + ALONE_MS;
+
+/**
+ * Waits until no other test of this run that asks for the same is under way: those that take all of the machine, and those that
+ * have to heal by the clock. Others go on beside.
+ */
+export async function alone(): Promise<Disposable> {
+  const dir = join(process.env["PLATFORM_TEST_DIR"] ?? tmpdir(), "alone");
+  const release = await until(
+    "alone",
+    () => {
+      const taken = lock(dir);
+      return "release" in taken ? taken.release : undefined;
+    },
+    ALONE_MS,
+  );
+  return { [Symbol.dispose]: release };
+}
 
 /** A document as the logger stores it, as far as tests look. */
 export interface StoredEntry {

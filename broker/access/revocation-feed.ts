@@ -99,6 +99,8 @@ export function makeRevocationFeed(options: RevocationFeedOptions): AsyncDisposa
       beginnings += 1;
       show(undefined);
       bell.ring();
+      // What was told of them in between was not heard either.
+      options.onSigningKeys();
     },
     onDown(reason) {
       if (isSubscribed) bell.ring();

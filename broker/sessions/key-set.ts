@@ -16,6 +16,8 @@ import { outgoingTls } from "#shared/tls";
 const REFRESH_MS = 60_000;
 /** Least time from one read to the next (ms), whatever the tokens that come name as their key. */
 const APART_MS = 1_000;
+/** After a change, again so much later (ms): the replica of auth that was asked may not have heard of it yet itself. */
+const AFTER_CHANGE_MS = [1_000, 3_000, 10_000];
 const READ_MS = 2_000;
 /** Longest that a token waits for a key that is not known yet (ms). */
 const WAIT_MS = 2_500;
@@ -31,7 +33,7 @@ export interface KeySet extends AsyncDisposable {
   find(kid: string, deadline: Deadline): Promise<Result<CryptoKey | undefined>>;
   /** All of them as a set (RFC 7517 §5), for whoever verifies tokens himself; failure `unavailable` while none is known. */
   published(): Result<{ keys: JWK[] }>;
-  /** Reads the keys again soon: one was added or retired. */
+  /** Reads the keys again at once, and a few times after: one was added or retired. */
   renew(): void;
 }
 
@@ -60,6 +62,7 @@ export function makeKeySet(options: KeySetOptions): KeySet {
   let reading: Promise<Result<void>> | undefined;
   let nextReadAt = 0;
   let wellBefore = true;
+  let later: number[] = [];
 
   async function read(): Promise<Result<void>> {
     const waitMs = nextReadAt - performance.now();
@@ -88,7 +91,7 @@ export function makeKeySet(options: KeySetOptions): KeySet {
     for (let failed = 0; !closing.signal.aborted; ) {
       const refreshed = await refresh();
       failed = refreshed.ok ? 0 : failed + 1;
-      await bell.wait(refreshed.ok ? refreshMs : reconnectBackoff(failed));
+      await bell.wait(refreshed.ok ? (later.shift() ?? refreshMs) : reconnectBackoff(failed));
     }
   }
   const bell = makeBell();
@@ -109,7 +112,10 @@ export function makeKeySet(options: KeySetOptions): KeySet {
       keys === undefined
         ? fail("unavailable", "the keys of access tokens are not known yet", { retryAfterS: 2 })
         : ok({ keys: Array.from(keys.values(), ({ jwk }) => jwk) }),
-    renew: () => bell.ring(),
+    renew() {
+      later = [...AFTER_CHANGE_MS];
+      bell.ring();
+    },
     async [Symbol.asyncDispose]() {
       closing.abort(new Error("the broker is stopping"));
       bell.ring();

@@ -53,7 +53,11 @@ The last line is the result: "123 passed, 0 failed". Plain bun test runs what ne
       const mustHave = process.env["CI"] === "true" ? missing : missing.filter(({ configured }) => configured);
       if (mustHave.length > 0) return conclude(NOTHING_RAN);
       const browser = await ensureBrowser((doing) => process.stdout.write(`  browser    ${doing}\n`));
-      const { output, code } = await runTests(argumentsFor(args), environmentFor(backing, browser), stop.signal);
+      const { output, code } = await runTests(
+        argumentsFor(args),
+        environmentFor(dataDir, backing, browser),
+        stop.signal,
+      );
       const summary = summarize(output, code);
       tellSkipped(summary, missing, browser);
       return conclude(summary);
@@ -101,10 +105,15 @@ async function prepare(dataDir: string, signal: AbortSignal): Promise<(Backing |
 }
 
 function environmentFor(
+  dataDir: string,
   backing: readonly (Backing | Missing)[],
   browser: string | undefined,
 ): Record<string, string | undefined> {
-  const env: Record<string, string | undefined> = { ...process.env, PLATFORM_TEST_BACKING: "1" };
+  const env: Record<string, string | undefined> = {
+    ...process.env,
+    PLATFORM_TEST_BACKING: "1",
+    PLATFORM_TEST_DIR: dataDir,
+  };
   for (const name of Object.keys(env)) {
     if (NOT_FOR_TESTS.test(name) && !name.startsWith("TEST_")) delete env[name];
   }

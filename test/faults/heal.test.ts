@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { BACKING_NAMES } from "../../dev/backing/types.ts";
 import { SERVICE_NAMES } from "../../dev/services.ts";
-import { type Answered, HAS_BACKING, type Platform, START_MS, startPlatform, until } from "../kit.ts";
+import { ALONE_START_MS, alone, type Answered, HAS_BACKING, type Platform, startPlatform, until } from "../kit.ts";
 
 const HEAL_MS = 5_000;
 /** From the kill until our supervisor has the part running again (ms): RabbitMQ takes seconds to start. */
@@ -18,10 +18,15 @@ const uniqueName = (): string => `heal-${process.pid}-${(count += 1)}`;
 
 describe.skipIf(!HAS_BACKING)("killed parts (needs the backing services of `bun run test`)", () => {
   let platform: Platform;
+  let turn: Disposable;
   beforeAll(async () => {
+    turn = await alone();
     platform = await startPlatform({ env: { MAIL_SMTP_ATTEMPT_TIMEOUT_MS: "5000" } });
-  }, START_MS);
-  afterAll(() => platform?.[Symbol.asyncDispose](), 60_000);
+  }, ALONE_START_MS);
+  afterAll(async () => {
+    await platform?.[Symbol.asyncDispose]();
+    turn?.[Symbol.dispose]();
+  }, 60_000);
 
   const log = (name: string) => platform.handle({ action: "log", log: { name, data: name } });
   const auth = () => platform.handle({ action: "auth", auth: { email: "admin@example.com", password: "verysecret" } });

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { LoginReply } from "#contracts/auth";
-import { HAS_BACKING, type Platform, START_MS, startPlatform, until } from "../kit.ts";
+import { ALONE_START_MS, alone, HAS_BACKING, type Platform, startPlatform, until } from "../kit.ts";
 
 const ADMIN = { email: "admin@example.com", password: "verysecret" };
 /** Who log in without end: more than are hashed and wait for it (HASH_QUEUE). */
@@ -37,15 +37,20 @@ interface Told {
 describe.skipIf(!HAS_BACKING)("a flood of logins (needs the backing services of `bun run test`)", () => {
   let platform: Platform;
   let token: string;
+  let turn: Disposable;
   beforeAll(async () => {
+    turn = await alone();
     platform = await startPlatform({ env: { BCRYPT_COST: "12" } });
     // Somebody else than those who flood: of one's own sessions the oldest end where there are too many.
     const who = { email: "somebody@example.com", password: "a first secret" };
     await platform.post("broker", "/v1/users", who);
     const login = await platform.post("broker", "/v1/sessions", who);
     token = (login.body.data as LoginReply).access_token;
-  }, START_MS);
-  afterAll(() => platform?.[Symbol.asyncDispose](), 60_000);
+  }, ALONE_START_MS);
+  afterAll(async () => {
+    await platform?.[Symbol.asyncDispose]();
+    turn?.[Symbol.dispose]();
+  }, 60_000);
 
   async function ask(path: string, body?: unknown): Promise<Told> {
     const startedAt = performance.now();
