@@ -32,6 +32,7 @@ import { makePasswords } from "./passwords.ts";
 import { makeRegister, registrationViewOf } from "./registration/register.ts";
 import { makeRegistrationStore } from "./registration/registration-store.ts";
 import { makeRegistrationSaga } from "./registration/welcome.ts";
+import { makeAccountMails } from "./flows/account-mails.ts";
 import { makeConfirm } from "./flows/confirm.ts";
 import { makeLinks } from "./flows/links.ts";
 import { runMailRequests } from "./flows/requests.ts";
@@ -126,6 +127,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const ending = makeEnding(outbox);
   const letterhead = { from: config.WELCOME_FROM, publicUrl: config.PUBLIC_URL };
   const links = makeLinks({ database, outbox, letterhead });
+  const tellOwner = makeAccountMails(outbox, letterhead);
 
   const sessionStore = makeSessionStore(database);
   const sealer = makeSealer(secret);
@@ -180,6 +182,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     onRefused,
     ending,
     outbox,
+    tellOwner,
   });
   const apiKeyStore = makeApiKeyStore(database);
   const lastUsed = stack.use(keepLastUsed({ store: apiKeyStore, log }));
@@ -189,8 +192,8 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   );
   stack.use(startSweep({ database, log }));
   const requests = stack.use(runMailRequests({ database, links, outbox, log, metrics }));
-  const confirm = makeConfirm({ database, links, passwords, ending, outbox });
-  const users = makeUsers({ store: makeUserStore(database), outbox, ending, links });
+  const confirm = makeConfirm({ database, links, passwords, ending, outbox, tellOwner });
+  const users = makeUsers({ store: makeUserStore(database), outbox, ending, links, tellOwner });
 
   const registrations = makeRegistrationStore(database);
   const saga = makeRegistrationSaga({ ...clients, store: registrations });

@@ -11,6 +11,7 @@ import { newContext } from "#shared/telemetry";
 import { processTerminal, table, type Terminal, userAtHost, UsageError } from "#shared/terminal";
 import { makeValidator } from "#shared/validation";
 import { type Config, type fields, secretOf } from "../config.ts";
+import { makeAccountMails } from "../flows/account-mails.ts";
 import { makeLinks } from "../flows/links.ts";
 import { makeHashers } from "../hashers.ts";
 import { makeSealer } from "../keys.ts";
@@ -88,7 +89,8 @@ async function withAdmins(
   const outbox = makeOutbox(makeSealer(secret, "outbox"));
   const letterhead = { from: config.WELCOME_FROM, publicUrl: config.PUBLIC_URL };
   const store = makeUserStore(database);
-  const ports = { outbox, ending: makeEnding(outbox), links: makeLinks({ database, outbox, letterhead }) };
+  const links = makeLinks({ database, outbox, letterhead });
+  const ports = { outbox, ending: makeEnding(outbox), links, tellOwner: makeAccountMails(outbox, letterhead) };
   const passwords = makePasswords({ hashers, secret, cost: config.BCRYPT_COST, log });
   return await work(makeAdmins({ store, users: makeUsers({ store, ...ports }), passwords, outbox }));
 }

@@ -7,6 +7,7 @@ import type { Outbox } from "../outbox/outbox.ts";
 import type { Passwords } from "../passwords.ts";
 import { checkNewPassword } from "../passwords-policy/policy.ts";
 import type { Ending } from "../sessions/end.ts";
+import type { AccountMails } from "./account-mails.ts";
 import type { Links } from "./links.ts";
 
 export interface Confirm {
@@ -14,7 +15,7 @@ export interface Confirm {
   address(token: string, context: CallContext): Promise<Result<void>>;
   /**
    * A new password: all his sessions end. That he could read the mail shows that the address is his, too; where that was
-   * not known before, his API keys end as well: somebody else may have registered with his address.
+   * not known before, his API keys end as well: somebody else may have registered with his address. A mail tells him.
    * @returns failure `invalid` for the token, or for a password that may not be chosen (the link goes on counting then);
    * `unavailable` also when too many passwords wait to be hashed, `deadline`.
    */
@@ -27,11 +28,12 @@ export interface ConfirmPorts {
   passwords: Pick<Passwords, "hash">;
   ending: Pick<Ending, "endSessionsOf" | "revoke">;
   outbox: Outbox;
+  tellOwner: AccountMails;
 }
 
 const worthless = () => fail("invalid", "token is not valid: it was used, its time is over, or it never was one");
 
-export function makeConfirm({ database, links, passwords, ending, outbox }: ConfirmPorts): Confirm {
+export function makeConfirm({ database, links, passwords, ending, outbox, tellOwner }: ConfirmPorts): Confirm {
   /** In one transaction with the use of the link. Not twice: the second time the link was used. */
   async function once(
     context: CallContext,
@@ -92,6 +94,7 @@ export function makeConfirm({ database, links, passwords, ending, outbox }: Conf
           await ending.endSessionsOf(sql, user.id, "password");
           const keys = user.emailVerifiedAt === null ? await revokeKeysOf(sql, user.id) : [];
           for (const subject of keys) await ending.revoke(sql, { kind: "api_key", subject });
+          await tellOwner(sql, user.email, "password", context);
           return { ...user, told: { keys_revoked: keys.length } };
         },
         "user.password_reset",

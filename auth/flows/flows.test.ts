@@ -135,8 +135,15 @@ withServer(
     expect((await auth.post("/authenticate", { email: ann.email, password: PASSWORD })).status).toBe(401);
     expect(await tokenOf(auth, ann.email, chosen)).not.toBe("");
     expect(await isVerified(ann.id)).toBe(true);
+    const told = async () => (await lettersTo(auth, ann.email)).slice(1);
+    const changed = { address: ann.email, change: "password", at: expect.stringMatching(/Z$/) };
+    expect(await told()).toMatchObject([
+      { template: "account-changed", variables: { ...changed, url: "https://app.example.com/reset-password" } },
+    ]);
     const again = await reset(token, another());
     expect([again.status, again.json.message]).toEqual([422, WORTHLESS]);
+    // Of what was refused there is nothing to tell.
+    expect(await told()).toHaveLength(1);
     expect(await audits(auth, "reset_password.asked", ann.id)).toHaveLength(1);
     expect(await audits(auth, "user.password_reset", ann.id)).toHaveLength(1);
     expect(JSON.stringify((await parcels(auth)).filter(({ to }) => to === "audit"))).not.toContain(token);
@@ -188,6 +195,30 @@ withServer(
     await auth.sql`update one_time_tokens set created_at = now() - interval '61 minutes' where user_id = ${ann.id}`;
     await forget(ann.email);
     await linkOf(ann.email, 4);
+  },
+);
+
+withServer(
+  `whoever asks for all links that an hour has does not keep the owner from what he must know ${NEEDS}`,
+  async () => {
+    const ann = await loggedIn(auth);
+    for (let n = 0; n < 5; n += 1) {
+      await forget(ann.email);
+      await looked();
+    }
+    for (const [current_password, new_password] of [
+      [PASSWORD, "another one 0"],
+      ["another one 0", PASSWORD],
+      [PASSWORD, "another one 0"],
+      ["another one 0", PASSWORD],
+      [PASSWORD, "another one 0"],
+    ]) {
+      const body = { current_password, new_password };
+      expect((await call(auth, "PUT", "/me/password", { token: ann.token, body })).status).toBe(200);
+    }
+    const names = (await lettersTo(auth, ann.email)).map(({ template }) => template);
+    expect(names.filter((name) => name === "reset-password")).toHaveLength(3);
+    expect(names.filter((name) => name === "account-changed")).toHaveLength(5);
   },
 );
 

@@ -49,6 +49,19 @@ export function signInLetter({ from, publicUrl }: Letterhead, to: string, signIn
   return letter(from, to, "new-sign-in", { address: to, ...signIn, sessions_url: `${publicUrl}/sessions` });
 }
 
+export type AccountChange = "password" | "address";
+
+/** Its link has no token: it leads to where a new password is asked for, or, where the account has another address now, to the platform. */
+export function accountLetter(
+  { from, publicUrl }: Letterhead,
+  to: string,
+  change: AccountChange,
+  at: string,
+): MailMessage {
+  const url = `${publicUrl}/${change === "password" ? PAGE.reset_password : ""}`;
+  return letter(from, to, "account-changed", { address: to, change, at, url });
+}
+
 function letter(from: string, to: string, name: string, variables: Record<string, unknown>): MailMessage {
   return { from, to, template: { name, version: 1, locale: "en", variables }, priority: "high" };
 }

@@ -11,16 +11,20 @@ import { type StoredUser, type UserRow, userColumns, userOf } from "../store.ts"
 import { type Letterhead, LINK_LIFE_MS, type LinkPurpose, linkLetter } from "./letters.ts";
 
 const TOKEN_BYTES = 32;
-/** Mails of one purpose that an account is sent within an hour: who asks for more gets none, and is told the same. */
-const MAILS_PER_HOUR = 3;
+/** Links of one purpose that an account was sent to its address within an hour: who asks for more gets none, and is told the same. */
+const ASKED_PER_HOUR = 3;
 
 export interface Links {
   /**
    * Puts a mail with a new link into the outbox, within a transaction. Links that were sent before go on counting: who
    * asks for somebody else must not make his link worthless.
+   */
+  send(sql: Sql, purpose: LinkPurpose, user: Pick<StoredUser, "id" | "email">, origin: Origin): Promise<void>;
+  /**
+   * The same for whoever asks for it, which anybody can.
    * @returns false where he was sent as many as an hour has, and nothing was done.
    */
-  send(sql: Sql, purpose: LinkPurpose, user: Pick<StoredUser, "id" | "email">, origin: Origin): Promise<boolean>;
+  sendAsked(sql: Sql, purpose: LinkPurpose, user: Pick<StoredUser, "id" | "email">, origin: Origin): Promise<boolean>;
   /** Whose link it is, if it counts. */
   find(purpose: LinkPurpose, token: string, deadline: Deadline): Promise<Result<StoredUser | undefined>>;
   /**
@@ -57,24 +61,30 @@ async function ownerOf(sql: Sql, purpose: LinkPurpose, token: string, lock: bool
 }
 
 export function makeLinks({ database, outbox, letterhead }: LinksPorts): Links {
+  const send: Links["send"] = async (sql, purpose, { id, email }, origin) => {
+    const token = Buffer.from(crypto.getRandomValues(new Uint8Array(TOKEN_BYTES))).toString("base64url");
+    const [row] = await sql<{ expires_at: Date }[]>`
+      insert into one_time_tokens (token_hash, purpose, user_id, email, expires_at)
+      values (${digest(token)}, ${purpose}, ${id}, ${email},
+        now() + ${LINK_LIFE_MS[purpose]} * interval '1 millisecond')
+      returning expires_at`;
+    if (row === undefined) throw new Error("an insert returned nothing");
+    const mail = linkLetter(letterhead, purpose, email, token);
+    await outbox.put(sql, [{ kind: "mail", mail, until: row.expires_at }], origin);
+  };
+
   return {
-    async send(sql, purpose, { id, email }, origin) {
+    send,
+    async sendAsked(sql, purpose, user, origin) {
       // One at a time for each user: the count is looked at and added to in one go.
-      await sql`select 1 from users where id = ${id} for no key update`;
+      await sql`select 1 from users where id = ${user.id} for no key update`;
       const recent = await sql`
         select 1 from one_time_tokens
-        where user_id = ${id} and purpose = ${purpose} and created_at > now() - interval '1 hour'
-        limit ${MAILS_PER_HOUR}`;
-      if (recent.length >= MAILS_PER_HOUR) return false;
-      const token = Buffer.from(crypto.getRandomValues(new Uint8Array(TOKEN_BYTES))).toString("base64url");
-      const [row] = await sql<{ expires_at: Date }[]>`
-        insert into one_time_tokens (token_hash, purpose, user_id, email, expires_at)
-        values (${digest(token)}, ${purpose}, ${id}, ${email},
-          now() + ${LINK_LIFE_MS[purpose]} * interval '1 millisecond')
-        returning expires_at`;
-      if (row === undefined) throw new Error("an insert returned nothing");
-      const mail = linkLetter(letterhead, purpose, email, token);
-      await outbox.put(sql, [{ kind: "mail", mail, until: row.expires_at }], origin);
+        where user_id = ${user.id} and purpose = ${purpose} and created_at > now() - interval '1 hour'
+          and lower(email) = lower(${user.email})
+        limit ${ASKED_PER_HOUR}`;
+      if (recent.length >= ASKED_PER_HOUR) return false;
+      await send(sql, purpose, user, origin);
       return true;
     },
     find: (purpose, token, deadline) =>

@@ -31,7 +31,7 @@ export interface MailRequests extends AsyncDisposable {
 
 export interface MailRequestsPorts {
   database: Database;
-  links: Pick<Links, "send">;
+  links: Pick<Links, "sendAsked">;
   outbox: Pick<Outbox, "put" | "ring">;
   log: Log;
   metrics: Metrics;
@@ -63,7 +63,7 @@ export function runMailRequests({ database, links, outbox, log, metrics }: MailR
     if (purpose === "verify_address" && user.emailVerifiedAt !== null) return "verified";
     const client = address === null ? undefined : { address, ...(agent === null ? {} : { agent }) };
     const origin = { requestId: request_id, trace: traceOf(traceparent), ...(client === undefined ? {} : { client }) };
-    if (!(await links.send(sql, purpose, user, origin))) return "too_many";
+    if (!(await links.sendAsked(sql, purpose, user, origin))) return "too_many";
     const data = { action: `${purpose}.asked`, by: "auth", user_id: user.id };
     await outbox.put(sql, [{ kind: "audit", data }], origin);
     return "sent";

@@ -102,9 +102,18 @@ withServer(`a new password: the other sessions end, the old one is of no use ${N
   expect((await change("wrong", "a new passphrase")).status).toBe(422);
   expect((await change("s3cret", "password1")).json.message).toContain("most common");
   expect((await change("s3cret", "short")).status).toBe(422);
+  const mails = async () =>
+    (await running().waiting()).flatMap((parcel) =>
+      parcel.to === "mail" && parcel.mail.to === user.email ? [parcel.mail] : [],
+    );
+  expect(await mails()).toEqual([]);
   const done = await change("s3cret", "a new passphrase");
   expect([done.status, done.json.data]).toEqual([200, { ended: 1 }]);
   expect([await isIn(here.access_token), await isIn(other.access_token)]).toEqual([true, false]);
+  expect(await mails()).toMatchObject([
+    { template: { name: "account-changed", variables: { address: user.email, change: "password" } } },
+  ]);
+  expect(JSON.stringify(await mails())).not.toContain("passphrase");
   const status = async (password: string) => (await post("/authenticate", { email: user.email, password })).status;
   expect([await status("s3cret"), await status("a new passphrase")]).toEqual([401, 202]);
   const told = await actions();

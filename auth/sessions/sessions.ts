@@ -4,6 +4,7 @@ import { fail, ok, type Result } from "#shared/errors";
 import { isUuid } from "#shared/ids";
 import type { Deadline } from "#shared/resilience";
 import type { CallContext } from "#shared/telemetry";
+import type { AccountMails } from "../flows/account-mails.ts";
 import { voidLinks } from "../flows/links.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import type { Passwords } from "../passwords.ts";
@@ -38,7 +39,7 @@ export interface Sessions {
   /** @returns failure `unauthenticated` where the session has ended already. */
   logout(session: { readonly id: string; readonly user: StoredUser }, asking: Asking): Promise<Result<void>>;
   /**
-   * Sets a new password; his other sessions end.
+   * Sets a new password; his other sessions end, and a mail tells him.
    * @returns failure `invalid` where the current one is wrong, or the new one may not be chosen; `exhausted` where too
    * many wrong ones were tried; `conflict` where he
    * changes it elsewhere in the same moment. How many sessions ended.
@@ -60,10 +61,11 @@ export interface SessionsPorts {
   onRefused: (refusal: Refusal) => void;
   ending: Ending;
   outbox: Outbox;
+  tellOwner: AccountMails;
 }
 
 export function makeSessions(ports: SessionsPorts): Sessions {
-  const { store, passwords, checkNewPassword, throttle, onRefused, ending, outbox } = ports;
+  const { store, passwords, checkNewPassword, throttle, onRefused, ending, outbox, tellOwner } = ports;
 
   /** Rings where it was done. */
   async function ringing<T>(work: Promise<Result<T>>): Promise<Result<T>> {
@@ -151,6 +153,7 @@ export function makeSessions(ports: SessionsPorts): Sessions {
           await voidLinks(sql, "reset_password", user.id);
           const ended = await ending.endSessionsOf(sql, user.id, "password", id);
           await outbox.put(sql, [auditOf("password.changed", principal.by, { user_id: user.id, ended })], context);
+          await tellOwner(sql, user.email, "password", context);
           return ended;
         }, deadline),
       );

@@ -1,6 +1,6 @@
 /** Who may change what of whom, and what follows from it: over real HTTP on a real PostgreSQL. */
 import { afterAll, beforeAll, expect, setDefaultTimeout } from "bun:test";
-import { NEEDS, startAuth, type TestAuth, withServer } from "../service.test-kit.ts";
+import { NEEDS, startAuth, type TestAuth, until, withServer } from "../service.test-kit.ts";
 import { add, audits, call, lettersTo, loggedIn, parcels, type Person, tokenOf } from "./users.test-kit.ts";
 
 setDefaultTimeout(30_000);
@@ -93,9 +93,17 @@ withServer(`another address: not verified, asked, and nobody else's ${NEEDS}`, a
   // Another spelling of his own is no other address.
   const spelt = await patch(ann.id, { version: 1, email: ann.email.toUpperCase() });
   expect(spelt.json.data).toMatchObject({ email: ann.email.toUpperCase(), email_verified: true });
+  const spellings = [ann.email, ann.email.toUpperCase()];
+  const told = async () => (await Promise.all(spellings.map((to) => lettersTo(auth, to)))).flat();
+  expect(await told()).toEqual([]);
   const moved = await patch(ann.id, { version: 2, email: "moved@example.com" });
   expect(moved.json.data).toMatchObject({ email: "moved@example.com", email_verified: false, version: 3 });
   expect(await lettersTo(auth, "moved@example.com")).toMatchObject([{ template: "verify-address" }]);
+  // Whose it was until then is told, not where it went to.
+  expect(await told()).toMatchObject([
+    { template: "account-changed", variables: { address: ann.email.toUpperCase(), change: "address" } },
+  ]);
+  expect(JSON.stringify(await told())).not.toContain("moved@");
   expect(JSON.stringify(await audits(auth, "user.changed", ann.id))).not.toContain("moved@");
   for (let round = 0; round < 10; round += 1) {
     const pair = [await add(auth), await add(auth), await add(auth)];
@@ -104,6 +112,48 @@ withServer(`another address: not verified, asked, and nobody else's ${NEEDS}`, a
     );
     expect(race.map(({ status }) => status).sort((a, b) => a - b)).toEqual([200, 409, 409]);
   }
+});
+
+withServer(
+  `each change of an address is told and sends its link, however many there were and were asked for ${NEEDS}`,
+  async () => {
+    const ann = await add(auth);
+    const addresses = [ann.email, ...[1, 2, 3, 4, 5].map((n) => `moved-${n}-${ann.email}`)];
+    // Where he asked himself, for all that an hour has, and more.
+    for (let n = 0; n < 4; n += 1) {
+      await auth.post("/email-verifications", { email: ann.email });
+      await until("looked at", async () => (await auth.sql`select 1 from mail_requests`).length === 0);
+    }
+    // There and back again: to an address that was sent three already.
+    const way = [...addresses.slice(1), ann.email];
+    for (const [n, email] of way.entries())
+      expect([email, (await patch(ann.id, { version: n + 1, email })).status]).toEqual([email, 200]);
+    const names = await Promise.all(
+      addresses.map(async (to) => (await lettersTo(auth, to)).map(({ template }) => template)),
+    );
+    expect(names[0]).toEqual([...Array<string>(3).fill("verify-address"), "account-changed", "verify-address"]);
+    for (const others of names.slice(1)) expect(others).toEqual(["verify-address", "account-changed"]);
+  },
+);
+
+withServer(
+  `what an administrator sent to other addresses keeps nobody from asking for a link to his own ${NEEDS}`,
+  async () => {
+    const ann = await add(auth);
+    const last = `third-${ann.email}`;
+    for (const [n, email] of [`first-${ann.email}`, `second-${ann.email}`, last].entries())
+      expect((await patch(ann.id, { version: n + 1, email })).status).toBe(200);
+    await auth.post("/email-verifications", { email: last });
+    await until("the link", async () => (await lettersTo(auth, last)).length === 2);
+  },
+);
+
+withServer(`an account that is not active: its owner is told of the change, no link goes out ${NEEDS}`, async () => {
+  const ann = await add(auth, { active: 0 });
+  const email = `moved-${ann.email}`;
+  expect((await patch(ann.id, { version: 1, email })).status).toBe(200);
+  expect(await lettersTo(auth, ann.email)).toMatchObject([{ template: "account-changed" }]);
+  expect(await lettersTo(auth, email)).toEqual([]);
 });
 
 withServer(`deleted: he and his sessions are gone, his id is left in the audit ${NEEDS}`, async () => {

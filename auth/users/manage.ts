@@ -10,6 +10,7 @@ import type { ManagedUser, ManagedUserPage, MePatch, UserFilter, UserPatch } fro
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Sql } from "#shared/postgres";
 import type { CallContext } from "#shared/telemetry";
+import type { AccountMails } from "../flows/account-mails.ts";
 import type { Links } from "../flows/links.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import type { Principal } from "../principal.ts";
@@ -33,7 +34,7 @@ export interface Users {
   get(id: number, context: CallContext): Promise<Result<ManagedUser>>;
   /**
    * Changes what is given. Deactivating ends his sessions; another role, other scopes or activity end his access tokens;
-   * another address is sent a link that verifies it. What is so already is no change: the version stays.
+   * another address is sent a link that verifies it, and the one before is told. What is so already is no change: the version stays.
    * @returns failure `not_found`; `conflict` for another version, an address that is taken, or the last active
    * administrator, who stays one; `forbidden` for what the editor has not himself.
    */
@@ -49,6 +50,7 @@ export interface UsersPorts {
   outbox: Outbox;
   ending: Pick<Ending, "endSessionsOf" | "revoke">;
   links: Pick<Links, "send">;
+  tellOwner: AccountMails;
 }
 
 const NAMES = Object.keys(SCOPES).filter(isScope);
@@ -114,13 +116,15 @@ function auditOf(before: StoredUser, now: StoredUser): Record<string, unknown> {
   return { fields, ...values, version: now.version };
 }
 
-export function makeUsers({ store, outbox, ending, links }: UsersPorts): Users {
+export function makeUsers({ store, outbox, ending, links, tellOwner }: UsersPorts): Users {
   /** What follows from a change, in its transaction. */
   async function follow(sql: Sql, before: StoredUser, now: StoredUser, editor: Editor, context: CallContext) {
     if (before.active === 1 && now.active !== 1) await ending.endSessionsOf(sql, now.id, "deactivated");
     await ending.revoke(sql, { kind: "user", subject: String(now.id), accessVersion: now.accessVersion });
-    if (before.email.toLowerCase() !== now.email.toLowerCase() && now.active === 1) {
-      await links.send(sql, "verify_address", now, context);
+    if (before.email.toLowerCase() !== now.email.toLowerCase()) {
+      // Also where he is not active: he could be made so again right after.
+      await tellOwner(sql, before.email, "address", context);
+      if (now.active === 1) await links.send(sql, "verify_address", now, context);
     }
     const data = { action: "user.changed", by: editor.by, user_id: now.id, ...auditOf(before, now) };
     await outbox.put(sql, [{ kind: "audit", data }], context);

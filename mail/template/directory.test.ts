@@ -60,6 +60,7 @@ function problemsOf(directory: string): string {
 test("a template of one's own is there beside the others, in the same layout", async () => {
   const templates = open(directoryOf({ ".git/config": "x", "hello/1/..data": "x" }));
   expect(templates.list().map(({ name }) => name)).toEqual([
+    "account-changed",
     "alert",
     "hello",
     "new-sign-in",

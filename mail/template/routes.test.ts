@@ -49,7 +49,7 @@ test("a preview is what render gives, byte for byte", async () => {
 });
 
 test.each<[string, unknown, string]>([
-  ["nope", {}, 'template: there is no "nope"; there are alert, '],
+  ["nope", {}, 'template: there is no "nope"; there are account-changed, '],
   ["No%20pe", {}, "name must be the name of a template"],
   ["welcome", { variables: {} }, "variables.address is needed"],
   ["welcome", { variable: {} }, "variable is not a known field"],

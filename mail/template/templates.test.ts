@@ -33,8 +33,9 @@ function textsOf(value: unknown): string[] {
   return typeof value === "object" && value !== null ? Object.values(value).flatMap(textsOf) : [];
 }
 
-test("the five are there, in English and German", () => {
+test("the six are there, in English and German", () => {
   expect(templates.list().map(({ name, version, locales }) => [name, version, locales])).toEqual([
+    ["account-changed", 1, ["de", "en"]],
     ["alert", 1, ["de", "en"]],
     ["new-sign-in", 1, ["de", "en"]],
     ["reset-password", 1, ["de", "en"]],
@@ -88,6 +89,16 @@ test.each([
     ["November 23, 2026 at 11:00 GMT+1", "203.0.113.7", "Firefox on Windows 11", "Vienna, Austria"],
   ],
   ["new-sign-in", "de", ["23. November 2026 um 11:00 MEZ"]],
+  [
+    "account-changed",
+    "en",
+    ["The account ann@example.org has a new password since November 23, 2026 at 11:00 GMT+1", "If it was not, choose"],
+  ],
+  [
+    "account-changed",
+    "de",
+    ["Das Passwort des Kontos ann@example.org wurde geändert", "23. November 2026 um 11:00 MEZ"],
+  ],
   ["alert", "en", ["Outbox is not draining", "Critical", "421 4.7.0 try again later"]],
   ["alert", "de", ["Kritisch", "23. November 2026 um 11:00 MEZ"]],
 ])("%s in %s says what it has to, in HTML and in text", async (name, locale, lines) => {
@@ -99,6 +110,33 @@ test.each([
     // In the text, a link may stand where the HTML has a sentence.
     expect(mail.text.replaceAll(/\s+/g, " ").toLowerCase()).toContain(line.replace(/^It works/, "works").toLowerCase());
   }
+});
+
+test("a change of the address is told as such, and by no link that could let anybody in", async () => {
+  const variables = {
+    address: "ann@example.org",
+    change: "address",
+    at: "2026-11-23T10:00:00Z",
+    url: "https://app.example.com/",
+  };
+  for (const [locale, subject, line] of [
+    ["en", "The address of your account was changed", "The account that had the address ann@example.org has another"],
+    ["de", "Die Adresse Ihres Kontos wurde geändert", "Das Konto mit der Adresse ann@example.org hat nun eine andere"],
+  ] as const) {
+    const mail = await rendered({ name: "account-changed", locale, variables });
+    expect(mail.subject).toBe(subject);
+    expect(wordsOf(mail.html)).toContain(line);
+    expect(mail.text.toLowerCase()).toContain(line.toLowerCase());
+    expect(mail.text).not.toMatch(/passwor[dt]/i);
+    expect(look(mail.html)).toMatchObject({ problems: [], links: [variables.url] });
+  }
+  for (const url of ["https://app.example.com/reset-password#token=x", "https://app.example.com/?token=x"])
+    expect(await refusal({ name: "account-changed", variables: { ...variables, url } })).toContain(
+      "variables.url must match",
+    );
+  expect(await refusal({ name: "account-changed", variables: { ...variables, change: "role" } })).toContain(
+    "variables.change must",
+  );
 });
 
 test("one minute is not 1 minutes", async () => {
@@ -134,7 +172,7 @@ test("DEFAULT_LOCALE falls back by itself too; dates are as the reader's region 
 });
 
 test.each<[string, Parameters<typeof templates.render>[0], string]>([
-  ["no such template", { name: "nope" }, 'template: there is no "nope"; there are alert, new-sign-in,'],
+  ["no such template", { name: "nope" }, 'template: there is no "nope"; there are account-changed, alert,'],
   ["a name of every object", { name: "constructor" }, 'there is no "constructor"'],
   ["no such version", { name: "welcome", version: 7 }, 'there is no version 7 of "welcome"; there are 1'],
   ["a variable is missing", { name: "welcome" }, "variables.address is needed"],

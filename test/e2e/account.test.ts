@@ -66,6 +66,14 @@ describe.skipIf(!HAS_BACKING)("accounts (needs the backing services of `bun run 
     expect((await post("/password-resets/confirm", { token, new_password: "a second secret" })).status).toBe(200);
     await until("the session has ended", async () => (await call("GET", "/me", first.access_token)).status === 401);
     const second = await login(email, "a second secret");
+    await until(
+      "the mail that tells him",
+      async () =>
+        (await platform.inbox()).some(
+          (mail) => mail.Subject === "Your password was changed" && mail.To[0]?.Address === email,
+        ),
+      20_000,
+    );
 
     const admin = await login("admin@example.com", "verysecret");
     const found = await call("GET", `/users?q=${encodeURIComponent(email)}`, admin.access_token);

@@ -43,6 +43,7 @@ test("they are all there, in an empty directory and with PostgreSQL away, and on
     data: { items: { name: string; version: number }[] };
   };
   expect(list.data.items.map(({ name, version }) => `${name}/${version}`)).toEqual([
+    "account-changed/1",
     "alert/1",
     "new-sign-in/1",
     "reset-password/1",
