@@ -114,7 +114,7 @@ describe.skipIf(!HAS_BACKING)("registration (needs the backing services of `bun 
         await Bun.sleep(800 * random());
         const victim = victims[Math.floor(random() * victims.length)] ?? "auth";
         scene.platform.stack.part(victim).kill("SIGKILL");
-        expect([round, victim, await scene.checked(users, WHOLE_MS)]).toEqual([round, victim, []]);
+        expect([round, victim, await scene.checked(users, WHOLE_MS, victim)]).toEqual([round, victim, []]);
         await Promise.all(asked);
       }
     },
