@@ -1,7 +1,7 @@
 /** What a request for an action says beside its body, and what its answer says beside its own. */
 import { IDEMPOTENCY_KEY_HEADER } from "#contracts/headers";
 import { contextOf } from "#shared/http";
-import type { Result } from "#shared/errors";
+import { orThrow } from "#shared/errors";
 import type { Access } from "./access/access.ts";
 import { callerOf, principalOf } from "./access/principal.ts";
 import type { ActionName } from "./access/rules.ts";
@@ -31,10 +31,4 @@ export function accepted(answered: Answered<Accepted>, set: Settable): Accepted 
   markDegraded(value.degraded ?? {}, set);
   if (value.receiptId !== undefined) set.headers["location"] = `/v1/receipts/${value.receiptId}`;
   return value;
-}
-
-/** For the edge, where a failure is thrown. */
-export function orThrow<T>(result: Result<T>): T {
-  if (!result.ok) throw result.error;
-  return result.value;
 }

@@ -4,10 +4,12 @@
  */
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
+import { ACCESS_TOKEN } from "#contracts/auth";
+import { orThrow } from "#shared/errors";
 import { contextOf, envelope } from "#shared/http";
 import { makeQueryValidator } from "#shared/validation";
 import type { Access } from "./access/access.ts";
-import { accepted, callOf, orThrow } from "./calls.ts";
+import { accepted, callOf } from "./calls.ts";
 import { type Operations, replyOf } from "./handle.ts";
 import { given, markDegraded } from "./marks.ts";
 import { openApi } from "./openapi/index.ts";
@@ -15,9 +17,6 @@ import { CSP_PAGE, type PagesOptions, pages } from "./page/index.ts";
 import type { Receipts } from "./receipts.ts";
 import type { KeySet } from "./sessions/key-set.ts";
 import { challenge } from "./sessions/bearer.ts";
-
-/** How long others may keep the key set (s). A new key is published longer than that before it signs. */
-const KEY_SET_MAX_AGE_S = 60;
 
 const noQuery = makeQueryValidator(Type.Object({}));
 
@@ -61,7 +60,7 @@ export function routes({ operations, receipts, access, keys }: Does, options: Pa
 
   app.get("/.well-known/jwks.json", ({ set }) => {
     const published = orThrow(keys.published());
-    set.headers["cache-control"] = `public, max-age=${KEY_SET_MAX_AGE_S}`;
+    set.headers["cache-control"] = `public, max-age=${ACCESS_TOKEN.keySetMaxAgeS}`;
     return published;
   });
   if (options.isDescribed) app.get("/openapi.json", () => description);

@@ -2,8 +2,9 @@
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { ApiKeyCheck, ApiKeyFilter, ApiKeyRequest, ApiKeyRotation } from "#contracts/auth";
-import { Failure, type Result } from "#shared/errors";
+import { Failure, orThrow } from "#shared/errors";
 import { contextOf, envelope } from "#shared/http";
+import { isUuid } from "#shared/ids";
 import { within } from "#shared/telemetry";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
 import type { Admit } from "../principal.ts";
@@ -13,7 +14,6 @@ import type { ApiKeys } from "./api-keys.ts";
 const WORK_MS = 3_000;
 const DEFAULT_ITEMS = 50;
 const MAX_ITEMS = 200;
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 const requestOf = makeValidator(ApiKeyRequest, { unknown: "refuse" });
 const rotationOf = makeValidator(ApiKeyRotation, { unknown: "refuse" });
@@ -31,51 +31,47 @@ export function apiKeyRoutes(apiKeys: ApiKeys, admit: Admit) {
   return (
     new Elysia({ name: "auth.api-keys.routes" })
       .post("/api-keys", async ({ body, request, set }) => {
-        valueOf(noQuery(request.url));
+        orThrow(noQuery(request.url));
         const context = within(contextOf(request), WORK_MS);
         const principal = await admit({ request, set }, context.deadline);
-        const made = valueOf(await apiKeys.create(valueOf(requestOf(body)), principal, context));
+        const made = orThrow(await apiKeys.create(orThrow(requestOf(body)), principal, context));
         set.status = 201;
         return envelope("API key made: it is shown only now", made);
       })
       .get("/api-keys", async ({ request, set }) => {
-        const { limit = DEFAULT_ITEMS, cursor, ...filter } = valueOf(listQuery(request.url));
+        const { limit = DEFAULT_ITEMS, cursor, ...filter } = orThrow(listQuery(request.url));
         const { deadline } = within(contextOf(request), WORK_MS);
         const principal = await admit({ request, set }, deadline);
-        const page = valueOf(await apiKeys.list(filter, { limit, cursor }, principal, deadline));
+        const page = orThrow(await apiKeys.list(filter, { limit, cursor }, principal, deadline));
         return envelope(`${page.items.length} API keys`, page);
       })
       .delete("/api-keys/:id", async ({ params, request, set }) => {
-        valueOf(noQuery(request.url));
+        orThrow(noQuery(request.url));
         const context = within(contextOf(request), WORK_MS);
         const principal = await admit({ request, set }, context.deadline);
-        return envelope("API key revoked", valueOf(await apiKeys.revoke(idOf(params.id), principal, context)));
+        return envelope("API key revoked", orThrow(await apiKeys.revoke(idOf(params.id), principal, context)));
       })
       .post("/api-keys/:id/rotate", async ({ body, params, request, set }) => {
-        valueOf(noQuery(request.url));
+        orThrow(noQuery(request.url));
         const context = within(contextOf(request), WORK_MS);
         const principal = await admit({ request, set }, context.deadline);
-        const { overlap_s } = valueOf(rotationOf(body));
-        const made = valueOf(await apiKeys.rotate(idOf(params.id), overlap_s, principal, context));
+        const { overlap_s } = orThrow(rotationOf(body));
+        const made = orThrow(await apiKeys.rotate(idOf(params.id), overlap_s, principal, context));
         set.status = 201;
         return envelope("API key rotated: the new one is shown only now", made);
       })
       // For brokers: whose key it is. By whom it may be asked is the service key's to say.
       .post("/api-keys/verify", async ({ body, request }) => {
-        const { key } = valueOf(checkOf(body));
-        const holder = valueOf(await apiKeys.holderOf(key, within(contextOf(request), WORK_MS).deadline));
+        const { key } = orThrow(checkOf(body));
+        const holder = orThrow(await apiKeys.holderOf(key, within(contextOf(request), WORK_MS).deadline));
         if (holder === undefined) throw new Failure("unauthenticated", "the API key is not valid");
         return envelope("API key", holder);
       })
   );
 }
 
-function valueOf<T>(result: Result<T>): T {
-  if (!result.ok) throw result.error;
-  return result.value;
-}
-
-function idOf(id: string): string {
-  if (!UUID.test(id)) throw new Failure("not_found", "no such API key");
-  return id.toLowerCase();
+function idOf(text: string): string {
+  const id = text.toLowerCase();
+  if (!isUuid(id)) throw new Failure("not_found", "no such API key");
+  return id;
 }

@@ -1,6 +1,7 @@
 /** HTTP side of the mails that let somebody in: who asks for one, and what its link is good for. Translates only. */
 import { Elysia } from "elysia";
 import { AddressRequest, ConfirmRequest, ResetRequest } from "#contracts/auth";
+import { orThrow } from "#shared/errors";
 import { contextOf, envelope } from "#shared/http";
 import { within } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
@@ -24,10 +25,8 @@ export interface FlowOperations {
 export const flowRoutes = ({ requests, confirm }: FlowOperations) => {
   /** The same whoever has the address, if anybody. */
   const ask = async (purpose: LinkPurpose, body: unknown, request: Request) => {
-    const asked = addressOf(body);
-    if (!asked.ok) throw asked.error;
-    const noted = await requests.ask(purpose, asked.value.email, within(contextOf(request), ASK_MS));
-    if (!noted.ok) throw noted.error;
+    const { email } = orThrow(addressOf(body));
+    orThrow(await requests.ask(purpose, email, within(contextOf(request), ASK_MS)));
     return envelope("If the address is that of a user, a mail is on its way to it");
   };
 
@@ -43,18 +42,13 @@ export const flowRoutes = ({ requests, confirm }: FlowOperations) => {
       return answer;
     })
     .post("/email-verifications/confirm", async ({ body, request }) => {
-      const confirmation = confirmationOf(body);
-      if (!confirmation.ok) throw confirmation.error;
-      const confirmed = await confirm.address(confirmation.value.token, within(contextOf(request), ASK_MS));
-      if (!confirmed.ok) throw confirmed.error;
+      const { token } = orThrow(confirmationOf(body));
+      orThrow(await confirm.address(token, within(contextOf(request), ASK_MS)));
       return envelope("Address verified");
     })
     .post("/password-resets/confirm", async ({ body, request }) => {
-      const reset = resetOf(body);
-      if (!reset.ok) throw reset.error;
-      const { token, new_password } = reset.value;
-      const done = await confirm.password(token, new_password, within(contextOf(request), HASHING_MS));
-      if (!done.ok) throw done.error;
+      const { token, new_password } = orThrow(resetOf(body));
+      orThrow(await confirm.password(token, new_password, within(contextOf(request), HASHING_MS)));
       return envelope("Password changed; all sessions have ended");
     });
 };

@@ -2,8 +2,8 @@
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import type { Scope } from "#contracts/access";
-import { Credentials, PasswordChange, RefreshRequest, type SessionsEnded } from "#contracts/auth";
-import type { Result } from "#shared/errors";
+import { ACCESS_TOKEN, Credentials, PasswordChange, RefreshRequest, type SessionsEnded } from "#contracts/auth";
+import { orThrow } from "#shared/errors";
 import { contextOf, envelope } from "#shared/http";
 import { within } from "#shared/telemetry";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
@@ -18,8 +18,6 @@ import type { Tokens } from "./tokens.ts";
 /** Longest that it may take where a password is hashed (ms), waiting for a thread included; and all else. */
 const HASHING_MS = 10_000;
 const LOOK_MS = 3_000;
-/** How long others may keep the key set (s): a new key is known everywhere that much later. */
-const KEY_SET_MAX_AGE_S = 60;
 
 const credentialsOf = makeValidator(Credentials);
 const refreshOf = makeValidator(RefreshRequest, { unknown: "refuse" });
@@ -45,11 +43,6 @@ export interface SessionOperations {
   tokens: Pick<Tokens, "keySet">;
 }
 
-function unwrap<T>(result: Result<T>): T {
-  if (!result.ok) throw result.error;
-  return result.value;
-}
-
 export const sessionRoutes = (operations: SessionOperations) => {
   const { login, refresh, sessions, revocations, admit, tokens } = operations;
   /** Who asks, if he may, and how long he waits at most. */
@@ -72,8 +65,8 @@ export const sessionRoutes = (operations: SessionOperations) => {
   }
 
   async function logIn(body: unknown, request: Request) {
-    const credentials = unwrap(credentialsOf(body));
-    const reply = unwrap(await login(credentials, within(contextOf(request), HASHING_MS)));
+    const credentials = orThrow(credentialsOf(body));
+    const reply = orThrow(await login(credentials, within(contextOf(request), HASHING_MS)));
     return envelope(`Logged in user ${reply.email}`, reply);
   }
 
@@ -90,10 +83,10 @@ export const sessionRoutes = (operations: SessionOperations) => {
         return answer;
       })
       .post("/sessions/refresh", async ({ body, request, set }) => {
-        const { refresh_token } = unwrap(refreshOf(body));
+        const { refresh_token } = orThrow(refreshOf(body));
         const reply = await refresh(refresh_token, within(contextOf(request), LOOK_MS));
         if (!reply.ok && reply.error.code === "unauthenticated") set.headers["www-authenticate"] = "Bearer";
-        return envelope("Session refreshed", unwrap(reply));
+        return envelope("Session refreshed", orThrow(reply));
       })
       .get("/me", async (call) => {
         const { principal } = await asking(call, LOOK_MS, { session: true });
@@ -101,44 +94,43 @@ export const sessionRoutes = (operations: SessionOperations) => {
       })
       .put("/me/password", async (call) => {
         const asker = await asking(call, HASHING_MS, { session: true });
-        const change = unwrap(passwordChangeOf(call.body));
-        const ended = unwrap(await sessions.changePassword(asker.principal.session, change, asker));
+        const change = orThrow(passwordChangeOf(call.body));
+        const ended = orThrow(await sessions.changePassword(asker.principal.session, change, asker));
         return envelope("Password changed", { ended } satisfies SessionsEnded);
       })
       .get("/sessions", async (call) => {
         const asker = await asking(call, LOOK_MS, {});
-        const { limit = 50, cursor, user_id } = unwrap(pageOf(call.request.url));
+        const { limit = 50, cursor, user_id } = orThrow(pageOf(call.request.url));
         const userId = whose(call, asker, user_id, "users:read");
         const page = { limit, ...(cursor === undefined ? {} : { cursor }) };
-        return envelope("Sessions", unwrap(await sessions.list(userId, page, asker.principal, asker.context.deadline)));
+        return envelope("Sessions", orThrow(await sessions.list(userId, page, asker.principal, asker.context.deadline)));
       })
       .delete("/sessions", async (call) => {
         const asker = await asking(call, LOOK_MS, {});
-        const { user_id } = unwrap(whoseOf(call.request.url));
+        const { user_id } = orThrow(whoseOf(call.request.url));
         const userId = whose(call, asker, user_id, "users:manage");
-        const ended = unwrap(await sessions.endAll(userId, asker));
+        const ended = orThrow(await sessions.endAll(userId, asker));
         return envelope("Sessions ended", { ended } satisfies SessionsEnded);
       })
       .delete("/sessions/current", async (call) => {
         const asker = await asking(call, LOOK_MS, { session: true });
-        unwrap(await sessions.logout(asker.principal.session, asker));
+        orThrow(await sessions.logout(asker.principal.session, asker));
         return envelope("Logged out", { ended: 1 } satisfies SessionsEnded);
       })
       .delete("/sessions/:id", async (call) => {
         const asker = await asking(call, LOOK_MS, {});
-        unwrap(await sessions.end(call.params.id, asker));
+        orThrow(await sessions.end(call.params.id, asker));
         return envelope("Session ended", { ended: 1 } satisfies SessionsEnded);
       })
       // For the brokers, which ask with their own key.
       .get("/revocations", async ({ request }) => {
-        const { since } = unwrap(sinceOf(request.url));
-        return envelope("Revocations", unwrap(await revocations(since, contextOf(request).deadline.within(LOOK_MS))));
+        const { since } = orThrow(sinceOf(request.url));
+        return envelope("Revocations", orThrow(await revocations(since, contextOf(request).deadline.within(LOOK_MS))));
       })
       .get("/.well-known/jwks.json", ({ set }) => {
-        const keySet = tokens.keySet();
-        if (!keySet.ok) throw keySet.error;
-        set.headers["cache-control"] = `public, max-age=${KEY_SET_MAX_AGE_S}`;
-        return keySet.value;
+        const keySet = orThrow(tokens.keySet());
+        set.headers["cache-control"] = `public, max-age=${ACCESS_TOKEN.keySetMaxAgeS}`;
+        return keySet;
       })
   );
 };

@@ -4,7 +4,7 @@
  */
 import { createLocalJWKSet, errors, importJWK, type JWK, type JWTVerifyGetKey, jwtVerify, SignJWT } from "jose";
 import { ACCESS_TOKEN } from "#contracts/auth";
-import { fail, messageOf, ok, type Result } from "#shared/errors";
+import { fail, messageOf, ok, orThrow, type Result } from "#shared/errors";
 import { isUuid } from "#shared/ids";
 import type { Dependency } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
@@ -85,8 +85,8 @@ export function makeTokens({ keyring, sealer, ready, onChange, dependency, log }
   let keys: Keys | undefined;
 
   async function load(): Promise<Keys> {
-    unwrap(await ready(Deadline.after(READY_MS, closing.signal)));
-    return opened(unwrap(await keyring.load(Deadline.after(LOAD_MS, closing.signal))), sealer);
+    orThrow(await ready(Deadline.after(READY_MS, closing.signal)));
+    return opened(orThrow(await keyring.load(Deadline.after(LOAD_MS, closing.signal))), sealer);
   }
 
   async function keepLoaded(): Promise<void> {
@@ -173,11 +173,6 @@ export function newRefreshToken(): string {
 /** What of a refresh token is stored: its SHA-256. */
 export function hashOf(refreshToken: string): Uint8Array {
   return new Bun.CryptoHasher("sha256").update(refreshToken).digest();
-}
-
-function unwrap<T>(result: Result<T>): T {
-  if (!result.ok) throw result.error;
-  return result.value;
 }
 
 /** The last of those whose time to sign has come, by this replica's clock: it may be seconds before or after the others'. */

@@ -2,7 +2,7 @@
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { MePatch, UserFilter, UserPatch } from "#contracts/auth";
-import { Failure } from "#shared/errors";
+import { Failure, orThrow } from "#shared/errors";
 import { contextOf, envelope } from "#shared/http";
 import { type CallContext, within } from "#shared/telemetry";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
@@ -41,41 +41,33 @@ export const userRoutes = ({ admit, users }: { admit: Admit; users: Users }) =>
     .get("/users", async ({ request, set }) => {
       const context = looking(request);
       await admit({ request, set }, context.deadline, { scope: "users:read" });
-      const query = queryOf(request.url);
-      if (!query.ok) throw query.error;
-      const page = await users.list(query.value, context);
-      if (!page.ok) throw page.error;
-      return envelope("Users", page.value);
+      const query = orThrow(queryOf(request.url));
+      const page = orThrow(await users.list(query, context));
+      return envelope("Users", page);
     })
     .get("/users/:id", async ({ params, request, set }) => {
       const context = looking(request);
       await admit({ request, set }, context.deadline, { scope: "users:read" });
-      const user = await users.get(idOf(params.id), context);
-      if (!user.ok) throw user.error;
-      return envelope("User", user.value);
+      const user = orThrow(await users.get(idOf(params.id), context));
+      return envelope("User", user);
     })
     .patch("/users/:id", async ({ params, body, request, set }) => {
       const context = changing(request);
       const editor = await admit({ request, set }, context.deadline, { scope: "users:manage" });
-      const patch = patchOf(body);
-      if (!patch.ok) throw patch.error;
-      const user = await users.change(idOf(params.id), patch.value, editor, context);
-      if (!user.ok) throw user.error;
-      return envelope("User changed", user.value);
+      const patch = orThrow(patchOf(body));
+      const user = orThrow(await users.change(idOf(params.id), patch, editor, context));
+      return envelope("User changed", user);
     })
     .delete("/users/:id", async ({ params, request, set }) => {
       const context = changing(request);
       const editor = await admit({ request, set }, context.deadline, { scope: "users:manage" });
-      const removed = await users.remove(idOf(params.id), editor, context);
-      if (!removed.ok) throw removed.error;
+      orThrow(await users.remove(idOf(params.id), editor, context));
       return envelope("User deleted");
     })
     .patch("/me", async ({ body, request, set }) => {
       const context = changing(request);
       const { session, ...editor } = await admit({ request, set }, context.deadline, { session: true });
-      const patch = ownPatchOf(body);
-      if (!patch.ok) throw patch.error;
-      const user = await users.changeOwn(session.user.id, patch.value, editor, context);
-      if (!user.ok) throw user.error;
-      return envelope("User changed", meOf({ ...session, user: user.value }));
+      const patch = orThrow(ownPatchOf(body));
+      const user = orThrow(await users.changeOwn(session.user.id, patch, editor, context));
+      return envelope("User changed", meOf({ ...session, user }));
     });

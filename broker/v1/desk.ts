@@ -5,11 +5,10 @@
 import { type TObject, type TSchema, Type } from "@sinclair/typebox";
 import type { Envelope } from "#contracts/envelope";
 import { ACTOR_HEADER, API_KEY_HEADER, IDEMPOTENCY_KEY_HEADER } from "#contracts/headers";
-import { Failure, type FailureCode, ok, type Result } from "#shared/errors";
+import { Failure, type FailureCode, ok, orThrow, type Result } from "#shared/errors";
 import { contextOf, envelope } from "#shared/http";
 import { Deadline } from "#shared/resilience";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
-import { orThrow } from "../calls.ts";
 import { actorOf, callerOf, principalOf } from "../access/principal.ts";
 import { ask, type Neighbour, type Question } from "../forward.ts";
 import { type FirstAnswers, keyOf } from "../idempotency.ts";

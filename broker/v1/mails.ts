@@ -19,11 +19,11 @@ import {
   SuppressRequest,
   TemplateList,
 } from "#contracts/mail";
-import { Failure } from "#shared/errors";
+import { Failure, orThrow } from "#shared/errors";
 import { envelope } from "#shared/http";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
 import type { Access } from "../access/access.ts";
-import { accepted, callOf, orThrow } from "../calls.ts";
+import { accepted, callOf } from "../calls.ts";
 import type { Neighbour } from "../forward.ts";
 import { type Operations, replyOf } from "../handle.ts";
 import { at, type Desk, NO_QUERY } from "./desk.ts";

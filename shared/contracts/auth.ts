@@ -281,4 +281,6 @@ export const ACCESS_TOKEN = {
   type: "at+jwt",
   algorithm: "EdDSA",
   lifetimeS: 600,
+  /** How long others may keep the key set (s): a new key is published longer than that before it signs. */
+  keySetMaxAgeS: 60,
 } as const;

@@ -94,6 +94,12 @@ export function fail(code: FailureCode, message?: string, options?: FailureOptio
   return { ok: false, error: new Failure(code, message, options) };
 }
 
+/** For the edge, where a failure is thrown. @throws the failure of `result`. */
+export function orThrow<T>(result: Result<T>): T {
+  if (!result.ok) throw result.error;
+  return result.value;
+}
+
 /** The failure that anything thrown stands for: itself, a deadline where a signal fired, else `internal` (a bug). */
 export function failureOf(thrown: unknown): Failure {
   if (thrown instanceof Failure) return thrown;
