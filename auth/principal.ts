@@ -3,6 +3,7 @@ import type { Scope } from "#contracts/access";
 import { API_KEY_HEADER } from "#contracts/headers";
 import type { KeyHolder } from "#contracts/auth";
 import { Failure, fail, ok, type Result } from "#shared/errors";
+import { bearerOf } from "#shared/http";
 import type { Deadline } from "#shared/resilience";
 import { scopesOfUser } from "./users/user-view.ts";
 import type { Tokens } from "./sessions/tokens.ts";
@@ -85,7 +86,7 @@ export function makePrincipals({ store, tokens, holderOf }: PrincipalsPorts): Pr
 
 /** The credential of a request: `Authorization: Bearer …` (RFC 6750 §2.1) or `X-Api-Key`. */
 export function credentialOf(request: Request): Credential {
-  const bearer = /^bearer +([\w.~+/-]+=*) *$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+  const bearer = bearerOf(request);
   const apiKey = request.headers.get(API_KEY_HEADER) ?? undefined;
   return { ...(bearer === undefined ? {} : { bearer }), ...(apiKey === undefined ? {} : { apiKey }) };
 }

@@ -1,9 +1,9 @@
 /** The development user, so that there is somebody to log in as. Added by the command `auth seed`, never by the service. */
 import { Secret } from "#shared/config";
 import { messageOf } from "#shared/errors";
-import { EXIT, makeRuntime } from "#shared/lifecycle";
-import { type Log, silentLog } from "#shared/log";
-import { makeDatabase } from "#shared/postgres";
+import { EXIT } from "#shared/lifecycle";
+import type { Log } from "#shared/log";
+import { openForCommand } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
 import type { Config } from "./config.ts";
 import { DEVELOPMENT_USER } from "./development-user.ts";
@@ -19,17 +19,8 @@ const WAIT_MS = 30_000;
  * @throws Failure `unavailable` where the database is not there within 30 s; its cause says why.
  */
 export async function seedDevelopmentUser(databaseUrl: string): Promise<"created" | "present"> {
-  const runtime = makeRuntime("auth seed", silentLog, () => undefined);
-  using _metrics = runtime.metrics;
-  await using database = makeDatabase({
-    url: new Secret(databaseUrl),
-    name: "auth seed",
-    log: silentLog,
-    metrics: runtime.metrics,
-    dependency: runtime.health.dependency("postgres"),
-    migrations: MIGRATIONS,
-    maxConnections: 2,
-  });
+  await using opened = openForCommand({ name: "auth seed", url: new Secret(databaseUrl), migrations: MIGRATIONS });
+  const { database } = opened;
   const deadline = Deadline.after(WAIT_MS);
   const ready = await database.ready(deadline);
   if (!ready.ok) throw ready.error;

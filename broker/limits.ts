@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { API_KEY_HEADER } from "#contracts/headers";
 import { Failure } from "#shared/errors";
-import { addressGroup, clientOf } from "#shared/http";
+import { addressGroup, bearerOf, clientOf, pathOf, PROBES } from "#shared/http";
 import {
   type Count,
   type Limiter,
@@ -13,10 +13,9 @@ import {
   stateHeader,
 } from "#shared/limits";
 import type { Metrics } from "#shared/telemetry";
-import { bearerOf } from "./sessions/bearer.ts";
 
 /** Whoever watches us asks as often as he likes. */
-export const UNLIMITED: ReadonlySet<string> = new Set(["/ping", "/ready", "/metrics"]);
+export const UNLIMITED: ReadonlySet<string> = new Set(PROBES);
 
 /** In production, unless `RATE_LIMITS` says otherwise: what tries a password, makes a user or sends a mail is dear. */
 const PRODUCTION =
@@ -72,13 +71,6 @@ export function makeRequestLimits({ rules, limiter, metrics }: RequestLimitsOpti
     refused.inc({ rule: nearest.name });
     throw new Failure("exhausted", "too many requests: try again later", { retryAfterS: Math.max(1, nearest.resetS) });
   };
-}
-
-/** As the router reads it: after the host, without the query. */
-function pathOf(url: string): string {
-  const from = url.indexOf("/", url.indexOf("://") + 3);
-  const to = url.indexOf("?", from);
-  return url.slice(from, to === -1 ? undefined : to);
 }
 
 function callersOf(request: Request): string[] {

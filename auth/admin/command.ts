@@ -3,9 +3,9 @@ import { readFile } from "node:fs/promises";
 import { Registration, type ManagedUser } from "#contracts/auth";
 import { SCOPES, isScope } from "#contracts/access";
 import { Failure, fail, messageOf, ok, type Result } from "#shared/errors";
-import { type Command, EXIT, makeRuntime, type Runtime } from "#shared/lifecycle";
+import { type Command, EXIT } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
-import { makeDatabase } from "#shared/postgres";
+import { openForCommand } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
 import { newContext } from "#shared/telemetry";
 import { processTerminal, table, type Terminal, userAtHost, UsageError } from "#shared/terminal";
@@ -57,30 +57,17 @@ export async function runAdmin(
     terminal.out(USAGE);
     return EXIT.drained;
   }
-  const runtime = makeRuntime("auth admin", silentLog, () => undefined);
-  using _metrics = runtime.metrics;
-  const done = await withAdmins(config, runtime, (admins) => act(admins, asked, terminal, input));
+  const done = await withAdmins(config, (admins) => act(admins, asked, terminal, input));
   if (done.ok) return EXIT.drained;
   terminal.err(`admin: ${messageOf(done.error)}\n`);
   return EXIT.bug;
 }
 
 /** The same parts as the service's, without those that wait for requests. */
-async function withAdmins(
-  config: Config,
-  { metrics, health }: Runtime,
-  work: (admins: Admins) => Promise<Result<void>>,
-): Promise<Result<void>> {
+async function withAdmins(config: Config, work: (admins: Admins) => Promise<Result<void>>): Promise<Result<void>> {
   const log = silentLog;
-  await using database = makeDatabase({
-    url: config.DATABASE_URL,
-    name: "auth admin",
-    log,
-    metrics,
-    dependency: health.dependency("postgres"),
-    migrations: MIGRATIONS,
-    maxConnections: 2,
-  });
+  await using opened = openForCommand({ name: "auth admin", url: config.DATABASE_URL, migrations: MIGRATIONS });
+  const { database, metrics } = opened;
   const ready = await database.ready(Deadline.after(WAIT_MS));
   if (!ready.ok) return ready;
   const secret = secretOf(config);

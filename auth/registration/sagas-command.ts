@@ -1,8 +1,8 @@
 /** The command `auth sagas`: what workflows there are, and letting a stuck one go on. */
 import { messageOf } from "#shared/errors";
-import { EXIT, makeRuntime } from "#shared/lifecycle";
-import { type Log, silentLog } from "#shared/log";
-import { makeDatabase } from "#shared/postgres";
+import { EXIT } from "#shared/lifecycle";
+import type { Log } from "#shared/log";
+import { openForCommand } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
 import { operateSagas, readSagaCommand, SAGAS_USAGE } from "#shared/saga";
 import type { Config } from "../config.ts";
@@ -22,17 +22,8 @@ export async function sagasCommand({ DATABASE_URL }: Config, log: Log, args: rea
     process.stderr.write(`auth sagas: ${asked.error.message}\n`);
     return EXIT.configuration;
   }
-  const runtime = makeRuntime("auth sagas", silentLog, () => undefined);
-  using _metrics = runtime.metrics;
-  await using database = makeDatabase({
-    url: DATABASE_URL,
-    name: "auth sagas",
-    log: silentLog,
-    metrics: runtime.metrics,
-    dependency: runtime.health.dependency("postgres"),
-    migrations: MIGRATIONS,
-    maxConnections: 2,
-  });
+  await using opened = openForCommand({ name: "auth sagas", url: DATABASE_URL, migrations: MIGRATIONS });
+  const { database } = opened;
   const deadline = Deadline.after(WAIT_MS);
   try {
     const ready = await database.ready(deadline);

@@ -1,8 +1,8 @@
 /** The command `auth keys`: which keys sign and verify access tokens, and putting another in their place. */
 import { fail, messageOf, ok, type Result } from "#shared/errors";
-import { EXIT, makeRuntime } from "#shared/lifecycle";
-import { type Log, silentLog } from "#shared/log";
-import { makeDatabase } from "#shared/postgres";
+import { EXIT } from "#shared/lifecycle";
+import type { Log } from "#shared/log";
+import { openForCommand } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
 import { type Config, secretOf } from "../config.ts";
 import { makeSealer } from "../keys.ts";
@@ -42,17 +42,8 @@ export async function keysCommand(config: Config, log: Log, args: readonly strin
     process.stderr.write(`auth keys: ${asked.error.message}\n`);
     return EXIT.configuration;
   }
-  const runtime = makeRuntime("auth keys", silentLog, () => undefined);
-  using _metrics = runtime.metrics;
-  await using database = makeDatabase({
-    url: config.DATABASE_URL,
-    name: "auth keys",
-    log: silentLog,
-    metrics: runtime.metrics,
-    dependency: runtime.health.dependency("postgres"),
-    migrations: MIGRATIONS,
-    maxConnections: 2,
-  });
+  await using opened = openForCommand({ name: "auth keys", url: config.DATABASE_URL, migrations: MIGRATIONS });
+  const { database } = opened;
   const secret = secretOf(config);
   // What is put into the outbox is brought out by the service.
   const outbox = makeOutbox(makeSealer(secret, "outbox"));

@@ -103,7 +103,10 @@ export const sessionRoutes = (operations: SessionOperations) => {
         const { limit = 50, cursor, user_id } = orThrow(pageOf(call.request.url));
         const userId = whose(call, asker, user_id, "users:read");
         const page = { limit, ...(cursor === undefined ? {} : { cursor }) };
-        return envelope("Sessions", orThrow(await sessions.list(userId, page, asker.principal, asker.context.deadline)));
+        return envelope(
+          "Sessions",
+          orThrow(await sessions.list(userId, page, asker.principal, asker.context.deadline)),
+        );
       })
       .delete("/sessions", async (call) => {
         const asker = await asking(call, LOOK_MS, {});

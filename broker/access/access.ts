@@ -2,10 +2,10 @@
 import { API_KEY_HEADER } from "#contracts/headers";
 import type { Secret } from "#shared/config";
 import { fail, ok, type Result } from "#shared/errors";
-import { clientOf, contextOf } from "#shared/http";
+import { bearerOf, clientOf, contextOf } from "#shared/http";
 import type { Metrics } from "#shared/telemetry";
 import { markDegraded, type Settable } from "../marks.ts";
-import { bearerOf, namesBearer, orChallenge } from "../sessions/bearer.ts";
+import { namesBearer, orChallenge } from "../sessions/bearer.ts";
 import type { Sessions } from "../sessions/sessions.ts";
 import type { ApiKeys } from "./api-keys.ts";
 import { isKnown, OPERATOR_SCOPES, type Principal, principalOf, remember } from "./principal.ts";

@@ -2,11 +2,6 @@
 import type { Failure, Result } from "#shared/errors";
 import { InsufficientScope } from "../access/rules.ts";
 
-/** The token of `Authorization: Bearer …` (§2.1); undefined where there is none in that form. No other place is looked at. */
-export function bearerOf(request: Request): string | undefined {
-  return /^bearer +([\w.~+/-]+=*) *$/i.exec(request.headers.get("authorization") ?? "")?.[1];
-}
-
 /** Whether the request names a bearer token, also in a form that can be none: whoever does so is not anonymous. */
 export function namesBearer(request: Request): boolean {
   return /^bearer( |$)/i.test(request.headers.get("authorization") ?? "");

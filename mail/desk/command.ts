@@ -1,9 +1,8 @@
 /** `mail outbox …`: mails from a terminal. Works on the database, with the operations of the routes, also while no mail service runs. */
 import type { MailView } from "#contracts/mail";
 import { type Failure, messageOf, type Result } from "#shared/errors";
-import { type Command, EXIT, makeRuntime } from "#shared/lifecycle";
-import { silentLog } from "#shared/log";
-import { makeDatabase } from "#shared/postgres";
+import { type Command, EXIT } from "#shared/lifecycle";
+import { openForCommand } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
 import { processTerminal, type Terminal, userAtHost, UsageError } from "#shared/terminal";
 import type { Config, fields } from "../config.ts";
@@ -31,17 +30,8 @@ export async function runOutbox(config: Config, args: readonly string[], termina
     terminal.out(USAGE);
     return EXIT.drained;
   }
-  const runtime = makeRuntime("mail outbox", silentLog, () => undefined);
-  using _metrics = runtime.metrics;
-  await using database = makeDatabase({
-    url: config.DATABASE_URL,
-    name: "mail outbox",
-    log: silentLog,
-    metrics: runtime.metrics,
-    dependency: runtime.health.dependency("postgres"),
-    migrations: MIGRATIONS,
-    maxConnections: 2,
-  });
+  await using opened = openForCommand({ name: "mail outbox", url: config.DATABASE_URL, migrations: MIGRATIONS });
+  const { database } = opened;
   const ready = await database.ready(Deadline.after(WAIT_MS));
   if (!ready.ok) return failed(ready.error, terminal);
   const mails = makeMails({ store: makeDeskStore(database), expireAfterMs: config.EXPIRE_AFTER_MS });

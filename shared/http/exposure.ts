@@ -1,15 +1,13 @@
 /** What a service shows, and to whom: the names that it answers to, and its metrics. */
 import type { Secret } from "#shared/config";
 import { Failure } from "#shared/errors";
+import { bearerOf, pathOf, PROBES } from "./request.ts";
 
 /** One `uri-host [":" port]` (RFC 9110 §7.2). Several headers arrive joined by a comma, which no host has here. */
 const HOST = /^(\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*+;=%-]+)(:\d{1,5})?$/i;
 
 /** By HTTPS (characters): there, routes are looked for from the 11th character of the URL on. */
 const SHORTEST_HOST = 3;
-
-/** Asked by machines that know an address and no name. */
-const OPERATORS = new Set(["/ping", "/ready", "/metrics"]);
 
 export interface Exposure {
   /** Host names that are answered to, in lower case and without a port; `*.example.com` for all below. Empty: all. */
@@ -55,7 +53,7 @@ export function checkHost(request: Request, hosts: Exposure["hosts"]): void {
     throw new Failure("malformed", "one valid Host header is needed");
   }
   if (hosts.length === 0 || hosts.some((host) => isOf(name, host))) return;
-  if (OPERATORS.has(new URL(request.url).pathname)) return;
+  if (PROBES.includes(pathOf(request.url))) return;
   throw new Failure("malformed", "this host is not served here");
 }
 
@@ -72,7 +70,7 @@ function isOf(name: string, host: string): boolean {
 export function checkMetrics(request: Request, metrics: Exposure["metrics"]): void {
   if (metrics === "open") return;
   if (metrics === "off") throw new Failure("not_found", "no such route");
-  const given = /^Bearer +(\S+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+  const given = bearerOf(request);
   if (given === undefined || !metrics.is(given)) {
     throw new Failure("unauthenticated", "the token of the metrics is needed");
   }

@@ -8,5 +8,6 @@ export {
 } from "./address.ts";
 export { socketAddressOf } from "./door.ts";
 export { exposureOf } from "./exposure.ts";
+export { bearerOf, pathOf, PROBES } from "./request.ts";
 export { guardFields, guardOf } from "./guard-config.ts";
 export { type Listening, listen } from "./listen.ts";

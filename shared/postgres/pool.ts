@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net";
 import postgres from "postgres";
 import type { Secret } from "#shared/config";
 import { sleep } from "#shared/resilience";
-import { currentTls } from "#shared/tls";
+import { liveTls } from "#shared/tls";
 import type { Target } from "./failures.ts";
 
 /** Longest time to connect, or to answer the probe (ms). */
@@ -37,22 +37,12 @@ const ARRAYS = Object.fromEntries(
 function sslOf(url: string): false | object {
   const { hostname, searchParams } = new URL(url);
   if ((searchParams.get("sslmode") ?? "disable") === "disable") return false;
-  return {
+  return liveTls({
     // The driver names no address to verify, and then `localhost` would be.
     host: hostname.replace(/^\[(.*)\]$/, "$1"),
     rejectUnauthorized: true,
     minVersion: "TLSv1.2",
-    // The driver copies these for each connection: asked anew, since certificates change.
-    get ca() {
-      return currentTls().client?.ca;
-    },
-    get cert() {
-      return currentTls().client?.cert;
-    },
-    get key() {
-      return currentTls().client?.key;
-    },
-  };
+  });
 }
 
 export interface PoolOptions {

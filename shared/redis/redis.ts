@@ -6,7 +6,7 @@ import { fail, messageOf, ok, type Result } from "#shared/errors";
 import type { Dependency } from "#shared/lifecycle";
 import { pause, reconnectBackoff } from "#shared/resilience";
 import type { Metrics } from "#shared/telemetry";
-import { currentTls } from "#shared/tls";
+import { liveTls } from "#shared/tls";
 
 /** Longest wait for an answer (ms): Redis in the same network needs less than one. */
 const ANSWER_MS = 50;
@@ -57,21 +57,7 @@ export interface RedisOptions {
 /** For `rediss://` only, since the client would speak TLS to any server with it. */
 function tlsOf(url: Secret) {
   if (!/^rediss:/i.test(url.reveal())) return {};
-  return {
-    tls: {
-      minVersion: "TLSv1.2" as const,
-      // The client copies these for each connection: asked anew, since certificates change.
-      get ca() {
-        return currentTls().client?.ca;
-      },
-      get cert() {
-        return currentTls().client?.cert;
-      },
-      get key() {
-        return currentTls().client?.key;
-      },
-    },
-  };
+  return { tls: liveTls({ minVersion: "TLSv1.2" as const }) };
 }
 
 /** The probe writes: a server that is full or a replica that may only be read is of no use here. */

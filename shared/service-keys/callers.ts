@@ -2,6 +2,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { SERVICE_KEY_HEADER } from "#contracts/headers";
 import { Failure } from "#shared/errors";
+import { pathOf, PROBES } from "#shared/http";
 import type { KnownCaller } from "./fields.ts";
 
 /**
@@ -23,7 +24,7 @@ export interface Callers {
 }
 
 /** What operators, probes and verifiers ask: nothing in it is anybody's. */
-const FREE = new Set(["/ping", "/ready", "/metrics", "/.well-known/jwks.json"]);
+const FREE = new Set([...PROBES, "/.well-known/jwks.json"]);
 
 const STRANGER: Admission = { caller: undefined, believed: false };
 const OPEN: Admission = { caller: undefined, believed: true };
@@ -63,11 +64,4 @@ function ruleOf(route: string): (asked: string) => boolean {
   const pattern = route.split("/").map((part) => (part.startsWith(":") ? "[^/]+" : RegExp.escape(part)));
   const whole = new RegExp(`^${pattern.join("/")}$`);
   return (asked) => whole.test(asked);
-}
-
-/** As the router sees it: undecoded, from the host to the query. */
-function pathOf(url: string): string {
-  const start = url.indexOf("/", url.indexOf("://") + 3);
-  const end = url.indexOf("?", start);
-  return start === -1 ? "/" : url.slice(start, end === -1 ? undefined : end);
 }

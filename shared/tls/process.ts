@@ -25,6 +25,18 @@ export function outgoingTls(): { tls?: ClientTls } {
   return current.client === undefined ? {} : { tls: current.client };
 }
 
+/** `options` for a driver that copies them for each connection: whom to trust and what to show is asked anew each time. */
+export function liveTls<T extends object>(options: T): T & { readonly [K in keyof ClientTls]?: string | undefined } {
+  return Object.defineProperties(
+    { ...options },
+    {
+      ca: { enumerable: true, get: () => current.client?.ca },
+      cert: { enumerable: true, get: () => current.client?.cert },
+      key: { enumerable: true, get: () => current.client?.key },
+    },
+  );
+}
+
 /** Calls `changed` after what the files hold has changed, and fits together; where it throws, again at the next look. */
 export function onTlsChange(changed: () => void): Disposable {
   listeners.add(changed);
