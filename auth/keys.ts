@@ -1,5 +1,5 @@
 /** Keys derived from AUTH_SECRET, one for each use, and what is done with them. */
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from "node:crypto";
 import type { Secret } from "#shared/config";
 
 const NONCE_BYTES = 12;
@@ -46,6 +46,16 @@ export function makeSealer(secret: Secret, use: "signing-keys" | "outbox" | "cac
       }
     },
   };
+}
+
+/** A token that is handed out and can be guessed by nobody: 256 random bits, as base64url. */
+export function newToken(): string {
+  return randomBytes(32).toString("base64url");
+}
+
+/** What of such a token, or an API key, is stored: its SHA-256. */
+export function hashOf(token: string): Uint8Array {
+  return createHash("sha256").update(token).digest();
 }
 
 /**

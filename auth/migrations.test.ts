@@ -9,7 +9,7 @@ import { makeDatabase } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
 import { MIGRATIONS } from "./migrations.ts";
 import { NEEDS, startAuth, withServer } from "./service.test-kit.ts";
-import { hashOf, newRefreshToken } from "./sessions/tokens.ts";
+import { hashOf, newToken } from "./keys.ts";
 
 setDefaultTimeout(30_000);
 
@@ -34,7 +34,7 @@ withServer(`who is logged in stays so when sessions and refresh tokens part ${NE
     expect((await before.ready(Deadline.after(10_000))).ok).toBe(true);
     await before[Symbol.asyncDispose]();
     await old`insert into users (email, password, user_active) values ('ann@example.com', 'x', 1)`;
-    const [token, session] = [newRefreshToken(), Bun.randomUUIDv7()];
+    const [token, session] = [newToken(), Bun.randomUUIDv7()];
     await old`
       insert into sessions (id, user_id, family, token_hash, expires_at)
       values (gen_random_uuid(), 1, ${session}, ${hashOf(token)}, now() + interval '3 days')`;

@@ -8,7 +8,7 @@ import { silentLog } from "#shared/log";
 import { openForCommand } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
 import { newContext } from "#shared/telemetry";
-import { processTerminal, table, type Terminal, userAtHost, UsageError } from "#shared/terminal";
+import { askedOrExit, processTerminal, table, type Terminal, userAtHost } from "#shared/terminal";
 import { makeValidator } from "#shared/validation";
 import { type Config, type fields, secretOf } from "../config.ts";
 import { makeAccountMails } from "../flows/account-mails.ts";
@@ -45,18 +45,8 @@ export async function runAdmin(
   terminal: Terminal,
   input: Input,
 ): Promise<number> {
-  let asked: Asked | "help";
-  try {
-    asked = readArguments(args);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    terminal.err(`admin: ${error.message}; see auth admin --help\n`);
-    return EXIT.configuration;
-  }
-  if (asked === "help") {
-    terminal.out(USAGE);
-    return EXIT.drained;
-  }
+  const asked = askedOrExit("auth admin", USAGE, () => readArguments(args), terminal);
+  if (typeof asked === "number") return asked;
   const done = await withAdmins(config, (admins) => act(admins, asked, terminal, input));
   if (done.ok) return EXIT.drained;
   terminal.err(`admin: ${messageOf(done.error)}\n`);

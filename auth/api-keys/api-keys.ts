@@ -14,7 +14,7 @@ import { timeOf } from "#shared/validation";
 import type { Outbox } from "../outbox/outbox.ts";
 import type { Principal } from "../principal.ts";
 import type { Ending } from "../sessions/end.ts";
-import { hashOf, type MadeKey, makeKey } from "./key.ts";
+import { keyHashOf, type MadeKey, makeKey } from "./key.ts";
 import type { LastUsed } from "./last-used.ts";
 import type { ApiKeyStore, Owner, StoredApiKey } from "./store.ts";
 
@@ -167,7 +167,7 @@ export function makeApiKeys({ store, outbox, ending, lastUsed }: ApiKeysOptions)
     },
 
     async holderOf(key, deadline) {
-      const hash = hashOf(key);
+      const hash = keyHashOf(key);
       if (hash === undefined) return ok(undefined);
       const held = await store.findHeld(hash, deadline);
       if (!held.ok) return held;

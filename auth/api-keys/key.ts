@@ -1,5 +1,5 @@
 /** What an API key is as text: `pk_<id>_<secret>`, 70 characters. Looks nothing up. */
-import { createHash, randomBytes } from "node:crypto";
+import { hashOf, newToken } from "../keys.ts";
 
 /** Its id (a UUID, 16 bytes) and 256 random bits, both as base64url. What begins with it is found by scanners of leaked secrets. */
 const KEY = /^pk_[\w-]{22}_[\w-]{43}$/;
@@ -17,15 +17,11 @@ export interface MadeKey {
 export function makeKey(): MadeKey {
   const id = Bun.randomUUIDv7();
   const prefix = `pk_${Buffer.from(id.replaceAll("-", ""), "hex").toString("base64url")}`;
-  const key = `${prefix}_${randomBytes(32).toString("base64url")}`;
-  return { id, key, prefix, hash: digestOf(key) };
+  const key = `${prefix}_${newToken()}`;
+  return { id, key, prefix, hash: hashOf(key) };
 }
 
-/** SHA-256 of a key; undefined for text that cannot be one. */
-export function hashOf(key: string): Uint8Array | undefined {
-  return KEY.test(key) ? digestOf(key) : undefined;
-}
-
-function digestOf(key: string): Uint8Array {
-  return createHash("sha256").update(key).digest();
+/** What is stored of a key; undefined for text that cannot be one. */
+export function keyHashOf(key: string): Uint8Array | undefined {
+  return KEY.test(key) ? hashOf(key) : undefined;
 }

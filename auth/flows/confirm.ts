@@ -26,7 +26,7 @@ export interface ConfirmPorts {
   database: Database;
   links: Pick<Links, "find" | "use">;
   passwords: Pick<Passwords, "hash">;
-  ending: Pick<Ending, "endSessionsOf" | "revoke">;
+  ending: Pick<Ending, "endSessionsOf" | "revoke" | "revokeAll">;
   outbox: Outbox;
   tellOwner: AccountMails;
 }
@@ -93,7 +93,7 @@ export function makeConfirm({ database, links, passwords, ending, outbox, tellOw
             where id = ${user.id}`;
           await ending.endSessionsOf(sql, user.id, "password");
           const keys = user.emailVerifiedAt === null ? await revokeKeysOf(sql, user.id) : [];
-          for (const subject of keys) await ending.revoke(sql, { kind: "api_key", subject });
+          await ending.revokeAll(sql, "api_key", keys);
           await tellOwner(sql, user.email, "password", context);
           return { ...user, told: { keys_revoked: keys.length } };
         },

@@ -6,11 +6,11 @@
 import type { Result } from "#shared/errors";
 import type { Database, Sql } from "#shared/postgres";
 import type { Deadline } from "#shared/resilience";
+import { hashOf, newToken } from "../keys.ts";
 import type { Origin, Outbox } from "../outbox/outbox.ts";
 import { type StoredUser, type UserRow, userColumns, userOf } from "../store.ts";
 import { type Letterhead, LINK_LIFE_MS, type LinkPurpose, linkLetter } from "./letters.ts";
 
-const TOKEN_BYTES = 32;
 /** Links of one purpose that an account was sent to its address within an hour: who asks for more gets none, and is told the same. */
 const ASKED_PER_HOUR = 3;
 
@@ -40,8 +40,6 @@ export interface LinksPorts {
   letterhead: Letterhead;
 }
 
-const digest = (token: string): Uint8Array => new Bun.CryptoHasher("sha256").update(token).digest();
-
 /** Makes the links of a user that were not used worth nothing, within a transaction: his password was changed otherwise. */
 export async function voidLinks(sql: Sql, purpose: LinkPurpose, userId: number): Promise<void> {
   await sql`
@@ -54,7 +52,7 @@ async function ownerOf(sql: Sql, purpose: LinkPurpose, token: string, lock: bool
     select ${userColumns(sql)} from users
     where user_active = 1 and exists (
       select 1 from one_time_tokens t
-      where t.token_hash = ${digest(token)} and t.purpose = ${purpose} and t.user_id = users.id
+      where t.token_hash = ${hashOf(token)} and t.purpose = ${purpose} and t.user_id = users.id
         and t.used_at is null and t.expires_at > now() and lower(t.email) = lower(users.email))
     ${lock ? sql`for no key update` : sql``}`;
   return row === undefined ? undefined : userOf(row);
@@ -62,10 +60,10 @@ async function ownerOf(sql: Sql, purpose: LinkPurpose, token: string, lock: bool
 
 export function makeLinks({ database, outbox, letterhead }: LinksPorts): Links {
   const send: Links["send"] = async (sql, purpose, { id, email }, origin) => {
-    const token = Buffer.from(crypto.getRandomValues(new Uint8Array(TOKEN_BYTES))).toString("base64url");
+    const token = newToken();
     const [row] = await sql<{ expires_at: Date }[]>`
       insert into one_time_tokens (token_hash, purpose, user_id, email, expires_at)
-      values (${digest(token)}, ${purpose}, ${id}, ${email},
+      values (${hashOf(token)}, ${purpose}, ${id}, ${email},
         now() + ${LINK_LIFE_MS[purpose]} * interval '1 millisecond')
       returning expires_at`;
     if (row === undefined) throw new Error("an insert returned nothing");
@@ -95,7 +93,7 @@ export function makeLinks({ database, outbox, letterhead }: LinksPorts): Links {
       // Again, now that nobody else can use one of his: a row that was waited for is looked at as it became, its links are not.
       const used = await sql`
         update one_time_tokens set used_at = now(), used_from = ${from ?? null}
-        where token_hash = ${digest(token)} and used_at is null returning 1`;
+        where token_hash = ${hashOf(token)} and used_at is null returning 1`;
       if (used.length === 0) return undefined;
       await voidLinks(sql, purpose, found.id);
       return found;

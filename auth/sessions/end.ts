@@ -19,8 +19,6 @@ export interface NewRevocation {
   readonly subject: string;
   /** Of `user` only: his `access_version` after the change. */
   readonly accessVersion?: number;
-  /** How long it matters (ms; default 11 minutes): longer than anybody remembers what it ends. */
-  readonly lifeMs?: number;
 }
 
 export interface Ending {
@@ -34,18 +32,20 @@ export interface Ending {
   endSession(sql: Sql, userId: number, sessionId: string, reason: EndReason): Promise<boolean>;
   /** Writes a revocation, and puts it into the outbox. Ring afterwards. */
   revoke(sql: Sql, revocation: NewRevocation): Promise<Revocation>;
+  /** The same for several of a kind: they are put at once. */
+  revokeAll(sql: Sql, kind: "session" | "api_key", subjects: readonly string[]): Promise<void>;
 }
 
 export function makeEnding(outbox: Pick<Outbox, "put">): Ending {
-  async function revoke(sql: Sql, { kind, subject, accessVersion, lifeMs = REVOCATION_MS }: NewRevocation) {
+  async function write(sql: Sql, { kind, subject, accessVersion }: NewRevocation): Promise<Revocation> {
     const id = Bun.randomUUIDv7();
     const [row] = await sql<{ at: Date; expires_at: Date }[]>`
       insert into revocations (id, kind, subject, access_version, at, expires_at)
       values (${id}, ${kind}, ${subject}, ${accessVersion ?? null}, statement_timestamp(),
-        statement_timestamp() + ${lifeMs} * interval '1 millisecond')
+        statement_timestamp() + ${REVOCATION_MS} * interval '1 millisecond')
       returning at, expires_at`;
     if (row === undefined) throw new Error("an insert returned nothing");
-    const revocation: Revocation = {
+    return {
       id,
       kind,
       subject,
@@ -53,12 +53,19 @@ export function makeEnding(outbox: Pick<Outbox, "put">): Ending {
       at: row.at.toISOString(),
       expires_at: row.expires_at.toISOString(),
     };
-    await outbox.put(sql, [{ kind: "identity", revocation }]);
-    return revocation;
   }
 
-  async function revokeAll(sql: Sql, sessions: readonly { id: string }[]): Promise<void> {
-    for (const { id } of sessions) await revoke(sql, { kind: "session", subject: id });
+  async function put(sql: Sql, revocations: readonly Revocation[]): Promise<void> {
+    await outbox.put(
+      sql,
+      revocations.map((revocation) => ({ kind: "identity", revocation })),
+    );
+  }
+
+  async function revokeAll(sql: Sql, kind: "session" | "api_key", subjects: readonly string[]): Promise<void> {
+    const revocations: Revocation[] = [];
+    for (const subject of subjects) revocations.push(await write(sql, { kind, subject }));
+    await put(sql, revocations);
   }
 
   return {
@@ -72,7 +79,11 @@ export function makeEnding(outbox: Pick<Outbox, "put">): Ending {
           order by id for update)
           and ended_at is null
         returning id`;
-      await revokeAll(sql, ended);
+      await revokeAll(
+        sql,
+        "session",
+        ended.map(({ id }) => id),
+      );
       return ended.length;
     },
     async endSession(sql, userId, sessionId, reason) {
@@ -80,9 +91,18 @@ export function makeEnding(outbox: Pick<Outbox, "put">): Ending {
         update sessions set ended_at = now(), end_reason = ${reason}
         where id = ${sessionId} and user_id = ${userId} and ended_at is null and expires_at > now()
         returning id`;
-      await revokeAll(sql, ended);
+      await revokeAll(
+        sql,
+        "session",
+        ended.map(({ id }) => id),
+      );
       return ended.length === 1;
     },
-    revoke,
+    async revoke(sql, one) {
+      const revocation = await write(sql, one);
+      await put(sql, [revocation]);
+      return revocation;
+    },
+    revokeAll,
   };
 }

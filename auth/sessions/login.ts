@@ -5,6 +5,7 @@ import type { Log } from "#shared/log";
 import type { Sql } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
 import type { CallContext, Metrics } from "#shared/telemetry";
+import { hashOf, newToken } from "../keys.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import type { Passwords } from "../passwords.ts";
 import { isKnown, type Place, placeOf } from "../place.ts";
@@ -14,7 +15,7 @@ import { auditOf } from "./audit.ts";
 import type { Ending } from "./end.ts";
 import type { Refusal } from "./refusals.ts";
 import type { SessionStore } from "./session-store.ts";
-import { hashOf, newRefreshToken, type Tokens } from "./tokens.ts";
+import type { Tokens } from "./tokens.ts";
 
 /** Sessions that a user may have at a time: one more ends the oldest. */
 const MAX_SESSIONS = 100;
@@ -87,7 +88,7 @@ export function makeLogin(ports: LoginPorts): Login {
    */
   async function open(user: StoredUser, context: CallContext): Promise<Result<LoginReply | undefined>> {
     const place = placeOf(context);
-    const refreshToken = newRefreshToken();
+    const refreshToken = newToken();
     const id = Bun.randomUUIDv7();
     const opened = await sessions.open(
       { id, user, tokenHash: hashOf(refreshToken), idleMs, place },

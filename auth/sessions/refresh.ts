@@ -7,11 +7,12 @@ import { ACCESS_TOKEN, type TokenReply } from "#contracts/auth";
 import { fail, ok, type Result } from "#shared/errors";
 import type { Sql } from "#shared/postgres";
 import type { CallContext, Metrics } from "#shared/telemetry";
+import { hashOf } from "../keys.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import { auditOf } from "./audit.ts";
 import type { Ending } from "./end.ts";
 import type { LockedToken, SessionStore } from "./session-store.ts";
-import { hashOf, type Tokens } from "./tokens.ts";
+import type { Tokens } from "./tokens.ts";
 
 /** How long an old token gives its successor again (ms). */
 const GRACE_MS = 10_000;

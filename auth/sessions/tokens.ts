@@ -163,18 +163,6 @@ export function makeTokens({ keyring, sealer, ready, onChange, dependency, log }
   };
 }
 
-const REFRESH_TOKEN_BYTES = 32;
-
-/** 256 random bits, as base64url. */
-export function newRefreshToken(): string {
-  return Buffer.from(crypto.getRandomValues(new Uint8Array(REFRESH_TOKEN_BYTES))).toString("base64url");
-}
-
-/** What of a refresh token is stored: its SHA-256. */
-export function hashOf(refreshToken: string): Uint8Array {
-  return new Bun.CryptoHasher("sha256").update(refreshToken).digest();
-}
-
 /** The last of those whose time to sign has come, by this replica's clock: it may be seconds before or after the others'. */
 function signingNow(keys: readonly SigningKey[], now = Date.now()): SigningKey {
   const begun = keys.filter(({ activatesAt }) => activatesAt.getTime() <= now);

@@ -2,6 +2,7 @@
  * Whose an API key is: auth knows, and is asked once a minute for each. Only its hash is remembered: the key is in no
  * memory longer than its request.
  */
+import { LRUCache } from "lru-cache";
 import type { Scope } from "#contracts/access";
 import type { KeyHolder } from "#contracts/auth";
 import type { Degraded } from "#contracts/broker";
@@ -14,7 +15,7 @@ import type { Revocations } from "./revocations.ts";
 /** How long auth's word counts without asking again (ms): that a key is somebody's, and that it is nobody's. */
 const FRESH_MS = 60_000;
 const REFUSED_MS = 5_000;
-/** Most of each that are remembered; then the one that was asked about longest ago goes. */
+/** Most of each that are remembered; then the one that auth was asked about longest ago goes: it is peeked at, and not used. */
 const SIZE = 10_000;
 /** What can be a key: anything else is nobody's, without asking. */
 const KEY = /^pk_[\x21-\x7e]{16,253}$/;
@@ -66,8 +67,8 @@ const nobodys = () => fail("unauthenticated", "the API key is not valid");
 
 export function makeApiKeys(options: ApiKeysOptions): ApiKeys {
   const { ask, revocations, maxAgeS, metrics, now = () => performance.now() } = options;
-  const known = new Map<string, Known>();
-  const refused = new Map<string, number>();
+  const known = new LRUCache<string, Known>({ max: SIZE });
+  const refused = new LRUCache<string, number>({ max: SIZE });
   const asking = new Map<string, Asking>();
   const answers = metrics.counter("broker_api_keys_total", "API keys looked at, by where the answer is from.", [
     "from",
@@ -80,13 +81,13 @@ export function makeApiKeys(options: ApiKeysOptions): ApiKeys {
     if (told.ok) {
       const found = { holder: told.value, scopes: new Set(told.value.scopes), askedAt };
       if (under.isStale) return ok(found);
-      put(known, hash, found);
+      known.set(hash, found);
       refused.delete(hash);
       return ok(found);
     }
     if (told.error.code === "unauthenticated") {
       known.delete(hash);
-      put(refused, hash, askedAt);
+      refused.set(hash, askedAt);
     }
     return told;
   }
@@ -123,18 +124,18 @@ export function makeApiKeys(options: ApiKeysOptions): ApiKeys {
     async find(key, context) {
       if (!KEY.test(key)) return refuse("form");
       const hash = new Bun.CryptoHasher("sha256").update(key).digest("hex");
-      const before = known.get(hash);
+      const before = known.peek(hash);
       if (before !== undefined && isOver(before)) return refuse("memory");
       const isSure = before !== undefined && revocations.ofKey(before.holder.key_id) === "stands";
       if (isSure && now() - before.askedAt < FRESH_MS) return found("memory", before);
-      if (now() - (refused.get(hash) ?? Number.NEGATIVE_INFINITY) < REFUSED_MS) return refuse("memory");
+      if (now() - (refused.peek(hash) ?? Number.NEGATIVE_INFINITY) < REFUSED_MS) return refuse("memory");
 
       const told = await askOnce(key, hash, context);
       if (told.ok) return isOver(told.value) ? refuse("auth") : found("auth", told.value);
       if (told.error.code === "unauthenticated") return refuse("auth");
       if (!isAway(told.error) || told.error.code === "exhausted") return told;
       // It may have been revoked while auth was asked.
-      const last = known.get(hash);
+      const last = known.peek(hash);
       const ageMs = last === undefined ? Number.POSITIVE_INFINITY : now() - last.askedAt;
       if (last === undefined || isOver(last) || ageMs > maxAgeS * 1_000) {
         answers.inc({ from: "nobody" });
@@ -155,15 +156,4 @@ export function makeApiKeys(options: ApiKeysOptions): ApiKeys {
       }
     },
   };
-}
-
-/** As the youngest; the oldest makes room. */
-function put<T>(map: Map<string, T>, key: string, value: T): void {
-  map.delete(key);
-  map.set(key, value);
-  if (map.size <= SIZE) return;
-  for (const oldest of map.keys()) {
-    map.delete(oldest);
-    return;
-  }
 }

@@ -301,3 +301,19 @@ export const BEHIND = {
   "503": refusal("A service behind is away, or has too much to do just now", "Retry-After", "X-Overloaded"),
   "504": refusal("A service behind is too slow", "Retry-After"),
 };
+
+/** Descriptions of operations, by path and method. */
+export type Paths<T> = Readonly<Record<string, Readonly<Record<string, T>>>>;
+
+/** The same paths and methods, with what `one` makes of each operation. */
+export function eachOf<T, U>(
+  paths: Paths<T>,
+  one: (described: T, path: string, method: string) => U,
+): Record<string, Record<string, U>> {
+  return Object.fromEntries(
+    Object.entries(paths).map(([path, methods]) => [
+      path,
+      Object.fromEntries(Object.entries(methods).map(([method, described]) => [method, one(described, path, method)])),
+    ]),
+  );
+}

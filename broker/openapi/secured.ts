@@ -2,7 +2,7 @@
 import { SCOPES } from "#contracts/access";
 import { OPERATOR_SCOPES } from "../access/principal.ts";
 import { isByAction, type Rule, ruleOf, type ScopeRule } from "../access/rules.ts";
-import { refusal } from "./parts.ts";
+import { eachOf, type Paths, refusal } from "./parts.ts";
 
 interface Described {
   readonly description?: string;
@@ -56,8 +56,8 @@ function sentences(...parts: (string | undefined)[]): { description?: string } {
 }
 
 /** @returns the same descriptions with `security`, what is needed in words, and the refusals that come of it. */
-export function secured(paths: Readonly<Record<string, Readonly<Record<string, Described>>>>) {
-  const one = (path: string, method: string, described: Described) => {
+export function secured(paths: Paths<Described>) {
+  return eachOf(paths, (described, path, method) => {
     const rule = ruleOf({ method: method.toUpperCase(), path: path.replaceAll(/\{(\w+)\}/g, ":$1") });
     const access = rule === undefined ? undefined : accessOf(rule);
     if (rule === undefined || access === undefined) return described;
@@ -67,11 +67,5 @@ export function secured(paths: Readonly<Record<string, Readonly<Record<string, D
       security: access.security,
       responses: { ...refusalsOf(rule), ...described.responses },
     };
-  };
-  return Object.fromEntries(
-    Object.entries(paths).map(([path, methods]) => [
-      path,
-      Object.fromEntries(Object.entries(methods).map(([method, described]) => [method, one(path, method, described)])),
-    ]),
-  );
+  });
 }

@@ -4,7 +4,7 @@ import type { TopologyOptions } from "#shared/amqp";
 import { type Failure, messageOf, type Result } from "#shared/errors";
 import type { Command } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
-import { processTerminal, type Terminal, userAtHost, UsageError } from "#shared/terminal";
+import { askedOrExit, processTerminal, type Terminal, userAtHost } from "#shared/terminal";
 import { type CallContext, makeMetrics, newContext } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 import type { Config, fields } from "../config.ts";
@@ -31,18 +31,8 @@ export interface RunOptions {
 /** @returns the exit code. */
 export async function runDlq(config: Config, args: readonly string[], options: RunOptions): Promise<number> {
   const { terminal, signal } = options;
-  let asking: Asking | "help";
-  try {
-    asking = readArguments(args);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    terminal.err(`dlq: ${error.message}; see listener dlq --help\n`);
-    return EXIT.usage;
-  }
-  if (asking === "help") {
-    terminal.out(USAGE);
-    return EXIT.ok;
-  }
+  const asking = askedOrExit("listener dlq", USAGE, () => readArguments(args), terminal);
+  if (typeof asking === "number") return asking;
   const metrics = makeMetrics("listener", "dlq");
   try {
     await using open = openDeadLetters({

@@ -4,7 +4,7 @@ import { type Failure, messageOf, type Result } from "#shared/errors";
 import { type Command, EXIT } from "#shared/lifecycle";
 import { openForCommand } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
-import { processTerminal, type Terminal, userAtHost, UsageError } from "#shared/terminal";
+import { askedOrExit, processTerminal, type Terminal, userAtHost } from "#shared/terminal";
 import type { Config, fields } from "../config.ts";
 import { MIGRATIONS } from "../migrations.ts";
 import { type Asked, readArguments, USAGE } from "./arguments.ts";
@@ -18,18 +18,8 @@ const PAGE = 100;
 
 /** @returns the exit code: 0 done, 1 failed or nothing to do, 2 for a command that is none. */
 export async function runOutbox(config: Config, args: readonly string[], terminal: Terminal): Promise<number> {
-  let asked: Asked | "help";
-  try {
-    asked = readArguments(args);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    terminal.err(`outbox: ${error.message}; see mail outbox --help\n`);
-    return EXIT.configuration;
-  }
-  if (asked === "help") {
-    terminal.out(USAGE);
-    return EXIT.drained;
-  }
+  const asked = askedOrExit("mail outbox", USAGE, () => readArguments(args), terminal);
+  if (typeof asked === "number") return asked;
   await using opened = openForCommand({ name: "mail outbox", url: config.DATABASE_URL, migrations: MIGRATIONS });
   const { database } = opened;
   const ready = await database.ready(Deadline.after(WAIT_MS));

@@ -1,7 +1,7 @@
 /** What a service that the world reaches reads from its environment about the guard before its door. */
 import { choice, integer, optional, type Values } from "#shared/config";
 import type { Runtime } from "#shared/lifecycle";
-import { plainAddress, type TrustedProxies } from "./address.ts";
+import type { TrustedProxies } from "./address.ts";
 import type { GuardedBy } from "./listen.ts";
 
 export const guardFields = {
@@ -40,6 +40,6 @@ export function guardOf(config: GuardConfig, runtime: Runtime): GuardedBy | unde
     connections: config.GUARD_CONNECTIONS,
     connectionsPerAddress: config.GUARD_CONNECTIONS_PER_ADDRESS,
     headMs: config.GUARD_HEAD_MS,
-    isProxy: (address) => config.TRUSTED_PROXIES.has(plainAddress(address) ?? ""),
+    isProxy: (address) => config.TRUSTED_PROXIES.has(address),
   };
 }

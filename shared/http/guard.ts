@@ -79,7 +79,7 @@ class Connection {
   constructor(client: ClientSocket, address: string, now: number) {
     this.client = client;
     this.address = address;
-    this.network = addressGroup(plainAddress(address) ?? address);
+    this.network = addressGroup(address);
     this.toServer = new Way(client);
     this.owesSince = now;
     this.quietSince = now;
@@ -190,7 +190,7 @@ export function makeGuard(
     socket: {
       open(socket) {
         const now = performance.now();
-        const connection = new Connection(socket, plain(socket.remoteAddress), now);
+        const connection = new Connection(socket, plainAddress(socket.remoteAddress) ?? socket.remoteAddress, now);
         const already = perNetwork.get(connection.network) ?? 0;
         const isTooMany = already >= connectionsPerAddress && !isProxy(connection.address);
         if (isTooMany || !makeRoom(now)) {
@@ -290,9 +290,4 @@ export function makeGuard(
       isClosed = true;
     },
   };
-}
-
-/** An IPv4 address as such, also where a socket for both families has it. */
-function plain(address: string): string {
-  return address.replace(/^::ffff:(?=\d+\.)/i, "");
 }

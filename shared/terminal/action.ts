@@ -1,6 +1,7 @@
 /** What is typed behind a command that has actions (`mail outbox list …`). */
 import { parseArgs, type ParseArgsConfig } from "node:util";
 import { messageOf } from "#shared/errors";
+import type { Terminal } from "./index.ts";
 
 type Options = NonNullable<ParseArgsConfig["options"]>;
 type Typed<O extends Options> = ReturnType<typeof parseArgs<{ options: O; allowPositionals: true }>>["values"];
@@ -47,4 +48,30 @@ export function readAction<const O extends Options, A extends string>(
 
 function isAction<A extends string>(word: string, actions: Readonly<Record<A, unknown>>): word is A {
   return Object.hasOwn(actions, word);
+}
+
+/** The exit codes of a command that does nothing: it told what it does, or what was wrong with what was typed. */
+const EXIT_TOLD = 0;
+const EXIT_USAGE = 2;
+
+/**
+ * @param command as it is typed, e.g. `mail outbox`. @param read gives what is asked for; throws UsageError.
+ * @returns what is asked for; the exit code where the command ends with its help, or with what was wrong.
+ */
+export function askedOrExit<T extends object>(
+  command: string,
+  usage: string,
+  read: () => T | "help",
+  terminal: Pick<Terminal, "out" | "err">,
+): T | number {
+  try {
+    const asked = read();
+    if (asked !== "help") return asked;
+    terminal.out(usage);
+    return EXIT_TOLD;
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    terminal.err(`${command.split(" ").at(-1) ?? ""}: ${error.message}; see ${command} --help\n`);
+    return EXIT_USAGE;
+  }
 }

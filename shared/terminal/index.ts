@@ -1,5 +1,5 @@
 /** What commands of executables write for people: tables, ages, and nothing that a terminal would obey. */
-export { readAction, UsageError } from "./action.ts";
+export { askedOrExit, readAction, UsageError } from "./action.ts";
 import { hostname, userInfo } from "node:os";
 
 /** Where a command writes, and whether a person sits there. */
