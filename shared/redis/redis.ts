@@ -27,9 +27,14 @@ export interface Script {
   readonly sha1: string;
 }
 
-/** @param lua reads KEYS and ARGV, and answers integers, texts or arrays of them. */
+/** Those of this process: a server is given them before it is used. */
+const scripts: Script[] = [];
+
+/** For modules, once. @param lua reads KEYS and ARGV, and answers integers, texts or arrays of them. */
 export function script(lua: string): Script {
-  return { lua, sha1: createHash("sha1").update(lua).digest("hex") };
+  const made = { lua, sha1: createHash("sha1").update(lua).digest("hex") };
+  scripts.push(made);
+  return made;
 }
 
 type Argument = string | number | Buffer;
@@ -134,7 +139,11 @@ export function makeRedis({ url, name, metrics, dependency, answerMs = ANSWER_MS
     const { signal } = closing;
     while (!signal.aborted) {
       if (client.status === "ready") {
-        const probed = await ask(() => client.set(...PROBE));
+        // A script that the server does not know yet would be done after what was asked behind it.
+        const probed = await ask(async () => {
+          if (!up) await Promise.all(scripts.map(({ lua }) => client.script("LOAD", lua)));
+          return client.set(...PROBE);
+        });
         if (signal.aborted) return;
         if (probed.ok) {
           up = true;
