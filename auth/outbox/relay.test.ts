@@ -186,9 +186,10 @@ describe.skipIf(POSTGRES === undefined || RABBITMQ === undefined)("outbox (needs
   });
 
   test("what is rolled back does not come out, and nothing lies readable in the table", async () => {
-    await put([revocation("gone")], () => {
+    const failed = put([revocation("gone")], () => {
       throw new Error("no");
-    }).catch(() => undefined);
+    });
+    expect(await failed.then(() => "committed", String)).toBe("Error: no");
     await put([{ kind: "mail", mail }]);
     const rows = await database.query((sql) => sql<{ body: Uint8Array }[]>`select body from outbox`, {
       deadline: Deadline.after(5_000),

@@ -18,14 +18,17 @@ withRedis(`commands and scripts are answered ${NEEDS_REDIS}`, async () => {
   expect(await redis.run(sum, ["a"], [1])).toEqual({ ok: true, value: 2 });
 });
 
-withRedis(`scripts are done in the order in which they were asked for, also the first time ${NEEDS_REDIS}`, async () => {
-  const [count, read] = [script("return redis.call('INCR', KEYS[1])"), script("return redis.call('GET', KEYS[1])")];
-  await using server = await startRedis();
-  const redis = await server.connect();
-  await redis.run(read, ["n"], []);
-  const [, seen] = await Promise.all([redis.run(count, ["n"], []), redis.run(read, ["n"], [])]);
-  expect(seen).toEqual({ ok: true, value: "1" });
-});
+withRedis(
+  `scripts are done in the order in which they were asked for, also the first time ${NEEDS_REDIS}`,
+  async () => {
+    const [count, read] = [script("return redis.call('INCR', KEYS[1])"), script("return redis.call('GET', KEYS[1])")];
+    await using server = await startRedis();
+    const redis = await server.connect();
+    await redis.run(read, ["n"], []);
+    const [, seen] = await Promise.all([redis.run(count, ["n"], []), redis.run(read, ["n"], [])]);
+    expect(seen).toEqual({ ok: true, value: "1" });
+  },
+);
 
 withRedis(`a command that is refused is a failure, and Redis is up all the same ${NEEDS_REDIS}`, async () => {
   await using server = await startRedis();
