@@ -144,6 +144,50 @@ describe.skipIf(!HAS_BACKING)("monitoring (needs the backing services of `bun ru
   });
 });
 
+describe.skipIf(!HAS_BACKING)("levels of the logs (needs the backing services of `bun run test`)", () => {
+  let platform: Platform;
+  beforeAll(async () => {
+    platform = await startPlatform();
+  }, START_MS);
+  afterAll(() => platform?.[Symbol.asyncDispose](), 60_000);
+
+  async function levels(change?: object): Promise<{ status: number; items: Record<string, string>[] }> {
+    const answer = await fetch(`${platform.url("broker")}/v1/log-levels`, {
+      ...(change === undefined
+        ? {}
+        : { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify(change) }),
+    });
+    const { data } = (await answer.json()) as { data?: { items: Record<string, string>[] } };
+    return { status: answer.status, items: data?.items ?? [] };
+  }
+
+  test("are changed at all services at once, for a while, and back", async () => {
+    const debug = await levels({ level: "debug", for_s: 60 });
+    expect(debug.items.map(({ service, level }) => `${service} ${level}`).sort()).toEqual(
+      [...SERVICES].sort().map((service) => `${service} debug`),
+    );
+    for (const { until } of debug.items) expect(Date.parse(until ?? "")).toBeGreaterThan(Date.now());
+    const one = await levels({ level: "info", services: ["mail"] });
+    expect(one.items.map(({ service, level, until }) => [service, level, until])).toEqual([
+      ["mail", "info", undefined],
+    ]);
+    const all = new Map((await levels()).items.map(({ service, level }) => [service, level]));
+    expect([all.get("mail"), all.get("auth")]).toEqual(["info", "debug"]);
+    for (const wrong of [{ level: "loud" }, { level: "info", for_s: -1 }, { level: "info", services: ["nobody"] }, {}])
+      expect((await levels(wrong)).status).toBe(422);
+    await levels({ level: "info" });
+  });
+
+  test("one that cannot be asked is told as such, the others are changed", async () => {
+    const mail = platform.stack.services.get("mail");
+    await mail?.stop();
+    const { items } = await levels({ level: "warn", for_s: 5 });
+    expect(items.find(({ service }) => service === "mail")?.["error"]).toContain("not reachable");
+    expect(items.filter(({ level }) => level === "warn").length).toBe(4);
+    await mail?.start();
+  }, 30_000);
+});
+
 const PROMTOOL = Bun.which("promtool");
 
 describe.skipIf(PROMTOOL === null)("rules (needs promtool)", () => {
