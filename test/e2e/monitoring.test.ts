@@ -152,11 +152,9 @@ describe.skipIf(!HAS_BACKING)("levels of the logs (needs the backing services of
   afterAll(() => platform?.[Symbol.asyncDispose](), 60_000);
 
   async function levels(change?: object): Promise<{ status: number; items: Record<string, string>[] }> {
-    const answer = await fetch(`${platform.url("broker")}/v1/log-levels`, {
-      ...(change === undefined
-        ? {}
-        : { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify(change) }),
-    });
+    const headers = { "content-type": "application/json" };
+    const put = { method: "PUT", headers, body: JSON.stringify(change) };
+    const answer = await fetch(`${platform.url("broker")}/v1/log-levels`, change === undefined ? {} : put);
     const { data } = (await answer.json()) as { data?: { items: Record<string, string>[] } };
     return { status: answer.status, items: data?.items ?? [] };
   }
