@@ -1,5 +1,6 @@
 /** What travels with a request from part to part: its id, its trace, its time. */
 import { Deadline, REST_CEILING_MS } from "#shared/resilience";
+import { isRootSampled } from "./sink.ts";
 
 /** W3C Trace Context, version 00 (https://www.w3.org/TR/trace-context/). */
 export interface Trace {
@@ -7,6 +8,9 @@ export interface Trace {
   readonly traceId: string;
   /** 16 lower-case hexadecimal digits, not all zero: the span that is the parent of what is called next. */
   readonly spanId: string;
+  /** The span that this one is a part of; absent at the root. */
+  readonly parentId?: string;
+  /** Whether its spans are recorded: decided once, at the root. */
   readonly sampled: boolean;
 }
 
@@ -35,7 +39,12 @@ function randomHex(bytes: number): string {
 }
 
 export function newTrace(): Trace {
-  return { traceId: randomHex(16), spanId: randomHex(8), sampled: true };
+  return { traceId: randomHex(16), spanId: randomHex(8), sampled: isRootSampled() };
+}
+
+/** A span of its own within `trace`. */
+export function childOf({ traceId, spanId, sampled }: Trace): Trace {
+  return { traceId, spanId: randomHex(8), parentId: spanId, sampled };
 }
 
 /** The trace that a `traceparent` header continues, or a new one where there is none or a malformed one (§4.3). */
@@ -50,7 +59,7 @@ export function traceOf(traceparent: unknown): Trace {
     /^0+$/.test(traceId) ||
     /^0+$/.test(parentId);
   if (malformed) return newTrace();
-  return { traceId, spanId: randomHex(8), sampled: (Number.parseInt(flags ?? "0", 16) & 1) === 1 };
+  return childOf({ traceId, spanId: parentId, sampled: (Number.parseInt(flags ?? "0", 16) & 1) === 1 });
 }
 
 /** As the `traceparent` header carries it. */

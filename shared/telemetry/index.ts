@@ -1,5 +1,6 @@
 export {
   type CallContext,
+  childOf,
   type Client,
   newContext,
   newTrace,
@@ -10,3 +11,15 @@ export {
   within,
 } from "./context.ts";
 export { type Metrics, makeMetrics } from "./metrics.ts";
+export { type SpanSink, useSpans } from "./sink.ts";
+export {
+  type FinishedSpan,
+  inSpan,
+  isRecorded,
+  preciseNow,
+  recordSpan,
+  type Span,
+  type SpanAttributes,
+  type SpanKind,
+  type SpanLink,
+} from "./spans.ts";
