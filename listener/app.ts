@@ -58,7 +58,6 @@ export async function start(
       settings: {
         version,
         prefix,
-        logLevel: config.LOG_LEVEL,
         rabbitmqUrl: config.RABBITMQ_URL.reveal(),
         logsQueue: config.QUEUE,
         logsBindings: config.BINDINGS,

@@ -39,6 +39,8 @@ export type ToWorker =
   | { readonly type: "condemned"; readonly verdict: Verdict }
   /** Another worker crashed. */
   | { readonly type: "crashed" }
+  /** What is logged from now on. */
+  | { readonly type: "level"; readonly level: LogLevel }
   /** Finish what is in hand, give back the rest, then say `stopped`. */
   | { readonly type: "stop" };
 

@@ -21,7 +21,8 @@ const KNOWN_MS = 250;
 
 export interface SupervisorOptions {
   workers: number;
-  settings: Omit<WorkerSettings, "index" | "cautious" | "condemned">;
+  settings: Omit<WorkerSettings, "index" | "cautious" | "condemned" | "logLevel">;
+  /** Its level is the workers', too. */
   log: Log;
   /** The last report of a worker, or undefined once it has ended. */
   onReport: (index: number, report: WorkerReport | undefined) => void;
@@ -57,6 +58,9 @@ export function superviseWorkers(options: SupervisorOptions): Supervisor {
   const stopping = new AbortController();
   const threads = new Map<number, Thread>();
   const suspects = makeSuspects();
+  log.level.onChange((level) => {
+    for (const { worker } of threads.values()) send(worker, { type: "level", level });
+  });
   const lives = Array.from({ length: options.workers }, (_, index) => live(index));
 
   async function live(index: number): Promise<void> {
@@ -131,7 +135,7 @@ export function superviseWorkers(options: SupervisorOptions): Supervisor {
     });
     // Whatever the code: an unhandled rejection ends a thread with 0.
     worker.addEventListener("close", (event) => end.resolve(lastError || `it closed with code ${event.code}`));
-    const settings = { ...options.settings, index, cautious, condemned: verdicts() };
+    const settings = { ...options.settings, logLevel: log.level.level, index, cautious, condemned: verdicts() };
     send(worker, { type: "start", settings });
     const watch = setInterval(() => {
       const patienceMs = thread.handling === undefined ? silentMs : silentMs / 2;

@@ -4,7 +4,7 @@ import { Secret } from "#shared/config";
 import { type FailureCode, fail, messageOf, type Result } from "#shared/errors";
 import { makeJsonClient } from "#shared/client";
 import { type Dependency, type DependencyReport, makeHealth } from "#shared/lifecycle";
-import { makeLog, silentLog } from "#shared/log";
+import { type LogLevel, makeLog, silentLog } from "#shared/log";
 import { Deadline } from "#shared/resilience";
 import { makeRpcClient } from "#shared/rpc";
 import { useTls } from "#shared/tls";
@@ -187,6 +187,7 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
       condemned.set(fingerprint, reason);
     },
     warn: () => caution.warn(),
+    setLevel: (level: LogLevel): void => log.level.set(level, 0),
     /** Finishes what is in hand within its time; the rest goes back to its queue. */
     async stop(): Promise<void> {
       clearInterval(beat);
@@ -245,6 +246,7 @@ self.addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
     worker
       ?.then((started) => {
         if (data.type === "stop") return started.stop();
+        if (data.type === "level") return started.setLevel(data.level);
         return data.type === "crashed" ? started.warn() : started.condemn(data.verdict);
       })
       .catch((error: unknown) => reportError(error));

@@ -38,6 +38,7 @@ import {
 } from "#contracts/dead-letters";
 import { Envelope } from "#contracts/envelope";
 import { BackingHealth, DependencyView, HealthReport, ServiceHealth } from "#contracts/health";
+import { InstanceLevel, LevelList, LevelsChange } from "#contracts/log-levels";
 import { GapsReport, ProducerGaps } from "#contracts/logs";
 import {
   BounceReport,
@@ -83,6 +84,9 @@ export const SCHEMAS = {
   Envelope,
   GapsReport,
   HealthReport,
+  InstanceLevel,
+  LevelList,
+  LevelsChange,
   LogAction,
   LoginReply,
   MailAction,
