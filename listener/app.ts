@@ -82,6 +82,7 @@ export async function start(
       },
     }),
   );
+  metrics.include(() => supervisor.metrics());
   const { RABBITMQ_URL: rabbitmqUrl, RABBITMQ_MANAGEMENT_URL: managementUrl } = config;
   if (managementUrl !== undefined) {
     const topology = topologyOf({ prefix });

@@ -10,7 +10,7 @@ export {
   traceparentOf,
   within,
 } from "./context.ts";
-export { type Metrics, makeMetrics } from "./metrics.ts";
+export { type Metrics, makeMetrics, type ThreadMetrics } from "./metrics.ts";
 export { type SpanSink, useSpans } from "./sink.ts";
 export {
   type FinishedSpan,
