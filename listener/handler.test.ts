@@ -38,7 +38,8 @@ test.skipIf(RABBITMQ === undefined)(
       log: silentLog,
       caution: () => caution,
       condemned: new Map(),
-      tell: () => undefined,
+      onDone: () => undefined,
+    tell: () => undefined,
       lane: () => consumer.lanes[0],
       giveBackMs: 300,
     });
