@@ -1,0 +1,154 @@
+/** What was stored since a place in the stream, by all loggers: read from the collection, oldest first. */
+import type { Filter } from "mongodb";
+import type { LogFilter, LogItem } from "#contracts/log-queries";
+import { sinceText, type TailGap, type TailPlace, type TailPosition, tailId } from "#contracts/log-tail";
+import { Deadline } from "#shared/resilience";
+import { eventBytes, type OutletEntry } from "#shared/sse";
+import { type LogDocument, SLOT_MS, slotOf } from "../documents.ts";
+import type { MongoConnection } from "../mongo.ts";
+import { makeMatcher } from "../query/filter.ts";
+import { entryEvent, itemOf, type Known } from "./items.ts";
+import { positionOf } from "./writer.ts";
+
+/** How far back it is looked (ms). */
+const BACK_MS = 10 * 60_000;
+/** Most that is given, and most documents that are looked at for it. */
+const GIVEN_MAX = 5_000;
+const LOOKED_AT_MAX = 50_000;
+/** For one slot, which the server reads at one go (ms). */
+const SLOT_QUERY_MS = 10_000;
+/** Longest from making a document to its being seen by a question (ms): the store's own patience, and loggers' clocks apart. */
+const SETTLE_MS = 5_000;
+/** Of a logger that is not in a place: since when it may have begun to store, before the newest of those that are (ms). */
+const UNKNOWN_MS = 10_000;
+
+export interface SinceOptions {
+  readonly connection: Pick<MongoConnection, "logs" | "suspect">;
+  readonly filter: LogFilter;
+  readonly place: TailPlace;
+  /** As the client wrote it: what it is given first leaves it where it was. */
+  readonly placeText: string;
+  /** Only what was stored by those: for a client that has the others from themselves. Default: all. */
+  readonly writers?: ReadonlySet<string>;
+  readonly signal: AbortSignal;
+}
+
+/** The part of a filter that every server can look up by equality; the rest is decided here. */
+function equalities(filter: LogFilter): Filter<LogDocument> {
+  const { name = [], severity = [], producer, trace_id, request_id, event_id } = filter;
+  const [onlyName] = name;
+  const [onlySeverity] = severity;
+  return {
+    ...(name.length === 1 && onlyName !== undefined ? { name: onlyName } : {}),
+    ...(severity.length === 1 && onlySeverity !== undefined ? { severity: onlySeverity } : {}),
+    ...(producer === undefined ? {} : { producer_id: producer }),
+    ...(trace_id === undefined ? {} : { trace_id }),
+    ...(request_id === undefined ? {} : { request_id }),
+    ...(event_id === undefined ? {} : { event_id }),
+  };
+}
+
+interface Bounds {
+  /** Nothing that was stored before is of interest (ms). */
+  readonly from: number;
+  /** Before this a place by time alone would be behind this one (ms). */
+  readonly newest: number;
+  isAfter(position: TailPosition): boolean;
+}
+
+function boundsOf(place: TailPlace): Bounds {
+  if ("since" in place) {
+    const { since } = place;
+    return { from: since, newest: since, isAfter: ({ storedAt }) => storedAt >= since };
+  }
+  const known = new Map(place.positions.map((position) => [position.writer, position]));
+  const times = place.positions.map(({ storedAt }) => storedAt);
+  const newest = Math.max(...times);
+  const unknownFrom = newest - UNKNOWN_MS;
+  return {
+    from: Math.min(...times, unknownFrom),
+    newest,
+    isAfter({ writer, storedAt, count }) {
+      const before = known.get(writer);
+      if (before === undefined) return storedAt >= unknownFrom;
+      return storedAt > before.storedAt || (storedAt === before.storedAt && count > before.count);
+    },
+  };
+}
+
+function gap(from: number, to: number, reason: string): Uint8Array {
+  const told: TailGap = { from: new Date(from).toISOString(), to: new Date(to).toISOString(), reason };
+  return eventBytes({ event: "gap", data: JSON.stringify(told) });
+}
+
+interface Found {
+  readonly document: Known;
+  readonly item: LogItem;
+  readonly position: TailPosition;
+}
+
+/** Entries, and where it cannot be whole an event `gap`. It ends early with the signal; what fails is told as a gap. */
+export async function* storedSince(options: SinceOptions): AsyncGenerator<OutletEntry | Uint8Array> {
+  const { connection, filter, place, placeText, writers, signal } = options;
+  const now = Date.now();
+  const bounds = boundsOf(place);
+  const matches = makeMatcher(filter);
+  const from = Math.max(bounds.from, now - BACK_MS);
+  if (from > bounds.from) yield gap(bounds.from, from, `no more than ${BACK_MS / 60_000} minutes are looked back`);
+  let given = 0;
+  let lookedAt = 0;
+
+  async function inSlot(slot: number): Promise<Found[]> {
+    const { logs } = connection;
+    if (logs === undefined) throw new Error("MongoDB is away");
+    const deadline = Deadline.after(SLOT_QUERY_MS, signal);
+    const cursor = logs
+      .find<Known>({ stored_slot: slot, ...equalities(filter) }, { maxTimeMS: SLOT_QUERY_MS, signal: deadline.signal })
+      .limit(LOOKED_AT_MAX - lookedAt + 1);
+    const found: Found[] = [];
+    for await (const document of cursor) {
+      lookedAt += 1;
+      const position = positionOf(document);
+      if (position === undefined || !bounds.isAfter(position)) continue;
+      if (writers !== undefined && !writers.has(position.writer)) continue;
+      const item = itemOf(document);
+      if (matches(item)) found.push({ document, item, position });
+    }
+    return found.sort((a, b) => a.position.storedAt - b.position.storedAt || a.position.count - b.position.count);
+  }
+
+  // Clocks of other loggers may be ahead.
+  for (let slot = slotOf(from); slot <= slotOf(now + SLOT_MS) && !signal.aborted; slot += 1) {
+    const slotFrom = Math.max(from, slot * SLOT_MS);
+    let found: Found[];
+    try {
+      found = await inSlot(slot);
+    } catch {
+      if (signal.aborted) return;
+      connection.suspect();
+      yield gap(slotFrom, now, "the store did not answer");
+      return;
+    }
+    if (lookedAt > LOOKED_AT_MAX) {
+      yield gap(slotFrom, now, `no more than ${LOOKED_AT_MAX} entries are looked at`);
+      return;
+    }
+    for (const { document, item, position } of found) {
+      if (given === GIVEN_MAX) {
+        yield gap(position.storedAt, now, `no more than ${GIVEN_MAX} entries are given at once`);
+        return;
+      }
+      given += 1;
+      const settled = position.storedAt - SETTLE_MS;
+      yield {
+        key: item.event_id,
+        bytes: entryEvent(document, item, settled > bounds.newest ? sinceText(settled) : placeText),
+      };
+    }
+  }
+}
+
+/** In an event of its own: where a client is that has been given all before. */
+export function placeEvent(place: string): Uint8Array {
+  return eventBytes({ id: tailId("", place) });
+}
