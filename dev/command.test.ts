@@ -76,6 +76,7 @@ test.each([
   [["demo", "--count", "none"], 2, "--count"],
   [["demo"], 1, "not up"],
   [["logs", "query"], 1, "not up"],
+  [["logs", "tail"], 1, "not up"],
   [["logs", "export", "--from", "15m"], 1, "not up"],
   [["logs", "query", "--data", "alone"], 2, "user.id=42"],
   [["status"], 1, "not running"],

@@ -12,12 +12,18 @@ const REMEMBERED = 10_000;
 /** How long the first of the followers waits for all loggers; any one is enough after that (ms). */
 const ALL_MS = 1_000;
 
+/** Where a client comes back to, and how it was written. */
+export interface After {
+  readonly place: TailPlace;
+  readonly text: string;
+}
+
 export interface Group {
   /** Settled once it is known whether the filter is one, and whether any logger tells. */
   readonly ready: Promise<Result<void>>;
   readonly size: number;
   /** Tells `outlet` what the loggers tell; first what was stored since, if that is asked for. */
-  join(outlet: Outlet, after?: { readonly place: TailPlace; readonly text: string }): void;
+  join(outlet: Outlet, after?: After): void;
   leave(outlet: Outlet): void;
   /** In an event of its own: where those are that have been told all. */
   place(): Uint8Array;
@@ -147,6 +153,12 @@ export function makeGroup({ query, urls, key, log }: GroupOptions): Group {
     yield gap("a logger broke off");
   }
 
+  async function give(outlet: Outlet, after: After): Promise<void> {
+    await outlet.precede(since(after.place, after.text, outlet.signal));
+    outlet.tell(placeEvent());
+  }
+
+  const placeEvent = (): Uint8Array => eventBytes({ id: tailId("", placeNow()) });
   const ready = open();
 
   return {
@@ -157,12 +169,12 @@ export function makeGroup({ query, urls, key, log }: GroupOptions): Group {
     join(outlet, after) {
       outlets.add(outlet);
       if (missing > 0) outlet.tell(stateEvent());
-      if (after === undefined) outlet.tell(eventBytes({ id: tailId("", placeNow()) }));
+      if (after === undefined) outlet.tell(placeEvent());
       // What fails in it is told there; anything else is a bug, and ends the process as such.
-      else void outlet.precede(since(after.place, after.text, outlet.signal));
+      else void give(outlet, after);
     },
     leave: (outlet) => void outlets.delete(outlet),
-    place: () => eventBytes({ id: tailId("", placeNow()) }),
+    place: placeEvent,
     follow(now) {
       if (!isOpen) return;
       for (const [url, upstream] of upstreams) {

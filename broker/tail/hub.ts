@@ -1,11 +1,10 @@
 /** Who follows the log through this broker: how many may, what each is given, and that each still may. */
 import { Failure, ok, type Result } from "#shared/errors";
-import type { TailPlace } from "#contracts/log-tail";
 import type { Secret } from "#shared/config";
 import type { Log } from "#shared/log";
 import { eventBytes, makeOutlet, type Outlet } from "#shared/sse";
 import type { Metrics } from "#shared/telemetry";
-import { type Group, makeGroup } from "./group.ts";
+import { type After, type Group, makeGroup } from "./group.ts";
 
 /** Who follows at once: all of them, one caller, and how many different filters there may be, each a connection a logger. */
 const SUBSCRIBERS_MAX = 200;
@@ -22,7 +21,7 @@ const LOOK_MS = 2_000;
 export interface Following {
   /** The filter as a query, in one order, so that the same is the same. */
   readonly query: string;
-  readonly after?: { readonly place: TailPlace; readonly text: string } | undefined;
+  readonly after?: After | undefined;
   readonly caller: string;
   /** Whether he still may: asked every 2 s. */
   readonly may: () => Promise<boolean>;

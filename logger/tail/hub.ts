@@ -23,7 +23,7 @@ const RETRY_MS = 2_000;
 export interface TailRequest {
   readonly filter: LogFilter;
   /** From where on; default: from now. */
-  readonly after?: { readonly place: TailPlace; readonly text: string } | undefined;
+  readonly after?: TailPlace | undefined;
   /** Of what was stored since, only that of the loggers in `after` and of this one. */
   readonly own: boolean;
   /** Whether to go on after what was stored since. */
@@ -81,12 +81,12 @@ export function makeTailHub(connection: Pick<MongoConnection, "logs" | "suspect"
       outlet.tell(place());
       return;
     }
-    const positions = "positions" in after.place ? after.place.positions : [];
+    const positions = "positions" in after ? after.positions : [];
     const since = storedSince({
       connection,
       filter,
-      place: after.place,
-      placeText: after.text,
+      place: after,
+      own: tap.position,
       signal: outlet.signal,
       ...(own ? { writers: new Set([writer.name, ...positions.map((position) => position.writer)]) } : {}),
     });

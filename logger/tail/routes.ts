@@ -1,5 +1,5 @@
 /** `GET /logs/tail`: entries as they are stored, as server-sent events. */
-import { LAST_EVENT_ID_HEADER, PLACE_MAX, sinceText, tailPlaceOf } from "#contracts/log-tail";
+import { LAST_EVENT_ID_HEADER, PLACE_MAX, tailPlaceOf } from "#contracts/log-tail";
 import { fail, ok, orThrow, type Result } from "#shared/errors";
 import type { HttpApp } from "#shared/http";
 import { EVENT_STREAM_HEADERS, eventStream } from "#shared/sse";
@@ -31,7 +31,7 @@ function afterOf(query: URLSearchParams, request: Request): Result<TailRequest["
       `after is the id of an event of this stream, of at most ${PLACE_MAX} characters, or an RFC 3339 time`,
     );
   }
-  return ok({ place, text: "since" in place ? sinceText(place.since) : text.slice(text.lastIndexOf("~") + 1) });
+  return ok(place);
 }
 
 export function tailRoutes(app: HttpApp, hub: TailHub) {

@@ -1,7 +1,7 @@
 /** What was stored since a place in the stream, by all loggers: read from the collection, oldest first. */
 import type { Filter } from "mongodb";
 import type { LogFilter, LogItem } from "#contracts/log-queries";
-import { sinceText, type TailGap, type TailPlace, type TailPosition, tailId } from "#contracts/log-tail";
+import { positionText, sinceText, type TailGap, type TailPlace, type TailPosition, tailId } from "#contracts/log-tail";
 import { Deadline } from "#shared/resilience";
 import { eventBytes, type OutletEntry } from "#shared/sse";
 import { type LogDocument, SLOT_MS, slotOf } from "../documents.ts";
@@ -21,13 +21,14 @@ const SLOT_QUERY_MS = 10_000;
 const SETTLE_MS = 5_000;
 /** Of a logger that is not in a place: since when it may have begun to store, before the newest of those that are (ms). */
 const UNKNOWN_MS = 10_000;
+const COUNT_MAX = 2 ** 24 - 1;
 
 export interface SinceOptions {
   readonly connection: Pick<MongoConnection, "logs" | "suspect">;
   readonly filter: LogFilter;
   readonly place: TailPlace;
-  /** As the client wrote it: what it is given first leaves it where it was. */
-  readonly placeText: string;
+  /** Of the logger that is asked: what it has stored up to here can be seen, and what comes after is told by its tail. */
+  readonly own: TailPosition;
   /** Only what was stored by those: for a client that has the others from themselves. Default: all. */
   readonly writers?: ReadonlySet<string>;
   readonly signal: AbortSignal;
@@ -51,15 +52,13 @@ function equalities(filter: LogFilter): Filter<LogDocument> {
 interface Bounds {
   /** Nothing that was stored before is of interest (ms). */
   readonly from: number;
-  /** Before this a place by time alone would be behind this one (ms). */
-  readonly newest: number;
   isAfter(position: TailPosition): boolean;
 }
 
 function boundsOf(place: TailPlace): Bounds {
   if ("since" in place) {
     const { since } = place;
-    return { from: since, newest: since, isAfter: ({ storedAt }) => storedAt >= since };
+    return { from: since, isAfter: ({ storedAt }) => storedAt >= since };
   }
   const known = new Map(place.positions.map((position) => [position.writer, position]));
   const times = place.positions.map(({ storedAt }) => storedAt);
@@ -67,7 +66,6 @@ function boundsOf(place: TailPlace): Bounds {
   const unknownFrom = newest - UNKNOWN_MS;
   return {
     from: Math.min(...times, unknownFrom),
-    newest,
     isAfter({ writer, storedAt, count }) {
       const before = known.get(writer);
       if (before === undefined) return storedAt >= unknownFrom;
@@ -81,6 +79,30 @@ function gap(from: number, to: number, reason: string): Uint8Array {
   return eventBytes({ event: "gap", data: JSON.stringify(told) });
 }
 
+function isUpTo({ storedAt, count }: TailPosition, position: TailPosition): boolean {
+  return storedAt < position.storedAt || (storedAt === position.storedAt && count <= position.count);
+}
+
+/**
+ * Where a client is that is given entry after entry, in the order of their storing. Whether something older may still
+ * appear is known of the logger that is asked; of others all is there after a while, and until then their entries leave the
+ * client where it was: rather twice than not at all.
+ */
+function makeProgress(place: TailPlace, own: TailPosition): (given: TailPosition, settledAt: number) => string {
+  if ("since" in place) {
+    return ({ storedAt }, settledAt) => sinceText(Math.max(place.since, Math.min(storedAt, settledAt)));
+  }
+  const positions = new Map(place.positions.map((position) => [position.writer, position]));
+  return (given, settledAt) => {
+    const before = { storedAt: Math.min(given.storedAt, settledAt) - 1, count: COUNT_MAX };
+    for (const [writer, position] of positions) {
+      if (isUpTo(position, { writer, ...before })) positions.set(writer, { writer, ...before });
+    }
+    if (given.writer === own.writer || given.storedAt <= settledAt) positions.set(given.writer, given);
+    return [...positions.values()].map(positionText).join(".");
+  };
+}
+
 interface Found {
   readonly document: Known;
   readonly item: LogItem;
@@ -89,7 +111,8 @@ interface Found {
 
 /** Entries, and where it cannot be whole an event `gap`. It ends early with the signal; what fails is told as a gap. */
 export async function* storedSince(options: SinceOptions): AsyncGenerator<OutletEntry | Uint8Array> {
-  const { connection, filter, place, placeText, writers, signal } = options;
+  const { connection, filter, place, own, writers, signal } = options;
+  const progress = makeProgress(place, own);
   const now = Date.now();
   const bounds = boundsOf(place);
   const matches = makeMatcher(filter);
@@ -110,6 +133,7 @@ export async function* storedSince(options: SinceOptions): AsyncGenerator<Outlet
       lookedAt += 1;
       const position = positionOf(document);
       if (position === undefined || !bounds.isAfter(position)) continue;
+      if (position.writer === own.writer && !isUpTo(position, own)) continue;
       if (writers !== undefined && !writers.has(position.writer)) continue;
       const item = itemOf(document);
       if (matches(item)) found.push({ document, item, position });
@@ -120,6 +144,7 @@ export async function* storedSince(options: SinceOptions): AsyncGenerator<Outlet
   // Clocks of other loggers may be ahead.
   for (let slot = slotOf(from); slot <= slotOf(now + SLOT_MS) && !signal.aborted; slot += 1) {
     const slotFrom = Math.max(from, slot * SLOT_MS);
+    const settledAt = Date.now() - SETTLE_MS;
     let found: Found[];
     try {
       found = await inSlot(slot);
@@ -139,11 +164,7 @@ export async function* storedSince(options: SinceOptions): AsyncGenerator<Outlet
         return;
       }
       given += 1;
-      const settled = position.storedAt - SETTLE_MS;
-      yield {
-        key: item.event_id,
-        bytes: entryEvent(document, item, settled > bounds.newest ? sinceText(settled) : placeText),
-      };
+      yield { key: item.event_id, bytes: entryEvent(document, item, progress(position, settledAt)) };
     }
   }
 }

@@ -71,7 +71,7 @@ export function makeOutlet(options: OutletOptions): Outlet {
   let queuedBytes = 0;
   let dropped = 0;
   /** Offered while something precedes; its bounds are its own. */
-  let held: { entries: Map<string, Uint8Array>; bytes: number } | undefined;
+  let held: { entries: Map<string, Uint8Array>; bytes: number; dropped: number } | undefined;
   let controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   /** The connection has taken all that it was given, and waits. */
   let isHungry = false;
@@ -114,11 +114,6 @@ export function makeOutlet(options: OutletOptions): Outlet {
     return queue.length <= maxEntries / 2 && queuedBytes <= maxBytes / 2;
   }
 
-  function drop(entries: number): void {
-    dropped += entries;
-    onDropped(entries);
-  }
-
   function tellDropped(): void {
     if (dropped === 0) return;
     push(eventBytes({ event: "dropped", data: JSON.stringify({ count: dropped }) }), false);
@@ -126,7 +121,11 @@ export function makeOutlet(options: OutletOptions): Outlet {
   }
 
   function enter(bytes: Uint8Array): void {
-    if (isFull(bytes.byteLength)) return drop(1);
+    if (isFull(bytes.byteLength)) {
+      dropped += 1;
+      onDropped(1);
+      return;
+    }
     tellDropped();
     push(bytes, true);
   }
@@ -210,8 +209,10 @@ export function makeOutlet(options: OutletOptions): Outlet {
     offer(key, bytes) {
       if (isEnded) return;
       if (held === undefined) enter(bytes);
-      else if (held.entries.size >= maxEntries || held.bytes + bytes.byteLength > maxBytes) drop(1);
-      else {
+      else if (held.entries.size >= maxEntries || held.bytes + bytes.byteLength > maxBytes) {
+        held.dropped += 1;
+        onDropped(1);
+      } else {
         held.entries.set(key, bytes);
         held.bytes += bytes.byteLength;
       }
@@ -220,8 +221,8 @@ export function makeOutlet(options: OutletOptions): Outlet {
       if (!isEnded) push(bytes, false);
     },
     async precede(entries) {
-      const meanwhile = new Map<string, Uint8Array>();
-      held = { entries: meanwhile, bytes: 0 };
+      const meanwhile = { entries: new Map<string, Uint8Array>(), bytes: 0, dropped: 0 };
+      held = meanwhile;
       const given = new Set<string>();
       try {
         for await (const entry of entries) {
@@ -234,11 +235,16 @@ export function makeOutlet(options: OutletOptions): Outlet {
           }
         }
       } finally {
-        held = undefined;
-        if (!isEnded) {
-          for (const [key, bytes] of meanwhile) if (!given.has(key)) enter(bytes);
-          tellDropped();
+        // More of them may come while these are taken.
+        for (const [key, bytes] of meanwhile.entries) {
+          await room();
+          meanwhile.entries.delete(key);
+          meanwhile.bytes -= bytes.byteLength;
+          if (!isEnded && !given.has(key)) push(bytes, true);
         }
+        held = undefined;
+        dropped += meanwhile.dropped;
+        if (!isEnded) tellDropped();
       }
     },
     finish(reason) {
