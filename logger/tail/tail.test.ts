@@ -215,25 +215,23 @@ test.skipIf(TEST_MONGODB_URL === undefined)(
   `who stops reading while 20,000 entries are stored loses some, is told how many, and slows down nobody ${NEEDS_MONGODB}`,
   async () => {
     const filler = "x".repeat(700);
-    const entries = (name: string) => Array.from({ length: 20_000 }, (_, data) => ({ name, data: { data, filler } }));
-    const timed = async (name: string): Promise<number> => {
+    const timed = async (name: string, count: number): Promise<number> => {
       const startedAt = performance.now();
-      await store(entries(name));
-      return performance.now() - startedAt;
+      await store(Array.from({ length: count }, (_, data) => ({ name, data: { data, filler } })));
+      return (performance.now() - startedAt) / count;
     };
-    await timed("warm");
-    const aloneMs = await timed("alone");
+    const before = await timed("alone", 5_000);
     const socket = await deaf(logger.app.url, "name=flood");
-    const reads = await follow("name=flood");
-    await until(async () => (await logger.metric("logger_tail_subscribers")) === 2, "both follow");
-    const besideMs = await timed("flood");
-    await until(() => reads.entries.length === 20_000, "the other one has all");
-    console.log(
-      `20,000 entries stored in ${Math.round(aloneMs)} ms alone, ${Math.round(besideMs)} ms beside a deaf one`,
-    );
-    // Other things happen on this machine; that storing waits for nobody shows at any factor below the stall itself (30 s).
-    expect(besideMs).toBeLessThan(aloneMs * 2.5 + 1_000);
+    await until(async () => (await logger.metric("logger_tail_subscribers")) === 1, "it follows");
+    const beside = await timed("flood", 20_000);
     const dropped = await logger.metric("logger_tail_dropped_total");
+    const after = await timed("alone", 5_000);
+    const us = (ms: number): number => Math.round(ms * 1_000);
+    console.log(
+      `an entry was stored in ${us(before)} µs, in ${us(beside)} µs beside a deaf one, then in ${us(after)} µs`,
+    );
+    // Other things happen on this machine; whoever waited for the deaf one would wait for 30 s.
+    expect(beside).toBeLessThan(Math.max(before, after) * 2);
     expect(dropped).toBeGreaterThan(1_000);
 
     // It reads again: all that was sent, then how many are missing, then what is new.
@@ -247,10 +245,9 @@ test.skipIf(TEST_MONGODB_URL === undefined)(
     expect(counts.reduce((sum, count) => sum + count, 0)).toBe(dropped);
     expect(text.match(/event: entry/g)?.length).toBe(20_001 - dropped);
     socket.destroy();
-    await reads.leave();
     await until(async () => (await logger.metric("logger_tail_subscribers")) === 0, "nobody left");
   },
-  180_000,
+  240_000,
 );
 
 test.skipIf(TEST_MONGODB_URL === undefined)(
