@@ -58,7 +58,6 @@ export const TAIL = {
           },
         },
         "422": refusal("A filter or place that is not one"),
-        "429": refusal("The caller follows as much as he may", "Retry-After"),
         ...BEHIND,
       },
     },

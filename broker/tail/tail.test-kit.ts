@@ -114,9 +114,10 @@ export async function follow(url: string, query: string, headers: Record<string,
   const entries: TailItem[] = [];
   const at: number[] = [];
   const reader = makeEventReader((event) => {
-    if (event.event !== "entry") return void events.push(event);
-    entries.push(JSON.parse(event.data) as TailItem);
-    at.push(performance.now());
+    if (event.event === "entry") {
+      entries.push(JSON.parse(event.data) as TailItem);
+      at.push(performance.now());
+    } else events.push(event);
   });
   const read = async (): Promise<void> => {
     const decoder = new TextDecoder();

@@ -223,29 +223,40 @@ test.skipIf(TEST_MONGODB_URL === undefined)(
     const before = await timed("alone", 5_000);
     const socket = await deaf(logger.app.url, "name=flood");
     await until(async () => (await logger.metric("logger_tail_subscribers")) === 1, "it follows");
+    let text = "";
+    let thirst = 0;
+    socket.on("data", (bytes: Buffer) => {
+      text += bytes.toString("latin1");
+      thirst -= bytes.byteLength;
+      if (thirst <= 0) socket.pause();
+    });
+    const drink = (bytes: number): void => {
+      thirst = bytes;
+      socket.resume();
+    };
+    // Where the machine needs more than 30 s for this, it would be cut as one that takes nothing at all.
+    const sipping = setInterval(() => drink(262_144), 10_000);
     const beside = await timed("flood", 20_000);
-    const dropped = await logger.metric("logger_tail_dropped_total");
-    const after = await timed("alone", 5_000);
-    const us = (ms: number): number => Math.round(ms * 1_000);
-    console.log(
-      `an entry was stored in ${us(before)} µs, in ${us(beside)} µs beside a deaf one, then in ${us(after)} µs`,
-    );
-    // Other things happen on this machine; whoever waited for the deaf one would wait for 30 s.
-    expect(beside).toBeLessThan(Math.max(before, after) * 2);
-    expect(dropped).toBeGreaterThan(1_000);
+    clearInterval(sipping);
 
     // It reads again: all that was sent, then how many are missing, then what is new.
-    let text = "";
-    socket.on("data", (bytes: Buffer) => void (text += bytes.toString("latin1")));
-    socket.resume();
+    drink(Number.POSITIVE_INFINITY);
     await until(() => text.includes("event: dropped"), "the mark", 20_000);
     await store([{ name: "flood", data: "after" }]);
     await until(() => text.includes('"data":"after"'), "the next entry");
+    const dropped = await logger.metric("logger_tail_dropped_total");
+    expect(dropped).toBeGreaterThan(1_000);
     const counts = [...text.matchAll(/event: dropped\ndata: {"count":(\d+)}/g)].map(([, count]) => Number(count));
     expect(counts.reduce((sum, count) => sum + count, 0)).toBe(dropped);
     expect(text.match(/event: entry/g)?.length).toBe(20_001 - dropped);
     socket.destroy();
     await until(async () => (await logger.metric("logger_tail_subscribers")) === 0, "nobody left");
+
+    const after = await timed("alone", 5_000);
+    const [first, second, third] = [before, beside, after].map((ms) => Math.round(ms * 1_000));
+    console.log(`an entry was stored in ${first} µs, in ${second} µs beside a deaf one, then in ${third} µs`);
+    // Other things happen on this machine; whoever waited for the deaf one would wait for 30 s.
+    expect(beside).toBeLessThan(Math.max(before, after) * 2);
   },
   240_000,
 );

@@ -48,7 +48,7 @@ goes on where it was. What is no entry is told on the standard error.`,
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => stopping.abort());
     const note = (text: string): void => void process.stderr.write(`${notes.dim(`-- ${text}`)}\n`);
     let lastId = "";
-    let isFirst = true;
+    let isFirst: boolean = true;
 
     async function once(): Promise<void> {
       const silent = new AbortController();
@@ -87,7 +87,7 @@ goes on where it was. What is no entry is told on the standard error.`,
     }
 
     for (let attempt = 0; !stopping.signal.aborted; attempt += 1) {
-      const wasFirst = isFirst;
+      const wasFirst: boolean = isFirst;
       try {
         await once();
         attempt = 0;
