@@ -2,7 +2,7 @@
 import type { Filter } from "mongodb";
 import type { LogFilter, LogItem } from "#contracts/log-queries";
 import { positionText, sinceText, type TailGap, type TailPlace, type TailPosition, tailId } from "#contracts/log-tail";
-import { Deadline } from "#shared/resilience";
+import { Deadline, pause, reconnectBackoff } from "#shared/resilience";
 import { eventBytes, type OutletEntry } from "#shared/sse";
 import { type LogDocument, SLOT_MS, slotOf } from "../documents.ts";
 import type { MongoConnection } from "../mongo.ts";
@@ -17,6 +17,8 @@ const GIVEN_MAX = 5_000;
 const LOOKED_AT_MAX = 50_000;
 /** For one slot, which the server reads at one go (ms). */
 const SLOT_QUERY_MS = 10_000;
+/** How often a slot is asked for before it is given up. */
+const TRIES = 4;
 /** Longest from making a document to its being seen by a question (ms): the store's own patience, and loggers' clocks apart. */
 const SETTLE_MS = 5_000;
 /** Of a logger that is not in a place: since when it may have begun to store, before the newest of those that are (ms). */
@@ -141,17 +143,30 @@ export async function* storedSince(options: SinceOptions): AsyncGenerator<Outlet
     return found.sort((a, b) => a.position.storedAt - b.position.storedAt || a.position.count - b.position.count);
   }
 
+  /** Undefined where the store does not answer. */
+  async function tried(slot: number): Promise<Found[] | undefined> {
+    const before = lookedAt;
+    for (let attempt = 0; attempt < TRIES && !signal.aborted; attempt += 1) {
+      lookedAt = before;
+      try {
+        return await inSlot(slot);
+      } catch {
+        // Nothing but the store can fail in it: what it says is told by those who watch the connection.
+        await pause(reconnectBackoff(attempt), signal);
+      }
+    }
+    return undefined;
+  }
+
   // Clocks of other loggers may be ahead.
   for (let slot = slotOf(from); slot <= slotOf(now + SLOT_MS) && !signal.aborted; slot += 1) {
     const slotFrom = Math.max(from, slot * SLOT_MS);
     const settledAt = Date.now() - SETTLE_MS;
-    let found: Found[];
-    try {
-      found = await inSlot(slot);
-    } catch {
-      if (signal.aborted) return;
+    const found = await tried(slot);
+    if (signal.aborted) return;
+    if (found === undefined) {
       connection.suspect();
-      yield gap(slotFrom, now, "the store did not answer");
+      yield gap(slotFrom, Math.max(now, slotFrom), "the store did not answer");
       return;
     }
     if (lookedAt > LOOKED_AT_MAX) {
