@@ -30,6 +30,8 @@ import { makeNumbers } from "./producer.ts";
 import { makeReceipts } from "./receipts.ts";
 import { routes } from "./routes.ts";
 import { makeSessions } from "./sessions/sessions.ts";
+import { makeBrokerTail } from "./tail/hub.ts";
+import { tailRoutes } from "./tail/routes.ts";
 import { askMe, v1 } from "./v1/routes.ts";
 import { makeDesk } from "./v1/desk.ts";
 import { identityRoutes } from "./v1/identity.ts";
@@ -261,11 +263,15 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
     }),
   );
   app.use(unsubscribeRoutes({ url: config.MAIL_URL, key, edge: edge("mail_unsubscribe") }));
+  const tail = makeBrokerTail({ loggerUrls: () => [config.LOGGER_URL], key, log, metrics });
+  stack.use(tail);
+  app.use(tailRoutes({ tail, access }));
   checkRules(app.routes);
   stack.defer(() => clearTimeout(patience));
   const listening = stack.use(listen(app, config, guardOf(config, runtime)));
   // First of all, since the door waits for what is under way.
   stack.defer(() => {
+    tail[Symbol.dispose]();
     patience = setTimeout(() => stopping.abort(new Error("the broker is stopping")), PATIENCE_MS);
   });
   const opened = stack.move();

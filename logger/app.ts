@@ -14,6 +14,8 @@ import { makeRegistry } from "./registry.ts";
 import { CALLERS, routes } from "./routes.ts";
 import { methodsOf } from "./rpc.ts";
 import { makeStore } from "./store.ts";
+import { makeTailHub } from "./tail/hub.ts";
+import { tailRoutes } from "./tail/routes.ts";
 
 export interface LoggerApp extends App {
   readonly rpcPort: number;
@@ -39,10 +41,12 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
     }),
   );
   const registry = opened.use(makeRegistry(connection, log));
-  const entries = opened.use(makeEntries(makeStore(connection, registry, log), { log, metrics }));
+  const tail = makeTailHub(connection, metrics);
+  const entries = opened.use(makeEntries(makeStore(connection, registry, log, tail), { log, metrics }));
   const rpc = opened.use(openRpc(config, runtime, methodsOf(entries, makeFinder(connection))));
   const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
   const app = httpApp(runtime, corsOriginsOf(config), { callers, exposure: exposureOf(config) });
+  tailRoutes(app, tail);
   const http = opened.use(listen(routes(app, entries, makeGaps(makeGapsStore(connection))), config));
   log.info("RPC listening", { host: config.HOST, port: rpc.port });
   const open = opened.move();
@@ -50,6 +54,8 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
     url: http.url,
     rpcPort: rpc.port,
     async [Symbol.asyncDispose]() {
+      // Those who follow would hold a door open for as long as they like.
+      tail.stop();
       // The doors first, both at once: they wait for the calls in hand. Then what these took is stored, then MongoDB left.
       await Promise.all([http[Symbol.asyncDispose](), rpc[Symbol.asyncDispose]()]);
       await open.disposeAsync();

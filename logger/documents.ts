@@ -15,6 +15,8 @@ export interface LogDocument extends StoredData {
   created_at: Date;
   /** When the logger wrote it. */
   stored_at: Date;
+  /** `slotOf` that, since equality is all that FerretDB hands on to its PostgreSQL; absent in documents of older writers. */
+  stored_slot?: number;
   content_hash: string;
   source: string;
   request_id: string;
@@ -34,14 +36,23 @@ function numbersOf({ id, sequence, voided = [] }: Producer): Partial<LogDocument
   return { producer_id: id, sequence, sequence_block: blockOf(sequence), ...(voided.length === 0 ? {} : { voided }) };
 }
 
+/** Length of a slot (ms): what is stored in one is looked for by one question. */
+export const SLOT_MS = 5_000;
+
+export function slotOf(ms: number): number {
+  return Math.floor(ms / SLOT_MS);
+}
+
 export function documentOf(record: LogRecord): Omit<LogDocument, "_id"> {
+  const storedAt = new Date();
   return {
     event_id: record.eventId,
     name: record.name,
     ...record.content,
     severity: record.severity,
     created_at: record.createdAt,
-    stored_at: new Date(),
+    stored_at: storedAt,
+    stored_slot: slotOf(storedAt.getTime()),
     content_hash: record.contentHash,
     source: record.source,
     request_id: record.requestId,

@@ -11,6 +11,8 @@ const ORDERS: IndexDescription[] = [
   { name: "created_at_-1__id_-1", key: { created_at: -1, _id: -1 } },
   { name: "name_1_created_at_-1", key: { name: 1, created_at: -1 } },
   { name: "severity_1_created_at_-1", key: { severity: 1, created_at: -1 } },
+  // What was stored since: see tail/since.ts.
+  { name: "stored_slot_1", key: { stored_slot: 1 }, sparse: true },
   // Covers the numbers of a block.
   {
     name: "producer_id_1_sequence_block_1_sequence_1",

@@ -8,6 +8,8 @@ import type { LogRecord } from "./entries.ts";
 import type { BatchStore, Stored } from "./group-commit.ts";
 import type { Logs, MongoConnection } from "./mongo.ts";
 import type { Registry } from "./registry.ts";
+import type { Tap } from "./tail/tap.ts";
+import { makeWriter, type Writer } from "./tail/writer.ts";
 
 /** Below the RPC's 5 s, so that callers hear of it (ms). */
 const INSERT_MS = 4_000;
@@ -73,7 +75,19 @@ function isSame(holder: Holder, record: LogRecord): boolean {
   return holder.content_hash === undefined || holder.content_hash === record.contentHash;
 }
 
-export function makeStore(connection: MongoConnection, registry: Registry, log: Log): BatchStore<LogRecord> {
+/** Who follows what is stored; and the ids by which it is known who stored it. */
+export interface Followed {
+  readonly tap: Tap;
+  readonly writer: Writer;
+}
+
+export function makeStore(
+  connection: MongoConnection,
+  registry: Registry,
+  log: Log,
+  followed?: Followed,
+): BatchStore<LogRecord> {
+  const writer = followed?.writer ?? makeWriter();
   /** A number whose content is stored already, under another one or none, stands for nothing. */
   async function voidRepeated(
     logs: Logs,
@@ -123,24 +137,40 @@ export function makeStore(connection: MongoConnection, registry: Registry, log: 
     async insert(records) {
       const { logs } = connection;
       if (logs === undefined) return { ok: false, error: unavailable(undefined) };
-      const documents = records.map(documentOf) as LogDocument[];
-      const deadline = Deadline.after(INSERT_MS);
-      try {
-        await registry.register(logs, records, deadline);
-      } catch (error) {
-        connection.suspect();
-        return { ok: false, error: unavailable(error) };
-      }
-      try {
-        await deadline.bound(logs.insertMany(documents, { ordered: false }), "MongoDB");
-        return ok(records.map(() => ok("stored")));
-      } catch (error) {
-        const errors = writeErrorsOf(error);
-        if (errors !== undefined) return ok(await outcomes(logs, records, errors));
-        if (isDocumentFault(error)) return { ok: false, error: refused(error) };
-        connection.suspect();
-        return { ok: false, error: unavailable(error) };
-      }
+      const batch = followed?.tap.begin();
+      const documents = records.map((record): LogDocument => ({ _id: writer.nextId(), ...documentOf(record) }));
+      const result = await insert(logs, records, documents);
+      const isHeard = result.ok && followed?.tap.isHeard === true;
+      batch?.over(isHeard ? documents.filter((_, index) => isStored(result.value[index])) : []);
+      return result;
     },
   };
+
+  async function insert(
+    logs: Logs,
+    records: readonly LogRecord[],
+    documents: readonly LogDocument[],
+  ): ReturnType<BatchStore<LogRecord>["insert"]> {
+    const deadline = Deadline.after(INSERT_MS);
+    try {
+      await registry.register(logs, records, deadline);
+    } catch (error) {
+      connection.suspect();
+      return { ok: false, error: unavailable(error) };
+    }
+    try {
+      await deadline.bound(logs.insertMany(documents, { ordered: false }), "MongoDB");
+      return ok(records.map(() => ok("stored")));
+    } catch (error) {
+      const errors = writeErrorsOf(error);
+      if (errors !== undefined) return ok(await outcomes(logs, records, errors));
+      if (isDocumentFault(error)) return { ok: false, error: refused(error) };
+      connection.suspect();
+      return { ok: false, error: unavailable(error) };
+    }
+  }
+}
+
+function isStored(result: Result<Stored> | undefined): boolean {
+  return result?.ok === true && result.value === "stored";
 }

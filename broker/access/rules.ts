@@ -118,6 +118,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   "GET /v1/log-levels": by("platform:read", "development"),
   "PUT /v1/log-levels": by("platform:manage", "development"),
   "GET /v1/logs/gaps": by("logs:read", "development"),
+  "GET /v1/logs/tail": by("logs:read", "development"),
 };
 
 export function isByAction(rule: Rule): rule is ActionRules {

@@ -5,6 +5,7 @@ import { MAIL_LISTS } from "./mail-lists.ts";
 import { MAILS } from "./mails.ts";
 import { OPERATORS } from "./operators.ts";
 import { SESSIONS } from "./sessions.ts";
+import { TAIL } from "./tail.ts";
 import { USERS } from "./users.ts";
 import { answer, AT, NO_QUERY, path, RECEIPT_ID, ref, refusal } from "./parts.ts";
 
@@ -94,5 +95,6 @@ export const V1 = {
   ...MAIL_LISTS,
   ...OPERATORS,
   ...LOG_LEVELS,
+  ...TAIL,
   ...HEALTH,
 };

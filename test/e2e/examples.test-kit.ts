@@ -246,6 +246,18 @@ export async function makeWorld(platform: Platform): Promise<World> {
     "POST /v1/events/dead-letters/drop": nothing,
     "GET /v1/log-levels": nothing,
     "PUT /v1/log-levels": nothing,
+    "GET /v1/logs/tail": () => ({
+      query: {
+        name: "payment",
+        severity: "ERROR",
+        producer: "one",
+        trace_id: "4bf92f3577b34da6a3ce929d0e0e4736",
+        request_id: "request-17",
+        event_id: "one",
+        q: "card declined",
+        after: new Date().toISOString(),
+      },
+    }),
     "GET /v1/logs/gaps": () => ({ query: { limit: "2", producer: "one" } }),
     "GET /v1/health": nothing,
   };

@@ -12,6 +12,7 @@ const CALLS_OUT: Readonly<Record<string, string>> = {
   "shared/client/index.ts": "addresses of services, from the configuration",
   "shared/lifecycle/run.ts": "this service itself",
   "broker/v1/unsubscribe.ts": "MAIL_URL",
+  "broker/tail/upstream.ts": "LOGGER_URL",
   "broker/sessions/key-set.ts": "AUTH_URL",
   "broker/page/browser/account.ts": "in the browser, the page's own origin",
   "broker/page/browser/api.ts": "in the browser, the page's own origin",
