@@ -1,6 +1,11 @@
 /** A service announces its own instance, about once a second, and says when it leaves. */
 import { hostname } from "node:os";
-import { type Announcement, REGISTRY_EXCHANGE, type RegisteredService, type SignedAnnouncement } from "#contracts/registry";
+import {
+  type Announcement,
+  REGISTRY_EXCHANGE,
+  type RegisteredService,
+  type SignedAnnouncement,
+} from "#contracts/registry";
 import { makeTeller } from "#shared/amqp";
 import type { Secret } from "#shared/config";
 import type { Dependency } from "#shared/lifecycle";
@@ -96,11 +101,7 @@ export interface AdvertiseOptions {
  */
 export function advertised({ ADVERTISE_URL, HOST }: AdvertiseOptions, local: string): string {
   if (ADVERTISE_URL !== undefined) return ADVERTISE_URL;
-  return HOST === "0.0.0.0" || HOST === "::" ? withHost(local, hostname()) : local;
-}
-
-/** `url` with another host, for a second port of the same place. */
-export function withHost(url: string, host: string): string {
-  const { protocol, port } = new URL(url);
-  return `${protocol}//${host}${port === "" ? "" : `:${port}`}`;
+  if (HOST !== "0.0.0.0" && HOST !== "::") return local;
+  const { protocol, port } = new URL(local);
+  return `${protocol}//${hostname()}${port === "" ? "" : `:${port}`}`;
 }

@@ -38,7 +38,11 @@ export interface Discovery extends AsyncDisposable {
   /** The instances that answer over HTTP. With a `dependency` each is asked how it is, and it is up while one is. */
   http(service: RegisteredService, urls: readonly string[], dependency?: Dependency): Pool;
   /** The instances' RPC, as one client. */
-  rpc(service: RegisteredService, urls: readonly string[], options: Omit<RpcPoolOptions, "service" | "log" | "metrics">): RpcPool;
+  rpc(
+    service: RegisteredService,
+    urls: readonly string[],
+    options: Omit<RpcPoolOptions, "service" | "log" | "metrics">,
+  ): RpcPool;
   registry(): RegistryState;
 }
 
@@ -53,8 +57,7 @@ export function openDiscovery({ config, rabbitmqUrl, name, log, metrics, resolve
   const refused = metrics.counter("registry_refused_total", "Announcements that were not believed.", ["reason"]);
   metrics.gauge("discovery_instances", "Instances of a service, by how they are.", ["service", "state"], (gauge) => {
     gauge.reset();
-    for (const { service, pool } of pools)
-      for (const { state } of pool.instances()) gauge.inc({ service, state });
+    for (const { service, pool } of pools) for (const { state } of pool.instances()) gauge.inc({ service, state });
   });
   const registry =
     mode === "rabbitmq"

@@ -1,6 +1,6 @@
 /** What is read of discovery: by those who call, and by those who are called. */
 import { choice, optional, url } from "#shared/config";
-import { type KnownAnnouncer, serviceAnnouncersField } from "#shared/service-keys";
+import { type KnownAnnouncer, serviceAnnouncersField, serviceKeyField } from "#shared/service-keys";
 
 const MODES = ["auto", "static", "dns", "rabbitmq"] as const;
 export type DiscoveryMode = Exclude<(typeof MODES)[number], "auto">;
@@ -24,6 +24,13 @@ export const advertiseFields = {
       ["http", "https"],
     ),
   ),
+};
+
+/** The SERVICE_KEY of a service that calls no other over HTTP. */
+export const announcingKeyField = {
+  ...serviceKeyField,
+  about:
+    "Key that signs how this service announces itself; those who call it know it by SERVICE_ANNOUNCERS (bun run service-key). Without it only development believes what is announced",
 };
 
 export interface DiscoveryConfig {

@@ -25,9 +25,7 @@ const FORGET_MS = 60_000;
 const MAX_TRIES = 3;
 
 /** What a probe tells: `not_ready` is alive and wants no work. */
-export type Probed =
-  | { readonly state: "up" }
-  | { readonly state: "not_ready" | "down"; readonly error: unknown };
+export type Probed = { readonly state: "up" } | { readonly state: "not_ready" | "down"; readonly error: unknown };
 
 /**
  * What an attempt said of the instance:
@@ -113,9 +111,10 @@ export function makePool(options: PoolOptions): Pool {
       next.set(endpoint.url, known ?? newMember(endpoint));
     }
     const isSame = next.size === members.size && [...next.keys()].every((url) => members.has(url));
+    const isFirst = members.size === 0;
     members = next;
     list = [...next.values()];
-    if (isSame) return;
+    if (isSame || isFirst) return;
     log.info("instances changed", { to: service, urls: list.map(({ endpoint }) => endpoint.url) });
     listeners.tell();
     // What is new is used once it has answered.
@@ -203,6 +202,7 @@ export function makePool(options: PoolOptions): Pool {
   }
 
   function round(): void {
+    if (closed) return;
     for (const member of list) void ask(member);
     const waitMs = list.length > 1 ? everyMs : ALONE_EVERY_MS;
     timer = setTimeout(round, waitMs * (0.9 + random() / 5));
@@ -211,7 +211,8 @@ export function makePool(options: PoolOptions): Pool {
 
   const watching = source.onChange(refresh);
   refresh();
-  if (probe !== undefined) round();
+  // Not before whoever makes it has it.
+  if (probe !== undefined) queueMicrotask(round);
 
   return {
     get size() {
@@ -276,9 +277,10 @@ function wasSent({ cause }: Failure): boolean {
 
 /** What a failed attempt over HTTP says of the instance. */
 function outcomeOf(error: Failure, hadMs: number): Outcome {
-  if (error.code === "unavailable") return wasSent(error) ? "lost" : "unsent";
+  // Without an error of the connection it is what was answered.
+  if (error.code === "unavailable" && error.cause instanceof Error) return wasSent(error) ? "lost" : "unsent";
   if (error.code === "deadline") return hadMs >= FAIR_MS ? "late" : "nothing";
-  return error.code === "bad_gateway" ? "sick" : "nothing";
+  return error.code === "bad_gateway" || error.code === "unavailable" ? "sick" : "nothing";
 }
 
 export interface TryOptions<T> {

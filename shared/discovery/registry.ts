@@ -104,7 +104,13 @@ export function makeRegistry(options: RegistryOptions): Registry {
     const isPlain = url.username === "" && url.password === "" && url.search === "" && url.hash === "";
     const isBare = url.pathname === "" || url.pathname === "/";
     const isWhole = url.hostname !== "" && (url.port !== "" || kind === "url");
-    return isPlain && isBare && isWhole && !text.endsWith("/") && schemes.get(`${service} ${kind}`)?.has(url.protocol) === true;
+    return (
+      isPlain &&
+      isBare &&
+      isWhole &&
+      !text.endsWith("/") &&
+      schemes.get(`${service} ${kind}`)?.has(url.protocol) === true
+    );
   }
 
   function accept(announcement: Announcement): Refused | undefined {

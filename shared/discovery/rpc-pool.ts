@@ -77,7 +77,7 @@ export function makeRpcPool(source: Source, { service, everyMs, ...options }: Rp
       const closing = close(client).finally(() => leaving.delete(closing));
       leaving.add(closing);
     }
-    tell();
+    if (told !== undefined) tell();
   }
 
   const pool = makePool({ service, source, log: own.log, probe, ...(everyMs === undefined ? {} : { everyMs }) });
@@ -113,7 +113,9 @@ export function makeRpcPool(source: Source, { service, everyMs, ...options }: Rp
     // Of one only nothing is to be chosen.
     call(method, params, context) {
       const [only] = clients.values();
-      return clients.size === 1 && only !== undefined ? only.call(method, params, context) : call(method, params, context);
+      return clients.size === 1 && only !== undefined
+        ? only.call(method, params, context)
+        : call(method, params, context);
     },
     async [Symbol.asyncDispose]() {
       closed = true;
