@@ -116,6 +116,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const relay = stack.use(
     startRelay({ database, sealer: outboxSealer, publisher, sendMail: deliveryOf(clients.sendMail), log, metrics }),
   );
+  health.backlog("outbox", () => relay.waiting);
   const store = makeStore(database);
   const redis = config.REDIS_URL === undefined ? undefined : stack.use(openRedis(config.REDIS_URL));
   const known = makeKnown({

@@ -94,6 +94,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       ...(dkim === undefined ? {} : { sign: (bytes: Uint8Array) => dkim.sign(bytes) }),
     }),
   );
+  health.backlog("outbox", () => outbox.waiting);
   database.listen(CHANNEL, () => outbox.wake());
   stack.use(keepRetention({ store, log, retentionMs: config.RETENTION_MS }));
   const prepare = makePrepare({

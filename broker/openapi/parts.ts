@@ -37,7 +37,18 @@ import {
   ReplayRequest,
 } from "#contracts/dead-letters";
 import { Envelope } from "#contracts/envelope";
-import { BackingHealth, DependencyView, HealthReport, ServiceHealth } from "#contracts/health";
+import {
+  BackingHealth,
+  BacklogView,
+  DependencyView,
+  HealthReport,
+  InstanceHealth,
+  RegistryHealth,
+  BacklogView,
+  InstanceHealth,
+  RegistryHealth,
+  ServiceHealth,
+} from "#contracts/health";
 import { GapsReport, ProducerGaps } from "#contracts/logs";
 import {
   BounceReport,

@@ -142,13 +142,13 @@ function serviceOf(name: string, asked: readonly Asked[]): ServiceHealth {
   }
   const waiting = new Map<string, number>();
   for (const one of asked.flatMap(({ backlog }) => backlog))
-    waiting.set(one.name, (waiting.get(one.name) ?? 0) + one.waiting);
+    waiting.set(one.name, Math.max(waiting.get(one.name) ?? 0, one.waiting));
   return {
     name,
     state,
     instances,
     dependencies: [...worst.values()],
-    backlog: Array.from(waiting, ([what, sum]) => ({ name: what, waiting: sum })),
+    backlog: Array.from(waiting, ([what, most]) => ({ name: what, waiting: most })),
     took_ms: Math.max(0, ...instances.map(({ took_ms }) => took_ms)),
   };
 }

@@ -60,7 +60,7 @@ export const ServiceHealth = Type.Object({
   instances: Type.Array(InstanceHealth),
   /** Of several instances the worst word on each. */
   dependencies: Type.Array(DependencyView),
-  backlog: Type.Array(BacklogView, { description: "Of all its instances" }),
+  backlog: Type.Array(BacklogView, { description: "Instances share what waits: the largest figure of them" }),
   took_ms: count("How long the slowest of its instances took"),
 });
 export type ServiceHealth = Static<typeof ServiceHealth>;

@@ -12,4 +12,5 @@ export {
   discoveryFields,
   discoveryProblems,
 } from "./fields.ts";
+export { makeRpcPool } from "./rpc-pool.ts";
 export { atSome, type InstanceState, makePool, type Pool } from "./pool.ts";

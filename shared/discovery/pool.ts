@@ -92,6 +92,8 @@ interface Member {
   avoidUntil: number;
   /** Bad answers in a row. */
   streak: number;
+  /** When an attempt or a connection last showed that it is up, by `performance.now()`. */
+  provenAt: number;
   probing: boolean;
 }
 
@@ -141,7 +143,8 @@ export function makePool(options: PoolOptions): Pool {
   function rankOf({ endpoint, state, avoidUntil }: Member, now: number): number {
     const isFallback = endpoint.isFallback === true;
     if (state === "down") return isFallback ? 5 : 4;
-    const isWell = state === "up" && avoidUntil <= now;
+    // Where nobody asks, only attempts tell.
+    const isWell = (state === "up" || (state === "unknown" && probe === undefined)) && avoidUntil <= now;
     return (isFallback ? 2 : 0) + (isWell ? 0 : 1);
   }
 
@@ -172,6 +175,7 @@ export function makePool(options: PoolOptions): Pool {
   function ended(member: Member, outcome: Outcome, error: unknown): void {
     if (outcome === "well") {
       member.streak = 0;
+      member.provenAt = performance.now();
       become(member, "up");
     } else if (outcome === "unsent" || outcome === "lost") {
       become(member, "down", error);
@@ -187,9 +191,14 @@ export function makePool(options: PoolOptions): Pool {
   async function ask(member: Member): Promise<void> {
     if (probe === undefined || member.probing || closed || (list.length < 2 && onHealth === undefined)) return;
     member.probing = true;
-    const startedAt = performance.now();
     try {
-      const probed = await probe(member.endpoint, list.length > 1 ? PROBE_WITHIN_MS : ALONE_WITHIN_MS);
+      let startedAt = performance.now();
+      let probed = await probe(member.endpoint, list.length > 1 ? PROBE_WITHIN_MS : ALONE_WITHIN_MS);
+      // It has answered others meanwhile: once more, at once.
+      if (probed.state === "down" && member.provenAt > startedAt && !closed) {
+        startedAt = performance.now();
+        probed = await probe(member.endpoint, PROBE_WITHIN_MS);
+      }
       if (closed) return;
       become(member, probed.state, probed.state === "up" ? undefined : probed.error);
       if (probed.state === "up") onHealth?.({ up: true, tookMs: performance.now() - startedAt });
@@ -235,7 +244,9 @@ export function makePool(options: PoolOptions): Pool {
     },
     note(url, probed) {
       const member = members.get(url);
-      if (member !== undefined) become(member, probed.state, probed.state === "up" ? undefined : probed.error);
+      if (member === undefined) return;
+      if (probed.state === "up") member.provenAt = performance.now();
+      become(member, probed.state, probed.state === "up" ? undefined : probed.error);
     },
     [Symbol.dispose]() {
       closed = true;
@@ -256,6 +267,7 @@ function newMember(endpoint: Endpoint): Member {
     lastSeen: undefined,
     avoidUntil: 0,
     streak: 0,
+    provenAt: 0,
     probing: false,
   };
 }
