@@ -44,9 +44,6 @@ import {
   HealthReport,
   InstanceHealth,
   RegistryHealth,
-  BacklogView,
-  InstanceHealth,
-  RegistryHealth,
   ServiceHealth,
 } from "#contracts/health";
 import { GapsReport, ProducerGaps } from "#contracts/logs";
@@ -94,6 +91,9 @@ export const SCHEMAS = {
   Envelope,
   GapsReport,
   HealthReport,
+  InstanceHealth,
+  RegistryHealth,
+  BacklogView,
   LogAction,
   LoginReply,
   MailAction,
