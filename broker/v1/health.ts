@@ -90,11 +90,8 @@ export function withoutErrors(report: HealthReport): HealthReport {
   };
 }
 
-/** Those of the configuration only where no other is known: they may be other names of the same ones. */
 async function askAll(name: string, pool: Pool): Promise<ServiceHealth> {
-  const known = pool.instances();
-  const own = known.filter(({ endpoint }) => endpoint.isFallback !== true);
-  return serviceOf(name, await Promise.all((own.length === 0 ? known : own).map((one) => askOne(name, one))));
+  return serviceOf(name, await Promise.all(pool.distinct().map((one) => askOne(name, one))));
 }
 
 async function askOne(name: string, { endpoint, lastSeen }: InstanceState): Promise<Asked> {

@@ -59,6 +59,8 @@ export interface InstanceState {
 export interface Pool extends Disposable {
   readonly size: number;
   instances(): readonly InstanceState[];
+  /** Those to be asked where each has something of its own to tell: without those of the configuration where others have announced themselves. */
+  distinct(): readonly InstanceState[];
   /** Told when instances come or go. */
   onChange(changed: () => void): Disposable;
   /** The instance for an attempt: one of those that were not tried; undefined once all were. */
@@ -218,6 +220,9 @@ export function makePool(options: PoolOptions): Pool {
     timer.unref();
   }
 
+  const instances = (): InstanceState[] =>
+    list.map(({ endpoint, state, since, lastSeen, inFlight }) => ({ endpoint, state, since, lastSeen, inFlight }));
+
   const watching = source.onChange(refresh);
   refresh();
   // Not before whoever makes it has it.
@@ -227,8 +232,8 @@ export function makePool(options: PoolOptions): Pool {
     get size() {
       return list.length;
     },
-    instances: () =>
-      list.map(({ endpoint, state, since, lastSeen, inFlight }) => ({ endpoint, state, since, lastSeen, inFlight })),
+    instances,
+    distinct: () => instances().filter(({ endpoint }) => endpoint.isFallback !== true),
     onChange: (changed) => listeners.add(changed),
     pick(tried) {
       const member = choose(best(tried));

@@ -23,6 +23,9 @@ const SLOW_MS = 900;
 /** Logins that may be in the hands of an instance when it is killed. */
 const IN_FLIGHT = 3;
 
+/** A process, on a machine that does other things as well (ms). */
+const START_WITHIN_MS = 90_000;
+
 const KEYS = { auth: makeServiceKey().key, logger: makeServiceKey().key };
 
 interface Instance {
@@ -42,54 +45,57 @@ describe.skipIf(!HAS_BACKING)("several instances (needs the backing services of 
   const instances: Record<"auth" | "logger", Instance[]> = { auth: [], logger: [] };
   const ended: (() => Promise<void>)[] = [];
 
-  beforeAll(async () => {
-    held = await alone();
-    const env = {
-      DISCOVERY: "rabbitmq",
-      SERVICE_ANNOUNCERS: Object.entries(KEYS)
-        .map(([name, key]) => `${name}:${announcerOf(new Secret(key))}`)
-        .join(","),
-      BCRYPT_COST: "4",
-      AUTH_SERVICE_KEY: KEYS.auth,
-      LOGGER_SERVICE_KEY: KEYS.logger,
-    };
-    platform = await startPlatform({ env });
-    const backing = (name: BackingName): string => platform.stack.part(name).url;
-    const common = { ...env, PATH: process.env["PATH"] ?? "", RABBITMQ_URL: backing("rabbitmq"), LOG_LEVEL: "warn" };
-    for (let n = 0; n < 3; n += 1) {
-      instances.logger.push(
-        await launch("logger", "rpc_server_calls_total", 'method="RPCServer.LogInfo"', {
-          ...common,
-          MONGODB_URL: withDatabase(backing("mongodb"), "logs"),
-          RPC_PORT: String(await freePort()),
-        }),
-      );
-    }
-    // With the platform's own there are three.
-    instances.auth.push({
-      url: platform.url("auth"),
-      count: () => metric(platform.url("auth"), "http_request_duration_seconds_count", 'route="/me"'),
-      kill: () => undefined,
-      die: () => Promise.resolve(),
-      start: () => undefined,
-    });
-    for (let n = 0; n < 2; n += 1) {
-      instances.auth.push(
-        await launch("auth", "http_request_duration_seconds_count", 'route="/me"', {
-          ...common,
-          DATABASE_URL: withDatabase(backing("postgres"), "users"),
-          MAIL_URL: platform.url("mail"),
-        }),
-      );
-    }
-    await untilUp("auth", 3);
-    await untilUp("logger", 3);
-    const login = await platform.post("broker", "/v1/sessions", {
-      email: "admin@example.com",
-      password: "verysecret",
-    });
-    token = (login.body.data as { access_token: string }).access_token;
-  }, ALONE_START_MS);
+  beforeAll(
+    async () => {
+      held = await alone();
+      const env = {
+        DISCOVERY: "rabbitmq",
+        SERVICE_ANNOUNCERS: Object.entries(KEYS)
+          .map(([name, key]) => `${name}:${announcerOf(new Secret(key))}`)
+          .join(","),
+        BCRYPT_COST: "4",
+        AUTH_SERVICE_KEY: KEYS.auth,
+        LOGGER_SERVICE_KEY: KEYS.logger,
+      };
+      platform = await startPlatform({ env });
+      const backing = (name: BackingName): string => platform.stack.part(name).url;
+      const common = { ...env, PATH: process.env["PATH"] ?? "", RABBITMQ_URL: backing("rabbitmq"), LOG_LEVEL: "warn" };
+      for (let n = 0; n < 3; n += 1) {
+        instances.logger.push(
+          await launch("logger", "rpc_server_calls_total", 'method="RPCServer.LogInfo"', {
+            ...common,
+            MONGODB_URL: withDatabase(backing("mongodb"), "logs"),
+            RPC_PORT: String(await freePort()),
+          }),
+        );
+      }
+      // With the platform's own there are three.
+      instances.auth.push({
+        url: platform.url("auth"),
+        count: () => metric(platform.url("auth"), "http_request_duration_seconds_count", 'route="/me"'),
+        kill: () => undefined,
+        die: () => Promise.resolve(),
+        start: () => undefined,
+      });
+      for (let n = 0; n < 2; n += 1) {
+        instances.auth.push(
+          await launch("auth", "http_request_duration_seconds_count", 'route="/me"', {
+            ...common,
+            DATABASE_URL: withDatabase(backing("postgres"), "users"),
+            MAIL_URL: platform.url("mail"),
+          }),
+        );
+      }
+      await untilUp("auth", 3);
+      await untilUp("logger", 3);
+      const login = await platform.post("broker", "/v1/sessions", {
+        email: "admin@example.com",
+        password: "verysecret",
+      });
+      token = (login.body.data as { access_token: string }).access_token;
+    },
+    ALONE_START_MS + 5 * START_WITHIN_MS,
+  );
   afterAll(async () => {
     for (const end of ended) await end();
     await platform[Symbol.asyncDispose]();
@@ -112,7 +118,7 @@ describe.skipIf(!HAS_BACKING)("several instances (needs the backing services of 
     };
     ended.push(die);
     const url = `http://127.0.0.1:${port}`;
-    await until(`${name} ready`, async () => (await fetch(`${url}/ready`)).status === 200, 30_000);
+    await until(`${name} ready`, async () => (await fetch(`${url}/ready`)).status === 200, START_WITHIN_MS);
     return {
       url,
       count: () => metric(url, counter, label),
@@ -134,7 +140,7 @@ describe.skipIf(!HAS_BACKING)("several instances (needs the backing services of 
     return ((await (await fetch(`${platform.url("broker")}/v1/health`)).json()) as { data: HealthReport }).data;
   }
 
-  const untilUp = (service: string, count: number, ms = 20_000): Promise<unknown> =>
+  const untilUp = (service: string, count: number, ms = START_WITHIN_MS): Promise<unknown> =>
     until(
       `${count} of ${service} up`,
       async () => {
@@ -235,7 +241,7 @@ describe.skipIf(!HAS_BACKING)("several instances (needs the backing services of 
     logger.start();
     auth.start();
     for (const one of [logger, auth])
-      await until("it listens", async () => (await fetch(`${one.url}/ready`)).status === 200, 30_000);
+      await until("it listens", async () => (await fetch(`${one.url}/ready`)).status === 200, START_WITHIN_MS);
     const backMs = await Promise.all([isBack(logger, 0), isBack(auth, 0)]);
     console.log(`back in use after ${backMs.map(Math.round).join(" and ")} ms`);
     for (const ms of backMs) expect(ms).toBeLessThan(BACK_MS);
@@ -284,7 +290,7 @@ describe.skipIf(!HAS_BACKING)("several instances (needs the backing services of 
     const samples = await repeat(calls.log, 200, 8);
     expect(said(samples.filter(({ status }) => status !== 202))).toEqual([]);
     logger.start();
-    await until("it listens", async () => (await fetch(`${logger.url}/ready`)).status !== 0, 30_000);
+    await until("it listens", async () => (await fetch(`${logger.url}/ready`)).status !== 0, START_WITHIN_MS);
     const calling = startLoad({ rate: 60, mix: [[calls.log, 1]], random: seeded(8) });
     const againMs = await isBack(logger, 0);
     console.log(`without the registry, back in use after ${Math.round(againMs)} ms`);
