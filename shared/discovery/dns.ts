@@ -59,7 +59,7 @@ export function resolved(urls: readonly string[], options: DnsOptions): Source {
   const places = urls.map((url) => nameOf(url) ?? url);
   const names = places.filter((place) => typeof place !== "string");
   const bell = makeBell();
-  let closed = false;
+  const closing = new AbortController();
   let endpoints: readonly Endpoint[] = urls.map((url) => ({ url }));
 
   async function look(name: Name): Promise<void> {
@@ -97,9 +97,9 @@ export function resolved(urls: readonly string[], options: DnsOptions): Source {
   }
 
   async function keepLooking(): Promise<void> {
-    while (!closed) {
+    while (!closing.signal.aborted) {
       await Promise.all(names.map(look));
-      if (closed) return;
+      if (closing.signal.aborted) return;
       update();
       await bell.wait(everyMs);
     }
@@ -110,7 +110,7 @@ export function resolved(urls: readonly string[], options: DnsOptions): Source {
     current: () => endpoints,
     onChange: (changed) => listeners.add(changed),
     [Symbol.dispose]() {
-      closed = true;
+      closing.abort();
       bell.ring();
     },
   };

@@ -36,7 +36,7 @@ export function serverNameOf({ authority }: Endpoint): string | undefined {
 export function fetchAt(
   endpoint: Endpoint,
   path: string,
-  init: RequestInit & { headers: Record<string, string> },
+  init: Omit<RequestInit, "headers"> & { readonly headers: Record<string, string> },
 ): Promise<Response> {
   const { url, authority } = endpoint;
   if (authority === undefined) return fetch(`${url}${path}`, { ...init, ...outgoingTls() });
@@ -64,7 +64,7 @@ export function makeListeners(): { add(changed: () => void): Disposable; tell():
       return { [Symbol.dispose]: () => void all.delete(own) };
     },
     tell() {
-      for (const changed of [...all]) changed();
+      for (const changed of all) changed();
     },
   };
 }

@@ -4,6 +4,7 @@
  */
 export { advertised, announce } from "./announce.ts";
 export { type Discovery, openDiscovery, type RegistryState } from "./discovery.ts";
+export { type Resolve, resolved } from "./dns.ts";
 export { type Endpoint, fetchAt, fixed } from "./endpoint.ts";
 export {
   advertiseFields,

@@ -101,7 +101,8 @@ test("who has no key of that service announces nothing: unsigned, another servic
 test("what was said before counts for nothing when somebody says it again: after a minute, after a goodbye, out of order", () => {
   const { registry, say, urls, refused, pass } = setUp();
   const heard: Uint8Array[] = [];
-  const hear = registry.hear;
+  const own = registry.hear.bind(registry);
+  const hear = (body: Uint8Array): void => own(body);
   registry.hear = (body) => {
     heard.push(body);
     hear(body);

@@ -118,7 +118,20 @@ describe.skipIf(!HAS_BACKING)("several instances (needs the backing services of 
     };
     ended.push(die);
     const url = `http://127.0.0.1:${port}`;
-    await until(`${name} ready`, async () => (await fetch(`${url}/ready`)).status === 200, START_WITHIN_MS);
+    let last = "nothing";
+    try {
+      await until(
+        `${name} ready`,
+        async () => {
+          const answer = await fetch(`${url}/ready`);
+          last = await answer.text();
+          return answer.status === 200;
+        },
+        START_WITHIN_MS,
+      );
+    } catch (cause) {
+      throw new Error(`${name} is not ready (exit code ${child.exitCode}): ${last}`, { cause });
+    }
     return {
       url,
       count: () => metric(url, counter, label),
@@ -269,7 +282,7 @@ describe.skipIf(!HAS_BACKING)("several instances (needs the backing services of 
     expect(last).toBeLessThan(AVOIDED_MS);
     logger.kill("SIGCONT");
     auth.kill("SIGCONT");
-    const [logged = 0, knew = 0] = before;
+    const [logged, knew] = before;
     const backMs = await Promise.all([isBack(logger, logged + 40), isBack(auth, knew + 40)]);
     console.log(`goes on, in use after ${backMs.map(Math.round).join(" and ")} ms`);
     for (const ms of backMs) expect(ms).toBeLessThan(BACK_MS);
