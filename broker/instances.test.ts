@@ -29,7 +29,12 @@ function instance() {
     Bun.spawn([process.execPath, FIXTURE, String(rpcPort), String(httpPort)], { stdout: "ignore", stderr: "inherit" });
   let child = begin();
   closing.push(() => child.kill("SIGKILL"));
-  const count = async (): Promise<number> => Number(await (await fetch(`http://127.0.0.1:${httpPort}`)).text());
+  /** -1 while it is not there. */
+  const count = (): Promise<number> =>
+    fetch(`http://127.0.0.1:${httpPort}`).then(
+      async (answer) => Number(await answer.text()),
+      () => -1,
+    );
   return {
     url: `tcp://127.0.0.1:${rpcPort}`,
     count,
