@@ -54,10 +54,10 @@ test("three loggers: a third each, and killed or frozen one of them is avoided a
   const samples: Sample[] = [];
   const began = performance.now();
   const now = (): number => performance.now() - began;
-  let isOver = false;
+  const over = new AbortController();
   const calling = (async () => {
     const underWay: Promise<void>[] = [];
-    while (!isOver) {
+    while (!over.signal.aborted) {
       const at = now();
       underWay.push(
         handle({ action: "log", log: { name: "instances", data: "x" } }).then(({ status, headers, tookMs }) => {
@@ -99,6 +99,6 @@ test("three loggers: a third each, and killed or frozen one of them is avoided a
   frozen.kill("SIGCONT");
   const then = await frozen.count();
   await until("in use again", async () => (await frozen.count()) > then + 10, BACK_MS);
-  isOver = true;
+  over.abort();
   await calling;
 }, 120_000);
