@@ -99,7 +99,8 @@ export function environmentOf(name: ServiceName, options: EnvironmentOptions): R
         ? undefined
         : withDatabase(backing.postgres.url, database),
     MONGODB_URL: backing.mongodb === undefined ? undefined : withDatabase(backing.mongodb.url, LOGS_DATABASE),
-    RABBITMQ_URL: backing.rabbitmq?.url,
+    // With it the logger announces itself, which one of each need not.
+    RABBITMQ_URL: SERVICES[name].needs.includes("rabbitmq") ? backing.rabbitmq?.url : undefined,
     SMTP_URL: backing.smtp?.url,
     INBOX_URL: backing.smtp?.web,
     AUTH_URL: urlOf("auth", ports, env),

@@ -39,7 +39,7 @@ test.skipIf(RABBITMQ === undefined)(
       caution: () => caution,
       condemned: new Map(),
       onDone: () => undefined,
-    tell: () => undefined,
+      tell: () => undefined,
       lane: () => consumer.lanes[0],
       giveBackMs: 300,
     });

@@ -1,5 +1,6 @@
 /** What the main thread and its workers say to each other. */
 import type { RetryTier } from "#contracts/events";
+import type { DiscoveryConfig } from "#shared/discovery";
 import type { LogLevel } from "#shared/log";
 import type { DependencyState } from "#shared/lifecycle";
 import type { ThreadMetrics } from "#shared/telemetry";
@@ -17,9 +18,10 @@ export interface WorkerSettings {
   /** Put before the names of all queues and exchanges. */
   readonly prefix: string;
   readonly prefetch: number;
-  readonly loggerUrl: string;
+  readonly loggerUrls: readonly string[];
   readonly loggerToken: string | undefined;
-  readonly mailUrl: string;
+  readonly mailUrls: readonly string[];
+  readonly discovery: DiscoveryConfig;
   readonly serviceKey: string | undefined;
   readonly tls: TlsFiles;
   /** The worker before this one crashed: one message at a time, until it is known that none of them did it. */

@@ -3,10 +3,10 @@ import { type IncomingMessage, type Lane, makeConsumer, makePublisher, topologyO
 import { Secret } from "#shared/config";
 import { type FailureCode, fail, messageOf, type Result } from "#shared/errors";
 import { makeJsonClient } from "#shared/client";
+import { openDiscovery } from "#shared/discovery";
 import { type Dependency, type DependencyReport, makeHealth } from "#shared/lifecycle";
 import { type LogLevel, makeLog, silentLog } from "#shared/log";
 import { Deadline } from "#shared/resilience";
-import { makeRpcClient } from "#shared/rpc";
 import { useTls } from "#shared/tls";
 import { makeMetrics, type Trace } from "#shared/telemetry";
 import { makeCaution } from "./caution.ts";
@@ -54,11 +54,10 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
   const url = new Secret(settings.rabbitmqUrl);
   const condemned = new Map(settings.condemned.map(({ fingerprint, reason }) => [fingerprint, reason]));
 
-  const rpc = makeRpcClient({
-    url: settings.loggerUrl,
+  const { discovery: config, loggerUrls, mailUrls } = settings;
+  const discovery = openDiscovery({ config, rabbitmqUrl: url, name: `listener ${index}`, log, metrics });
+  const rpc = discovery.rpc("logger", loggerUrls, {
     client: `listener ${index}`,
-    log,
-    metrics,
     ...(settings.loggerToken === undefined ? {} : { token: settings.loggerToken }),
     onState(connected, error) {
       if (!connected) return logger.down(error);
@@ -76,7 +75,12 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
     maxBytes: MAX_DEAD_LETTER_BYTES,
   });
   const key = settings.serviceKey === undefined ? undefined : new Secret(settings.serviceKey);
-  const ports: JobPorts = { mail: makeJsonClient("mail", settings.mailUrl, { key }), logger: rpc, publisher, log };
+  const ports: JobPorts = {
+    mail: makeJsonClient("mail", discovery.http("mail", mailUrls), { key }),
+    logger: rpc,
+    publisher,
+    log,
+  };
 
   const laneOf = (queue: string): Lane | undefined => consumer.lanes.find((lane) => lane.queue === queue);
   const seconds = metrics.histogram(
@@ -211,7 +215,7 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
       await Promise.all(handlers.map((handler) => handler.drain(DRAIN_MS)));
       caution[Symbol.dispose]();
       await consumer[Symbol.asyncDispose]();
-      await Promise.all([publisher[Symbol.asyncDispose](), rpc[Symbol.asyncDispose]()]);
+      await Promise.all([publisher[Symbol.asyncDispose](), discovery[Symbol.asyncDispose]()]);
       metrics[Symbol.dispose]();
       tell({ type: "stopped", report: { ...report(), dependencies } });
     },
@@ -248,7 +252,7 @@ const GRACE_MS = 500;
 function stateOf(report: DependencyReport | undefined): { state: DependencyReport["state"]; reason?: string } {
   if (report === undefined) return { state: "starting" };
   const { state, last_error } = report;
-  return last_error === undefined ? { state } : { state, reason: last_error };
+  return last_error === undefined || state !== "down" ? { state } : { state, reason: last_error };
 }
 
 let worker: Promise<ReturnType<typeof startWorker>> | undefined;

@@ -1,5 +1,6 @@
 /** The logger put together. */
 import { corsOriginsOf } from "#shared/config";
+import { advertised, announce } from "#shared/discovery";
 import { exposureOf, httpApp, listen } from "#shared/http";
 import { type App, EXIT, type Runtime, StartError } from "#shared/lifecycle";
 import { type RpcServer, serveRpc } from "#shared/rpc";
@@ -49,6 +50,7 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
   tailRoutes(app, tail);
   const http = opened.use(listen(routes(app, entries, makeGaps(makeGapsStore(connection))), config));
   log.info("RPC listening", { host: config.HOST, port: rpc.port });
+  const announcing = opened.use(announceBoth(config, runtime, http.url, rpc.port));
   const open = opened.move();
   return {
     url: http.url,
@@ -56,6 +58,8 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
     async [Symbol.asyncDispose]() {
       // Those who follow would hold a door open for as long as they like.
       tail.stop();
+      // Nobody is to come any more.
+      await announcing[Symbol.asyncDispose]();
       // The doors first, both at once: they wait for the calls in hand. Then what these took is stored, then MongoDB left.
       await Promise.all([http[Symbol.asyncDispose](), rpc[Symbol.asyncDispose]()]);
       await open.disposeAsync();
@@ -81,4 +85,28 @@ function openRpc(config: Config, runtime: Runtime, methods: ReturnType<typeof me
     const why = code === "EADDRINUSE" ? "is taken by another process" : `cannot be listened on (${code})`;
     throw new StartError(`${HOST}:${RPC_PORT} ${why}: stop what holds it, or set RPC_PORT`, { cause });
   }
+}
+
+/** Both doors of this instance, to its callers; where there is no RabbitMQ for it, nothing is said. */
+function announceBoth(
+  config: Config,
+  { health, log, version }: Runtime,
+  local: string,
+  rpcPort: number,
+): AsyncDisposable {
+  const { RABBITMQ_URL: rabbitmqUrl, SERVICE_KEY: key } = config;
+  if (rabbitmqUrl === undefined) return new AsyncDisposableStack();
+  const url = advertised(config, local);
+  const { hostname, protocol } = new URL(url);
+  return announce({
+    service: "logger",
+    rabbitmqUrl,
+    url,
+    rpcUrl: `${protocol === "https:" ? "tls" : "tcp"}://${hostname}:${rpcPort}`,
+    version,
+    key,
+    // It stores without it as well.
+    dependency: health.dependency("rabbitmq", { required: false }),
+    log,
+  });
 }

@@ -1,4 +1,5 @@
-import { commonFields, knownCredentials, port, secret, secretUrl, type Values } from "#shared/config";
+import { commonFields, knownCredentials, optional, port, secret, secretUrl, type Values } from "#shared/config";
+import { advertiseFields, announcingKeyField } from "#shared/discovery";
 import { rpcTokenProblems, serviceCallersField, serviceKeyProblems } from "#shared/service-keys";
 
 /** Every variable that the logger reads. */
@@ -13,6 +14,11 @@ export const fields = {
     "What callers of the RPC have to show; without it none is needed. Production needs 32 characters or more",
   ),
   SERVICE_CALLERS: serviceCallersField,
+  RABBITMQ_URL: optional(
+    secretUrl("RabbitMQ, where this instance is to announce itself to its callers", "", ["amqp", "amqps"]),
+  ),
+  SERVICE_KEY: announcingKeyField,
+  ...advertiseFields,
 };
 
 export type Config = Values<typeof fields>;

@@ -14,6 +14,7 @@ import {
   url,
   type Values,
 } from "#shared/config";
+import { advertiseFields, announcingKeyField } from "#shared/discovery";
 import { serviceCallersField, serviceKeyProblems } from "#shared/service-keys";
 import { ALLOWED_PATTERN } from "./address.ts";
 import { webhookFields, webhookProblems } from "./events/targets.ts";
@@ -57,6 +58,8 @@ const MIN_SECRET = 32;
 export const fields = {
   ...commonFields(8083),
   SERVICE_CALLERS: serviceCallersField,
+  SERVICE_KEY: announcingKeyField,
+  ...advertiseFields,
   DATABASE_URL: secretUrl("PostgreSQL with the outbox", "postgres://postgres@localhost:5432/mail", [
     "postgres",
     "postgresql",

@@ -38,6 +38,8 @@ export interface RelayOptions {
 export interface Relay extends AsyncDisposable {
   /** There may be something to bring out. */
   ring(): void;
+  /** What waits, as counted some seconds ago at most. */
+  readonly waiting: number;
   /** Finishes what is in hand, and one batch more of what there is: within about 5 s. The rest waits in PostgreSQL. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -214,15 +216,21 @@ export function startRelay(options: RelayOptions): Relay {
     }
   }
 
+  let inOutbox = 0;
   const working = Promise.all([
     work(() => publishLane("identity", tellers.identity), 0),
     work(() => publishLane("audit", tellers.audit), GATHER_MS),
     work(sendMails, 0),
-    count(store, metrics, stopping.signal),
+    count(store, metrics, stopping.signal, (sum) => {
+      inOutbox = sum;
+    }),
   ]);
   database.listen(OUTBOX_CHANNEL, ring);
   return {
     ring,
+    get waiting() {
+      return inOutbox;
+    },
     async [Symbol.asyncDispose]() {
       stopping.abort();
       ring();
@@ -232,7 +240,12 @@ export function startRelay(options: RelayOptions): Relay {
 }
 
 /** Keeps the gauges. */
-async function count(store: OutboxStore, metrics: Metrics, signal: AbortSignal): Promise<void> {
+async function count(
+  store: OutboxStore,
+  metrics: Metrics,
+  signal: AbortSignal,
+  told: (waiting: number) => void,
+): Promise<void> {
   const waiting = metrics.gauge("auth_outbox_waiting", "What waits in the outbox.", ["lane"]);
   const oldest = metrics.gauge("auth_outbox_oldest_seconds", "Age of the oldest of these, 0 without any.", ["lane"]);
   while (!signal.aborted) {
@@ -242,6 +255,7 @@ async function count(store: OutboxStore, metrics: Metrics, signal: AbortSignal):
       waiting.set({ lane }, depth);
       oldest.set({ lane }, oldestS);
     }
+    if (counted.ok) told([...counted.value.values()].reduce((sum, lane) => sum + lane.waiting, 0));
     await pause(COUNT_EVERY_MS, signal);
   }
 }

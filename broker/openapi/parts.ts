@@ -37,8 +37,16 @@ import {
   ReplayRequest,
 } from "#contracts/dead-letters";
 import { Envelope } from "#contracts/envelope";
-import { BackingHealth, DependencyView, HealthReport, ServiceHealth } from "#contracts/health";
 import { InstanceLevel, LevelList, LevelsChange } from "#contracts/log-levels";
+import {
+  BackingHealth,
+  BacklogView,
+  DependencyView,
+  HealthReport,
+  InstanceHealth,
+  RegistryHealth,
+  ServiceHealth,
+} from "#contracts/health";
 import { GapsReport, ProducerGaps } from "#contracts/logs";
 import {
   BounceReport,
@@ -87,6 +95,9 @@ export const SCHEMAS = {
   InstanceLevel,
   LevelList,
   LevelsChange,
+  InstanceHealth,
+  RegistryHealth,
+  BacklogView,
   LogAction,
   LoginReply,
   MailAction,

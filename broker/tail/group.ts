@@ -2,6 +2,7 @@
 import { LRUCache } from "lru-cache";
 import { positionText, sinceText, type TailGap, TailItem, tailId, type TailPlace } from "#contracts/log-tail";
 import type { Secret } from "#shared/config";
+import type { Endpoint } from "#shared/discovery";
 import { fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { eventBytes, makeEventReader, type Outlet, type OutletEntry, type ReceivedEvent } from "#shared/sse";
@@ -28,14 +29,14 @@ export interface Group {
   /** In an event of its own: where those are that have been told all. */
   place(): Uint8Array;
   /** Loggers come and go. */
-  follow(urls: readonly string[]): void;
+  follow(loggers: readonly Endpoint[]): void;
   readonly upstreams: number;
   close(): void;
 }
 
 export interface GroupOptions {
   readonly query: string;
-  readonly urls: readonly string[];
+  readonly loggers: readonly Endpoint[];
   readonly key: Secret | undefined;
   readonly log: Log;
 }
@@ -52,7 +53,7 @@ function eventIdOf(id: string): string {
   return decodeURIComponent(id.slice(0, id.lastIndexOf("~")));
 }
 
-export function makeGroup({ query, urls, key, log }: GroupOptions): Group {
+export function makeGroup({ query, loggers, key, log }: GroupOptions): Group {
   const outlets = new Set<Outlet>();
   const upstreams = new Map<string, Upstream>();
   const seen = new LRUCache<string, true>({ max: REMEMBERED });
@@ -92,15 +93,15 @@ export function makeGroup({ query, urls, key, log }: GroupOptions): Group {
     if (isOpen) tellAll(stateEvent());
   }
 
-  function add(url: string): Upstream {
-    const upstream = makeUpstream({ url, query, key, log, onEvent, onState: look });
-    upstreams.set(url, upstream);
+  function add(logger: Endpoint): Upstream {
+    const upstream = makeUpstream({ logger, query, key, log, onEvent, onState: look });
+    upstreams.set(logger.url, upstream);
     return upstream;
   }
 
   /** Any logger that tells is enough; where none does it is said why. */
   async function open(): Promise<Result<void>> {
-    const all = urls.map((url) => add(url).first);
+    const all = loggers.map((logger) => add(logger).first);
     const late = Promise.withResolvers<void>();
     const timer = setTimeout(late.resolve, ALL_MS);
     await Promise.race([Promise.all(all), late.promise]);
@@ -125,8 +126,8 @@ export function makeGroup({ query, urls, key, log }: GroupOptions): Group {
       return eventBytes({ event: "gap", data: JSON.stringify(told) });
     };
     const asked = `${query}&follow=false&after=${encodeURIComponent(`~${text}`)}`;
-    const url = [...upstreams].find(([, { isConnected }]) => isConnected)?.[0];
-    const opened = url === undefined ? fail("unavailable") : await openTail(url, asked, key, signal);
+    const one = [...upstreams.values()].find(({ isConnected }) => isConnected);
+    const opened = one === undefined ? fail("unavailable") : await openTail(one.logger, asked, key, signal);
     if (!opened.ok) {
       yield gap("no logger could be asked");
       return;
@@ -177,12 +178,13 @@ export function makeGroup({ query, urls, key, log }: GroupOptions): Group {
     place: placeEvent,
     follow(now) {
       if (!isOpen) return;
+      const urls = new Set(now.map(({ url }) => url));
       for (const [url, upstream] of upstreams) {
-        if (now.includes(url)) continue;
+        if (urls.has(url)) continue;
         upstreams.delete(url);
         upstream.close();
       }
-      for (const url of now) if (!upstreams.has(url)) add(url);
+      for (const logger of now) if (!upstreams.has(logger.url)) add(logger);
       look();
     },
     get upstreams() {

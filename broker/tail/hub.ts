@@ -1,6 +1,7 @@
 /** Who follows the log through this broker: how many may, what each is given, and that each still may. */
 import { Failure, ok, type Result } from "#shared/errors";
 import type { Secret } from "#shared/config";
+import type { Endpoint } from "#shared/discovery";
 import type { Log } from "#shared/log";
 import { eventBytes, makeOutlet, type Outlet } from "#shared/sse";
 import type { Metrics } from "#shared/telemetry";
@@ -41,8 +42,8 @@ export interface BrokerTail extends Disposable {
 }
 
 export interface BrokerTailOptions {
-  /** Base URLs of the loggers there are now, without a slash at the end. Asked anew every 2 s. */
-  readonly loggerUrls: () => readonly string[];
+  /** The loggers there are now. Asked anew every 2 s. */
+  readonly loggers: () => readonly Endpoint[];
   readonly key: Secret | undefined;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -53,7 +54,7 @@ interface Subscriber {
   readonly may: () => Promise<boolean>;
 }
 
-export function makeBrokerTail({ loggerUrls, key, log, metrics }: BrokerTailOptions): BrokerTail {
+export function makeBrokerTail({ loggers, key, log, metrics }: BrokerTailOptions): BrokerTail {
   const subscribers = new Set<Subscriber>();
   const perCaller = new Map<string, number>();
   const groups = new Map<string, Group>();
@@ -74,8 +75,8 @@ export function makeBrokerTail({ loggerUrls, key, log, metrics }: BrokerTailOpti
   }
 
   async function look(): Promise<void> {
-    const urls = loggerUrls();
-    for (const group of groups.values()) group.follow(urls);
+    const known = loggers();
+    for (const group of groups.values()) group.follow(known);
     for (const { outlet, may } of subscribers) {
       if (!(await may())) outlet.end("access", bye("the credential no longer counts"));
     }
@@ -116,7 +117,7 @@ export function makeBrokerTail({ loggerUrls, key, log, metrics }: BrokerTailOpti
   function groupOf(query: string): Group | undefined {
     const known = groups.get(query);
     if (known !== undefined || groups.size >= FILTERS_MAX) return known;
-    const group = makeGroup({ query, urls: loggerUrls(), key, log });
+    const group = makeGroup({ query, loggers: loggers(), key, log });
     groups.set(query, group);
     return group;
   }

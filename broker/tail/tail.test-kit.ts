@@ -79,7 +79,12 @@ export async function startLoggerProcess(mongodbUrl: string, ports: { http?: num
 export function startTail(urls: () => readonly string[]) {
   const runtime = makeRuntime("broker", silentLog, () => undefined);
   const state = { may: true };
-  const tail = makeBrokerTail({ loggerUrls: urls, key: undefined, log: silentLog, metrics: runtime.metrics });
+  const tail = makeBrokerTail({
+    loggers: () => urls().map((url) => ({ url })),
+    key: undefined,
+    log: silentLog,
+    metrics: runtime.metrics,
+  });
   const app = httpApp(runtime, ["*"], {
     enforce: async ({ request }) => {
       remember(request, { kind: "anonymous", address: request.headers.get("x-test-caller") ?? "one" });

@@ -2,11 +2,11 @@
 import { positionText, type TailPosition, tailId, tailPlaceOf } from "#contracts/log-tail";
 import { serviceKeyHeaders } from "#shared/client";
 import type { Secret } from "#shared/config";
+import { type Endpoint, fetchAt } from "#shared/discovery";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { pause, reconnectBackoff } from "#shared/resilience";
 import { makeEventReader, type ReceivedEvent } from "#shared/sse";
-import { outgoingTls } from "#shared/tls";
 
 /** Longest until a logger begins to answer (ms). */
 const ANSWER_MS = 3_000;
@@ -18,6 +18,7 @@ const SOUND_MS = 5_000;
 export interface Upstream {
   /** What the first try came to: failure `invalid` with the logger's words, `overloaded`, `unavailable`. */
   readonly first: Promise<Result<void>>;
+  readonly logger: Endpoint;
   readonly isConnected: boolean;
   /** Up to where this logger's entries were handed on; undefined before it has told. */
   readonly position: TailPosition | undefined;
@@ -25,7 +26,7 @@ export interface Upstream {
 }
 
 export interface UpstreamOptions {
-  readonly url: string;
+  readonly logger: Endpoint;
   /** The filter. */
   readonly query: string;
   readonly key: Secret | undefined;
@@ -36,7 +37,7 @@ export interface UpstreamOptions {
 
 /** A stream of a logger's events. @returns failure as `Upstream.first`. */
 export async function openTail(
-  url: string,
+  logger: Endpoint,
   query: string,
   key: Secret | undefined,
   signal: AbortSignal,
@@ -44,9 +45,8 @@ export async function openTail(
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(new Error("the logger does not begin to answer")), ANSWER_MS);
   try {
-    const answer = await fetch(`${url}/logs/tail?${query}`, {
+    const answer = await fetchAt(logger, `/logs/tail?${query}`, {
       headers: { accept: "text/event-stream", ...serviceKeyHeaders(key) },
-      ...outgoingTls(),
       redirect: "manual",
       signal: AbortSignal.any([signal, late.signal]),
     });
@@ -69,7 +69,7 @@ function positionIn(id: string): TailPosition | undefined {
   return place !== undefined && "positions" in place && place.positions.length === 1 ? place.positions[0] : undefined;
 }
 
-export function makeUpstream({ url, query, key, log, onEvent, onState }: UpstreamOptions): Upstream {
+export function makeUpstream({ logger, query, key, log, onEvent, onState }: UpstreamOptions): Upstream {
   const closing = new AbortController();
   const { promise: first, resolve: told } = Promise.withResolvers<Result<void>>();
   let isConnected = false;
@@ -108,7 +108,7 @@ export function makeUpstream({ url, query, key, log, onEvent, onState }: Upstrea
     const signal = AbortSignal.any([closing.signal, broken.signal]);
     // Of what was stored meanwhile this logger's only: the others tell theirs themselves.
     const after = position === undefined ? "" : `&own=true&after=${tailId("", positionText(position))}`;
-    const opened = await openTail(url, `${query}${after}`, key, signal);
+    const opened = await openTail(logger, `${query}${after}`, key, signal);
     told(opened.ok ? ok() : opened);
     if (!opened.ok) throw opened.error;
     const startedAt = performance.now();
@@ -143,6 +143,7 @@ export function makeUpstream({ url, query, key, log, onEvent, onState }: Upstrea
 
   return {
     first,
+    logger,
     get isConnected() {
       return isConnected;
     },

@@ -57,6 +57,8 @@ export interface Outbox extends AsyncDisposable {
   settled(id: string, signal: AbortSignal): Promise<Standing | undefined>;
   /** There may be something to do now. */
   wake(): void;
+  /** Mails that are not done with, as counted some seconds ago at most. */
+  readonly waiting: number;
   /**
    * Finishes the attempts in hand (at most 4 s), then cuts them and gives back what can be given back.
    * Nothing is accepted any more: close what calls `accept` first.
@@ -295,6 +297,9 @@ export function startOutbox(options: OutboxOptions): Outbox {
   }
 
   return {
+    get waiting() {
+      return measured.waiting;
+    },
     wake,
 
     async accept(mail, deadline) {

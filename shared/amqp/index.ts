@@ -7,5 +7,6 @@ export { type Look, openParked, type ParkedMessage, type ParkedQueues, type Queu
 export { makePublisher } from "./publisher.ts";
 export { type Destination, openResender, type Resender } from "./resend.ts";
 export { makeSubscriber, type SubscriberOptions } from "./subscriber.ts";
+export { makeTeller, type Teller, type TellerOptions } from "./teller.ts";
 export { type Topology, type TopologyOptions, topologyOf } from "./topology.ts";
 export type { OutgoingMessage, Publisher, PublisherOptions, PublisherState } from "./types.ts";

@@ -5,6 +5,7 @@
 import { cors } from "@elysiajs/cors";
 import { Elysia } from "elysia";
 import type { Envelope } from "#contracts/envelope";
+import type { Readiness } from "#contracts/health";
 import { OVERLOADED_HEADER, REQUEST_ID_HEADER, SERVICE_KEY_CHALLENGE, TIMEOUT_HEADER } from "#contracts/headers";
 import { Failure, failureOf } from "#shared/errors";
 import type { Runtime } from "#shared/lifecycle";
@@ -244,11 +245,17 @@ export function httpApp(
     })
     .get("/ping", () => "OK")
     .get("/ready", ({ set }) => {
-      const { ready, stopping, dependencies: all } = health.report();
+      const { ready, stopping, dependencies: all, backlog, started_at } = health.report();
       const dependencies = exposure.lastErrors ? all : all.map(({ last_error: _hidden, ...shown }) => shown);
+      const data: Readiness = {
+        dependencies,
+        ...(backlog.length === 0 ? {} : { backlog }),
+        started_at,
+        ...(exposure.lastErrors ? { version: runtime.version } : {}),
+      };
       set.status = ready ? 200 : 503;
       const message = ready ? "ready" : stopping ? "stopping" : "not ready";
-      return { error: !ready, message, data: { dependencies } } satisfies Envelope;
+      return { error: !ready, message, data } satisfies Envelope;
     })
     .get("/metrics", async ({ request, set }) => {
       checkMetrics(request, exposure.metrics);

@@ -9,11 +9,9 @@ beforeAll(async () => {
 
 /** Who calls out over HTTP, and where the address is from. None is from a request. */
 const CALLS_OUT: Readonly<Record<string, string>> = {
-  "shared/client/index.ts": "addresses of services, from the configuration",
+  "shared/discovery/endpoint.ts":
+    "addresses of services, from the configuration, DNS, or announcements that are signed",
   "shared/lifecycle/run.ts": "this service itself",
-  "broker/v1/unsubscribe.ts": "MAIL_URL",
-  "broker/tail/upstream.ts": "LOGGER_URL",
-  "broker/sessions/key-set.ts": "AUTH_URL",
   "broker/page/browser/account.ts": "in the browser, the page's own origin",
   "broker/page/browser/api.ts": "in the browser, the page's own origin",
   "broker/page/browser/home.ts": "in the browser, the page's own origin",

@@ -1,0 +1,34 @@
+/** Asks one instance how it is, over HTTP: `/ready`, which is free for everybody. */
+import { newContext, traceparentOf } from "#shared/telemetry";
+import { REQUEST_ID_HEADER } from "#contracts/headers";
+import { type Endpoint, fetchAt } from "./endpoint.ts";
+import type { Probed } from "./pool.ts";
+
+/** Of a body only the sentence is looked at. */
+const MAX_BYTES = 65_536;
+
+/** 200 is up; any other answer says that it is alive and not ready; without one it is down. */
+export async function probeHttp(endpoint: Endpoint, withinMs: number): Promise<Probed> {
+  const { requestId, trace, deadline } = newContext(withinMs);
+  try {
+    const response = await fetchAt(endpoint, "/ready", {
+      headers: { [REQUEST_ID_HEADER]: requestId, traceparent: traceparentOf(trace) },
+      redirect: "manual",
+      signal: deadline.signal,
+    });
+    const text = (await response.text()).slice(0, MAX_BYTES);
+    if (response.status === 200) return { state: "up" };
+    return { state: "not_ready", error: new Error(sentenceOf(text) ?? `answered ${response.status}`) };
+  } catch (error) {
+    return { state: "down", error };
+  }
+}
+
+function sentenceOf(text: string): string | undefined {
+  try {
+    const { message } = JSON.parse(text) as { message?: unknown };
+    return typeof message === "string" ? message.slice(0, 200) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,135 @@
+/** A client of the RPC for each instance of its server; each call goes by one of them. */
+import { fail, type Result } from "#shared/errors";
+import { makeRpcClient, type RpcClient, type RpcClientOptions } from "#shared/rpc";
+import { type CallContext, newContext } from "#shared/telemetry";
+import { serverNameOf, type Endpoint, type Source } from "./endpoint.ts";
+import { makePool, type Outcome, type Pool, type Probed } from "./pool.ts";
+
+/** How long calls of an instance that is none any more may go on (ms): none lasts longer. */
+const LINGER_MS = 5_000;
+const LOOK_MS = 50;
+const FAIR_MS = 500;
+const RPC_PING = "RPCServer.Ping";
+
+/** Of the whole: connected as long as one of its clients is. */
+export type RpcPoolOptions = Omit<RpcClientOptions, "url" | "serverName"> & {
+  readonly service: string;
+  /** Default 750. */
+  readonly everyMs?: number;
+};
+
+export interface RpcPool extends RpcClient {
+  readonly pool: Pool;
+}
+
+/**
+ * A call whose instance is lost on the way is made once more at another one: all methods that we call may be done twice
+ * with the effect of once. That one instance answers badly is for the edge, which tries again.
+ */
+export function makeRpcPool(source: Source, { service, everyMs, ...options }: RpcPoolOptions): RpcPool {
+  const { onState, ...own } = options;
+  const clients = new Map<string, RpcClient>();
+  const leaving = new Set<Promise<void>>();
+  let told: boolean | undefined;
+  let closed = false;
+
+  const tell = (error?: unknown): void => {
+    const isConnected = [...clients.values()].some((client) => client.connected);
+    if (closed || told === isConnected) return;
+    told = isConnected;
+    onState?.(isConnected, error);
+  };
+
+  async function probe({ url }: Endpoint, withinMs: number): Promise<Probed> {
+    const answered = await clients.get(url)?.call(RPC_PING, [], newContext(withinMs));
+    return answered?.ok === true ? { state: "up" } : { state: "down", error: answered?.error ?? "no such instance" };
+  }
+
+  function open(endpoint: Endpoint): void {
+    const { url } = endpoint;
+    const serverName = serverNameOf(endpoint);
+    const client = makeRpcClient({
+      ...own,
+      url,
+      ...(serverName === undefined ? {} : { serverName }),
+      onState(connected, error) {
+        if (clients.get(url) !== client) return;
+        pool.note(url, connected ? { state: "up" } : { state: "down", error });
+        tell(error);
+      },
+    });
+    clients.set(url, client);
+  }
+
+  /** What it has in hand it ends. */
+  async function close(client: RpcClient): Promise<void> {
+    const endsAt = performance.now() + LINGER_MS;
+    while (client.inFlight > 0 && performance.now() < endsAt) await Bun.sleep(LOOK_MS);
+    await client[Symbol.asyncDispose]();
+  }
+
+  function update(): void {
+    const urls = new Set(pool.instances().map(({ endpoint }) => endpoint.url));
+    for (const { endpoint } of pool.instances()) if (!clients.has(endpoint.url)) open(endpoint);
+    for (const [url, client] of clients) {
+      if (urls.has(url)) continue;
+      clients.delete(url);
+      const closing = close(client).finally(() => leaving.delete(closing));
+      leaving.add(closing);
+    }
+    if (told !== undefined) tell();
+  }
+
+  const pool = makePool({ service, source, log: own.log, probe, ...(everyMs === undefined ? {} : { everyMs }) });
+  const watching = pool.onChange(update);
+  update();
+
+  async function call(method: string, params: readonly unknown[], context: CallContext): Promise<Result<unknown>> {
+    const tried = new Set<string>();
+    for (;;) {
+      const choice = pool.pick(tried);
+      const client = choice === undefined ? undefined : clients.get(choice.endpoint.url);
+      if (choice === undefined || client === undefined) {
+        choice?.end("nothing");
+        return fail("unavailable", "no instance is known");
+      }
+      tried.add(choice.endpoint.url);
+      const hadMs = context.deadline.remainingMs();
+      const result = await client.call(method, params, context);
+      const outcome = outcomeOf(result, client, hadMs);
+      choice.end(outcome, result.ok ? undefined : result.error);
+      if (outcome !== "lost" || tried.size > 1 || tried.size >= pool.size || context.deadline.passed) return result;
+    }
+  }
+
+  return {
+    pool,
+    get connected() {
+      return [...clients.values()].some((client) => client.connected);
+    },
+    get inFlight() {
+      return [...clients.values()].reduce((sum, client) => sum + client.inFlight, 0);
+    },
+    // Of one only nothing is to be chosen.
+    call(method, params, context) {
+      const [only] = clients.values();
+      return clients.size === 1 && only !== undefined
+        ? only.call(method, params, context)
+        : call(method, params, context);
+    },
+    async [Symbol.asyncDispose]() {
+      closed = true;
+      watching[Symbol.dispose]();
+      pool[Symbol.dispose]();
+      await Promise.all([...[...clients.values()].map((client) => client[Symbol.asyncDispose]()), ...leaving]);
+    },
+  };
+}
+
+function outcomeOf(result: Result<unknown>, client: RpcClient, hadMs: number): Outcome {
+  if (result.ok) return "well";
+  const { code } = result.error;
+  if (code === "unavailable") return client.connected ? "sick" : "lost";
+  if (code === "deadline") return hadMs >= FAIR_MS ? "late" : "nothing";
+  return code === "bad_gateway" || code === "internal" ? "sick" : "well";
+}
