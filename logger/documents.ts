@@ -26,6 +26,8 @@ export interface LogDocument extends StoredData {
   sequence_block?: number;
   /** Numbers of the same producer whose entries came to nothing. */
   voided?: number[];
+  /** The segment that it is in, where the server needs such an index: see query/catalog.ts. */
+  segment?: number;
   /** In place of its event_id where that was another document's too, before there was a unique index. */
   duplicate_of?: string;
 }
@@ -34,7 +36,7 @@ function numbersOf({ id, sequence, voided = [] }: Producer): Partial<LogDocument
   return { producer_id: id, sequence, sequence_block: blockOf(sequence), ...(voided.length === 0 ? {} : { voided }) };
 }
 
-export function documentOf(record: LogRecord): Omit<LogDocument, "_id"> {
+export function documentOf(record: LogRecord, segment?: number): Omit<LogDocument, "_id"> {
   return {
     event_id: record.eventId,
     name: record.name,
@@ -47,5 +49,6 @@ export function documentOf(record: LogRecord): Omit<LogDocument, "_id"> {
     request_id: record.requestId,
     trace_id: record.traceId,
     ...(record.producer === undefined ? {} : numbersOf(record.producer)),
+    ...(segment === undefined ? {} : { segment }),
   };
 }

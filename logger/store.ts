@@ -7,6 +7,7 @@ import { documentOf, type LogDocument } from "./documents.ts";
 import type { LogRecord } from "./entries.ts";
 import type { BatchStore, Stored } from "./group-commit.ts";
 import type { Logs, MongoConnection } from "./mongo.ts";
+import type { SegmentWriter } from "./query/catalog.ts";
 import type { Registry } from "./registry.ts";
 
 /** Below the RPC's 5 s, so that callers hear of it (ms). */
@@ -73,7 +74,12 @@ function isSame(holder: Holder, record: LogRecord): boolean {
   return holder.content_hash === undefined || holder.content_hash === record.contentHash;
 }
 
-export function makeStore(connection: MongoConnection, registry: Registry, log: Log): BatchStore<LogRecord> {
+export function makeStore(
+  connection: MongoConnection,
+  registry: Registry,
+  segments: SegmentWriter,
+  log: Log,
+): BatchStore<LogRecord> {
   /** A number whose content is stored already, under another one or none, stands for nothing. */
   async function voidRepeated(
     logs: Logs,
@@ -123,21 +129,34 @@ export function makeStore(connection: MongoConnection, registry: Registry, log: 
     async insert(records) {
       const { logs } = connection;
       if (logs === undefined) return { ok: false, error: unavailable(undefined) };
-      const documents = records.map(documentOf) as LogDocument[];
       const deadline = Deadline.after(INSERT_MS);
+      let segment: number | undefined;
       try {
         await registry.register(logs, records, deadline);
+        segment = await segments.enter(logs, records.length, deadline);
       } catch (error) {
         connection.suspect();
         return { ok: false, error: unavailable(error) };
       }
+      const took = (stored: readonly LogRecord[]): void => {
+        if (segment !== undefined) segments.took(segment, stored);
+      };
       try {
+        const documents = records.map((record) => documentOf(record, segment)) as LogDocument[];
         await deadline.bound(logs.insertMany(documents, { ordered: false }), "MongoDB");
+        took(records);
         return ok(records.map(() => ok("stored")));
       } catch (error) {
         const errors = writeErrorsOf(error);
-        if (errors !== undefined) return ok(await outcomes(logs, records, errors));
-        if (isDocumentFault(error)) return { ok: false, error: refused(error) };
+        if (errors !== undefined) {
+          took(records.filter((_, index) => !errors.has(index)));
+          return ok(await outcomes(logs, records, errors));
+        }
+        if (isDocumentFault(error)) {
+          took([]);
+          return { ok: false, error: refused(error) };
+        }
+        if (segment !== undefined) segments.lost(segment);
         connection.suspect();
         return { ok: false, error: unavailable(error) };
       }
