@@ -2,7 +2,7 @@
 import { type Collection, type IndexDescription, MongoServerError, ObjectId } from "mongodb";
 import type { Log } from "#shared/log";
 import type { LogDocument } from "./documents.ts";
-import { migrateSegments } from "./query/catalog.ts";
+import { forgetSummaries, migrateSegments } from "./query/catalog.ts";
 import { registryOf } from "./registry.ts";
 
 const UNIQUE: IndexDescription = { name: "event_id_1", key: { event_id: 1 }, unique: true };
@@ -143,6 +143,8 @@ async function indexWords(logs: Logs, log: Log): Promise<void> {
  */
 export async function prepare(logs: Logs, { isFerretdb, log }: { isFerretdb: boolean; log: Log }): Promise<void> {
   const names = await indexNames(logs);
+  // The collection was dropped, and what it held with it.
+  if (isFerretdb && names.size === 0) await forgetSummaries(logs);
   if (!names.has("event_id_1")) {
     const given = await giveIds(logs, isFerretdb ? CHUNK_FERRETDB : CHUNK);
     const parted = await partRepeated(logs);

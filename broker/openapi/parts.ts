@@ -38,6 +38,7 @@ import {
 } from "#contracts/dead-letters";
 import { Envelope } from "#contracts/envelope";
 import { BackingHealth, DependencyView, HealthReport, ServiceHealth } from "#contracts/health";
+import { LogHistogram, LogItem, LogOrigin, LogPage } from "#contracts/log-queries";
 import { GapsReport, ProducerGaps } from "#contracts/logs";
 import {
   BounceReport,
@@ -84,6 +85,10 @@ export const SCHEMAS = {
   GapsReport,
   HealthReport,
   LogAction,
+  LogHistogram,
+  LogItem,
+  LogOrigin,
+  LogPage,
   LoginReply,
   MailAction,
   MailContent,

@@ -171,6 +171,11 @@ async function readSegment(logs: Logs, number: number, deadline: Deadline): Prom
   return builder.build();
 }
 
+/** Of no entry is told any more where it is but by itself. The count goes on: others may be writing. */
+export async function forgetSummaries(logs: Logs): Promise<void> {
+  await collectionsOf(logs).summaries.deleteMany({});
+}
+
 /**
  * Makes segments of entries of older writers. It counts them in the order in which the server gives them, so that several
  * replicas, or one that was stopped half-way and begins anew, write the same.

@@ -225,9 +225,10 @@ export function decodeSegment(bytes: Uint8Array): Segment | undefined {
       const Kind = KINDS[name];
       const size = (header.lengths[place] ?? 0) * Kind.BYTES_PER_ELEMENT;
       // A copy: the bytes may lie at any offset, and arrays of numbers may not.
-      const copy = bytes.slice(at, at + size);
+      const copy = new Uint8Array(size);
+      copy.set(bytes.subarray(at, at + size));
       at += size;
-      return [name, new Kind(copy.buffer, copy.byteOffset, header.lengths[place])];
+      return [name, new Kind(copy.buffer)];
     }),
   ) as unknown as Pick<Parts, (typeof ARRAYS)[number]>;
   return segmentOf({ labels: header.labels, names: header.names, ...arrays });

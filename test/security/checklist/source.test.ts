@@ -11,6 +11,7 @@ beforeAll(async () => {
 const CALLS_OUT: Readonly<Record<string, string>> = {
   "shared/client/index.ts": "addresses of services, from the configuration",
   "shared/lifecycle/run.ts": "this service itself",
+  "broker/v1/logs.ts": "LOGGER_URL",
   "broker/v1/unsubscribe.ts": "MAIL_URL",
   "broker/sessions/key-set.ts": "AUTH_URL",
   "broker/page/browser/account.ts": "in the browser, the page's own origin",
