@@ -21,9 +21,9 @@ async function expectedIndexes({ client }: Database): Promise<string[]> {
   const own = "ferretdbVersion" in (await client.db().admin().buildInfo()) ? ["segment_1"] : [...ASKED, TEXT_INDEX];
   return ["_id_", "event_id_1", NUMBERS, ...own].sort();
 }
-const ASKED = ["created_at", "name", "severity", "producer_id", "trace_id", "request_id"].map((field) =>
-  field === "created_at" ? "created_at_-1__id_-1" : `${field}_1_created_at_-1__id_-1`,
-).concat("data.$**_1");
+const ASKED = ["created_at", "name", "severity", "producer_id", "trace_id", "request_id"]
+  .map((field) => (field === "created_at" ? "created_at_-1__id_-1" : `${field}_1_created_at_-1__id_-1`))
+  .concat("data.$**_1");
 
 async function indexesOf({ logs }: Database): Promise<string[]> {
   return (await logs.listIndexes().toArray()).map(({ name }) => String(name)).sort();
@@ -234,7 +234,10 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`the collection is made ready ${
     expect(await indexesOf(database)).toEqual(await expectedIndexes(database));
     const expected = await expectedIndexes(database);
     await database.logs.drop();
-    await until(async () => Bun.deepEquals(await indexesOf(database).catch(() => []), expected), "the indexes are back");
+    await until(
+      async () => Bun.deepEquals(await indexesOf(database).catch(() => []), expected),
+      "the indexes are back",
+    );
     await until(async () => (await logger.post(entry("after"))).status === 202, "in use again");
   }, 20_000);
 

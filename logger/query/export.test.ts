@@ -24,14 +24,14 @@ function source(parts: number, end?: Error) {
 
 test("a line for each entry, and a last one that none can be taken for", async () => {
   const ends: unknown[] = [];
-  const text = await new Response(ndjsonOf(source(2).entries, (error) => ends.push(error))).text();
+  const text = await new Response(ndjsonOf(source(2).entries, (how) => ends.push(how))).text();
   expect(text.split("\n").map((line) => (line === "" ? line : (JSON.parse(line) as unknown)))).toEqual([
     item(0),
     item(1),
     { $export: { complete: true, entries: 2 } },
     "",
   ]);
-  expect(ends).toEqual([undefined]);
+  expect(ends).toEqual(["complete"]);
 });
 
 test.each([
@@ -39,21 +39,21 @@ test.each([
   [new Error("a path on our disk"), "internal error"],
 ])("what breaks off says so, and nothing of what lies behind it", async (error, told) => {
   const ends: unknown[] = [];
-  const text = await new Response(ndjsonOf(source(1, error).entries, (end) => ends.push(end))).text();
+  const text = await new Response(ndjsonOf(source(1, error).entries, (...how) => ends.push(...how))).text();
   const last = text.trim().split("\n").at(-1) ?? "";
   expect(JSON.parse(last)).toEqual({ $export: { complete: false, entries: 1, error: told } });
-  expect(ends).toEqual([error]);
+  expect(ends).toEqual(["failed", error]);
 });
 
 test("no more is asked for than is read; and nothing once the reader has gone", async () => {
   const { seen, entries } = source(1_000);
   const ends: unknown[] = [];
-  const reader = ndjsonOf(entries, (error) => ends.push(error)).getReader();
+  const reader = ndjsonOf(entries, (how) => ends.push(how)).getReader();
   await reader.read();
   await reader.read();
   await Bun.sleep(20);
   expect(seen.asked).toBeLessThanOrEqual(4);
   await reader.cancel();
   expect(seen.closed).toBe(true);
-  expect(ends).toEqual([undefined]);
+  expect(ends).toEqual(["left"]);
 });

@@ -2,6 +2,9 @@
 import type { LogExportEnd, LogItem } from "#contracts/log-queries";
 import { Failure } from "#shared/errors";
 
+/** `left`: whoever read it has gone. */
+export type ExportOutcome = "complete" | "left" | "failed";
+
 const encoder = new TextEncoder();
 
 /** What is told of an end before the end: never what lies behind it. */
@@ -12,18 +15,18 @@ function reasonOf(error: unknown): string {
 /**
  * The body of an export. Entries are asked for as the reader takes them: some at a time are in memory.
  * @param entries some at a time; it is closed when the reader goes.
- * @param onEnd told once, with what went wrong.
+ * @param onEnd told once how it ended, and what went wrong.
  */
 export function ndjsonOf(
   entries: AsyncGenerator<readonly LogItem[]>,
-  onEnd: (error?: unknown) => void,
+  onEnd: (how: ExportOutcome, error?: unknown) => void,
 ): ReadableStream<Uint8Array> {
   let count = 0;
   let isOver = false;
-  const end = (error?: unknown): void => {
+  const end = (how: ExportOutcome, error?: unknown): void => {
     if (isOver) return;
     isOver = true;
-    onEnd(error);
+    onEnd(how, error);
   };
   const lastLine = (told: LogExportEnd["$export"]): Uint8Array =>
     encoder.encode(`${JSON.stringify({ $export: told })}\n`);
@@ -36,7 +39,7 @@ export function ndjsonOf(
           if (done === true) {
             controller.enqueue(lastLine({ complete: true, entries: count }));
             controller.close();
-            end();
+            end("complete");
             return;
           }
           count += value.length;
@@ -45,11 +48,11 @@ export function ndjsonOf(
           if (isOver) return;
           controller.enqueue(lastLine({ complete: false, entries: count, error: reasonOf(error) }));
           controller.close();
-          end(error);
+          end("failed", error);
         }
       },
       async cancel() {
-        end();
+        end("left");
         await entries.return(undefined);
       },
     },

@@ -66,11 +66,11 @@ export function queryRoutes(app: HttpApp, { queries, stopping, log, metrics }: Q
     const gone = new AbortController();
     const signal = AbortSignal.any([request.signal, stopping, gone.signal]);
     const { requestId } = contextOf(request);
-    const stream = ndjsonOf(queries.all(filter, signal), (error) => {
+    const stream = ndjsonOf(queries.all(filter, signal), (how, error) => {
       exports -= 1;
       // Whoever has gone needs no more of it.
       gone.abort(new Failure("unavailable", "the export has ended"));
-      const result = request.signal.aborted ? "aborted" : error === undefined ? "complete" : "failed";
+      const result = request.signal.aborted ? "left" : how;
       exported.inc({ result });
       if (result === "failed") log.warn("an export broke off", { request_id: requestId, error });
     });

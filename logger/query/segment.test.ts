@@ -1,6 +1,13 @@
 import { expect, test } from "bun:test";
 import { makeMatcher } from "./filter.ts";
-import { decodeSegment, encodeSegment, type Indexed, makeSegmentBuilder, type Segment, withoutRows } from "./segment.ts";
+import {
+  decodeSegment,
+  encodeSegment,
+  type Indexed,
+  makeSegmentBuilder,
+  type Segment,
+  withoutRows,
+} from "./segment.ts";
 import { termsAsked } from "./terms.ts";
 
 const entry = (id: string, more: Partial<Indexed> = {}): Indexed => ({
