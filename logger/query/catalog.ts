@@ -409,7 +409,7 @@ export function makeCatalog(connection: MongoConnection, log: Log): Catalog {
           transient.push(listedOf(number, segment));
         } else if (builder.rows > 0) transient.push(listedOf(number, builder.build()));
       }
-      for (const [number, openedAt] of [...unsealed]) {
+      for (const [number, openedAt] of unsealed) {
         const summary = await deadline.bound(collectionsOf(logs).summaries.findOne({ _id: number }), "MongoDB");
         const sealed = summary === null ? undefined : decodeSegment(summary.body.value());
         if (sealed !== undefined) {
@@ -468,7 +468,7 @@ export function makeCatalog(connection: MongoConnection, log: Log): Catalog {
     },
     async [Symbol.asyncDispose]() {
       const { logs } = connection;
-      if (logs !== undefined) for (const one of [...writing.values()]) close(one, logs);
+      if (logs !== undefined) for (const one of writing.values()) close(one, logs);
       await Promise.all(sealing.values());
     },
   };

@@ -16,11 +16,9 @@ const BATCH = 1_000;
 export function conditionsOf(filter: LogFilter, hasText: boolean): Filter<LogDocument>[] {
   const { name, severity, from, to, producer, trace_id, request_id, event_id, data = [], q } = filter;
   const is = (field: string, value: unknown): Filter<LogDocument>[] =>
-    value === undefined ? [] : [{ [field]: { $eq: value } } as Filter<LogDocument>];
+    value === undefined ? [] : [{ [field]: { $eq: value } }];
   const isOne = (field: string, values: readonly string[] | undefined): Filter<LogDocument>[] =>
-    values === undefined
-      ? []
-      : [{ [field]: values.length === 1 ? { $eq: values[0] } : { $in: values } } as Filter<LogDocument>];
+    values === undefined ? [] : [{ [field]: values.length === 1 ? { $eq: values[0] } : { $in: values } }];
   const times = {
     ...(from === undefined ? {} : { $gte: new Date(from) }),
     ...(to === undefined ? {} : { $lt: new Date(to) }),
@@ -52,10 +50,7 @@ export function conditionsOf(filter: LogFilter, hasText: boolean): Filter<LogDoc
 /** In the order of entries, those behind a place. */
 function behind({ at, id }: Place): Filter<LogDocument>[] {
   const time = new Date(at);
-  return [
-    { created_at: { $lte: time } },
-    { $or: [{ created_at: { $lt: time } }, { _id: { $lt: new ObjectId(id) } }] } as Filter<LogDocument>,
-  ];
+  return [{ created_at: { $lte: time } }, { $or: [{ created_at: { $lt: time } }, { _id: { $lt: new ObjectId(id) } }] }];
 }
 
 const allOf = (conditions: readonly Filter<LogDocument>[]): Filter<LogDocument> =>
@@ -141,7 +136,7 @@ export function makeIndexReader(): Reader {
         ],
         options,
       );
-      for await (const { _id, entries } of groups) count(Number(_id.at), _id.name, _id.severity, entries);
+      for await (const { _id, entries } of groups) count(_id.at, _id.name, _id.severity, entries);
     },
   };
 }

@@ -53,10 +53,14 @@ async function store(logger: Logger, entries: readonly Entry[]): Promise<void> {
   }
 }
 
-async function get<T>(logger: Logger, path: string): Promise<{ status: number; message: string; data: T }> {
+async function get(logger: Logger, path: string): Promise<{ status: number; message: string; data: unknown }> {
   const answer = await fetch(`${logger.app.url}${path}`);
-  return { status: answer.status, ...((await answer.json()) as { message: string; data: T }) };
+  return { status: answer.status, ...((await answer.json()) as { message: string; data: unknown }) };
 }
+
+const getPage = async (logger: Logger, path: string) =>
+  (await get(logger, path)) as { status: number; message: string; data: LogPage };
+const getHistogram = async (logger: Logger, path: string) => (await get(logger, path)).data as LogHistogram;
 
 const idsOf = (items: readonly { event_id: string }[]): string[] => items.map(({ event_id }) => event_id);
 
@@ -65,7 +69,7 @@ async function pages(logger: Logger, query: string, between?: (page: number) => 
   const items: LogItem[] = [];
   let cursor: string | undefined;
   for (let page = 0; ; page += 1) {
-    const { status, message, data } = await get<LogPage>(
+    const { status, message, data } = await getPage(
       logger,
       `/logs?${query}${cursor === undefined ? "" : `&cursor=${cursor}`}`,
     );
@@ -120,7 +124,7 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`asking for entries ${NEEDS_MONG
       expect(end).toEqual({ $export: { complete: true, entries: expected.length } });
       expect(lines.map((line) => JSON.parse(line) as LogItem)).toEqual(found);
       const times = `${filter.from === undefined ? `&from=${timeAt(-1)}` : ""}${filter.to === undefined ? `&to=${timeAt(700_000)}` : ""}`;
-      const { data } = await get<LogHistogram>(logger, `/logs/histogram?interval=1h&${query}${times}`);
+      const data = await getHistogram(logger, `/logs/histogram?interval=1h&${query}${times}`);
       expect(data.total).toBe(expected.length);
     }
     // The reader for servers whose indexes can be used finds the same, here without a text index.
@@ -197,8 +201,8 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`asking for entries ${NEEDS_MONG
     await logger.ready(READY_MS);
     await store(logger, [entry(1)]);
     expect((await pages(logger, "limit=500&name=old_1")).length).toBe(500);
-    expect((await get<LogPage>(logger, "/logs?q=word1234")).data.items).toHaveLength(1);
-    const { data } = await get<LogHistogram>(logger, `/logs/histogram?from=${timeAt(-1)}&to=${timeAt(2_000)}`);
+    expect((await getPage(logger, "/logs?q=word1234")).data.items).toHaveLength(1);
+    const data = await getHistogram(logger, `/logs/histogram?from=${timeAt(-1)}&to=${timeAt(2_000)}`);
     expect(data.total).toBe(1_501);
   }, 120_000);
 
@@ -223,7 +227,7 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`asking for entries ${NEEDS_MONG
       expect(message).toContain(named ?? "");
     }
     expect((await get(logger, "/logs/nobody")).status).toBe(404);
-    expect((await get<LogPage>(logger, "/logs?data.user.id=%7B%22%24gt%22%3A0%7D")).data.items).toEqual([]);
+    expect((await getPage(logger, "/logs?data.user.id=%7B%22%24gt%22%3A0%7D")).data.items).toEqual([]);
   });
 
   test("two exports at a time; one that is left makes room", async () => {

@@ -36,7 +36,7 @@ function makeQuestion<S extends typeof PageQuery | typeof HistogramQuery>(schema
     const rest = validate(own.href);
     if (!rest.ok) return rest;
     const filter = filterOf(searchParams, names);
-    return filter.ok ? ok({ filter: filter.value, rest: rest.value as Static<S> }) : filter;
+    return filter.ok ? ok({ filter: filter.value, rest: rest.value }) : filter;
   };
 }
 
