@@ -38,7 +38,7 @@ import {
 } from "#contracts/dead-letters";
 import { Envelope } from "#contracts/envelope";
 import { BackingHealth, DependencyView, HealthReport, ServiceHealth } from "#contracts/health";
-import { LogHistogram, LogItem, LogOrigin, LogPage } from "#contracts/log-queries";
+import { LogHistogram, LogItem, LogPage } from "#contracts/log-queries";
 import { GapsReport, ProducerGaps } from "#contracts/logs";
 import {
   BounceReport,
@@ -87,7 +87,6 @@ export const SCHEMAS = {
   LogAction,
   LogHistogram,
   LogItem,
-  LogOrigin,
   LogPage,
   LoginReply,
   MailAction,
