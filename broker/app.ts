@@ -36,6 +36,7 @@ import { askMe, v1 } from "./v1/routes.ts";
 import { makeDesk } from "./v1/desk.ts";
 import { identityRoutes } from "./v1/identity.ts";
 import { logLevelRoutes } from "./v1/log-levels.ts";
+import { logRoutes } from "./v1/logs.ts";
 import { mailRoutes } from "./v1/mails.ts";
 import { operatorRoutes } from "./v1/operators.ts";
 import { unsubscribeRoutes } from "./v1/unsubscribe.ts";
@@ -248,6 +249,13 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
       listener: { client: listener, edge: edge("listener") },
       listenerCommands: { client: listener, edge: edge("listener_commands") },
       logger: { client: logger, edge: edge("logger_reports") },
+    }),
+  );
+  app.use(
+    logRoutes({
+      desk,
+      logger: { client: logger, edge: edge("logger_queries") },
+      exports: { logger: pools.logger, key, edge: edge("logger_exports"), stopping: stopping.signal },
     }),
   );
   app.use(

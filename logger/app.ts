@@ -1,6 +1,7 @@
 /** The logger put together. */
 import { corsOriginsOf } from "#shared/config";
 import { advertised, announce } from "#shared/discovery";
+import { Failure } from "#shared/errors";
 import { exposureOf, httpApp, listen } from "#shared/http";
 import { type App, EXIT, type Runtime, StartError } from "#shared/lifecycle";
 import { type RpcServer, serveRpc } from "#shared/rpc";
@@ -11,6 +12,9 @@ import { makeFinder } from "./find.ts";
 import { makeGaps } from "./gaps.ts";
 import { makeGapsStore } from "./gaps-store.ts";
 import { connectMongo } from "./mongo.ts";
+import { makeCatalog } from "./query/catalog.ts";
+import { makeQueries } from "./query/query.ts";
+import { queryRoutes } from "./query/routes.ts";
 import { makeRegistry } from "./registry.ts";
 import { CALLERS, routes } from "./routes.ts";
 import { methodsOf } from "./rpc.ts";
@@ -42,13 +46,17 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
     }),
   );
   const registry = opened.use(makeRegistry(connection, log));
+  const catalog = opened.use(makeCatalog(connection, log));
   const tail = makeTailHub(connection, metrics);
-  const entries = opened.use(makeEntries(makeStore(connection, registry, log, tail), { log, metrics }));
+  const entries = opened.use(makeEntries(makeStore(connection, registry, catalog, log, tail), { log, metrics }));
   const rpc = opened.use(openRpc(config, runtime, methodsOf(entries, makeFinder(connection))));
   const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
   const app = httpApp(runtime, corsOriginsOf(config), { callers, exposure: exposureOf(config) });
   tailRoutes(app, tail);
-  const http = opened.use(listen(routes(app, entries, makeGaps(makeGapsStore(connection))), config));
+  routes(app, entries, makeGaps(makeGapsStore(connection)));
+  const stopping = new AbortController();
+  queryRoutes(app, { queries: makeQueries(connection, catalog), stopping: stopping.signal, log, metrics });
+  const http = opened.use(listen(app, config));
   log.info("RPC listening", { host: config.HOST, port: rpc.port });
   const announcing = opened.use(announceBoth(config, runtime, http.url, rpc.port));
   const open = opened.move();
@@ -56,6 +64,8 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
     url: http.url,
     rpcPort: rpc.port,
     async [Symbol.asyncDispose]() {
+      // An export goes on as long as there are entries.
+      stopping.abort(new Failure("unavailable", "the logger is stopping: export again"));
       // Those who follow would hold a door open for as long as they like.
       tail.stop();
       // Nobody is to come any more.

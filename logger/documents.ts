@@ -28,6 +28,8 @@ export interface LogDocument extends StoredData {
   sequence_block?: number;
   /** Numbers of the same producer whose entries came to nothing. */
   voided?: number[];
+  /** The segment that it is in, where the server needs such an index: see query/catalog.ts. */
+  segment?: number;
   /** In place of its event_id where that was another document's too, before there was a unique index. */
   duplicate_of?: string;
 }
@@ -43,7 +45,7 @@ export function slotOf(ms: number): number {
   return Math.floor(ms / SLOT_MS);
 }
 
-export function documentOf(record: LogRecord): Omit<LogDocument, "_id"> {
+export function documentOf(record: LogRecord, segment?: number): Omit<LogDocument, "_id"> {
   const storedAt = new Date();
   return {
     event_id: record.eventId,
@@ -58,5 +60,6 @@ export function documentOf(record: LogRecord): Omit<LogDocument, "_id"> {
     request_id: record.requestId,
     trace_id: record.traceId,
     ...(record.producer === undefined ? {} : numbersOf(record.producer)),
+    ...(segment === undefined ? {} : { segment }),
   };
 }

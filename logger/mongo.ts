@@ -14,6 +14,8 @@ export type Logs = Collection<LogDocument>;
 export interface MongoConnection extends AsyncDisposable {
   /** The collection, ready for use; undefined while MongoDB is away. */
   readonly logs: Logs | undefined;
+  /** The server in use is FerretDB, whose indexes are for equality only. */
+  readonly isFerretdb: boolean;
   /** Counts how often the collection was made ready: what was known of its content before no longer holds. */
   readonly epoch: number;
   /** Something failed: look now rather than at the next time. */
@@ -82,6 +84,7 @@ export function connectMongo({ url, dependency, log, metrics, onRefused }: Mongo
   let current: Logs | undefined;
   let everUp = false;
   let epoch = 0;
+  let isFerretdb = false;
   let wake = new AbortController();
   const suspect = (): void => wake.abort();
 
@@ -106,7 +109,7 @@ export function connectMongo({ url, dependency, log, metrics, onRefused }: Mongo
 
   const ready = async ({ logs, lost }: Session): Promise<void> => {
     const info = await Deadline.after(LOOK_MS).bound(logs.db.admin().buildInfo(), "MongoDB");
-    const isFerretdb = "ferretdbVersion" in info;
+    isFerretdb = "ferretdbVersion" in info;
     const ends = AbortSignal.any([stopping.signal, lost.signal]);
     await Deadline.after(PREPARE_MS, ends).bound(prepare(logs, { isFerretdb, log }), "preparing the collection");
     epoch += 1;
@@ -158,7 +161,7 @@ export function connectMongo({ url, dependency, log, metrics, onRefused }: Mongo
       await pause();
       if (stopping.signal.aborted) return;
       try {
-        if (await Deadline.after(LOOK_MS, stopping.signal).bound(isPrepared(logs), "MongoDB")) {
+        if (await Deadline.after(LOOK_MS, stopping.signal).bound(isPrepared(logs, isFerretdb), "MongoDB")) {
           up(logs);
         } else {
           // A database that came back empty, or another one in its place.
@@ -202,6 +205,9 @@ export function connectMongo({ url, dependency, log, metrics, onRefused }: Mongo
   return {
     get logs() {
       return current;
+    },
+    get isFerretdb() {
+      return isFerretdb;
     },
     get epoch() {
       return epoch;

@@ -7,6 +7,7 @@ import { documentOf, type LogDocument } from "./documents.ts";
 import type { LogRecord } from "./entries.ts";
 import type { BatchStore, Stored } from "./group-commit.ts";
 import type { Logs, MongoConnection } from "./mongo.ts";
+import type { SegmentWriter } from "./query/catalog.ts";
 import type { Registry } from "./registry.ts";
 import type { Tap } from "./tail/tap.ts";
 import { makeWriter, type Writer } from "./tail/writer.ts";
@@ -84,6 +85,7 @@ export interface Followed {
 export function makeStore(
   connection: MongoConnection,
   registry: Registry,
+  segments: SegmentWriter,
   log: Log,
   followed?: Followed,
 ): BatchStore<LogRecord> {
@@ -138,26 +140,56 @@ export function makeStore(
       const { logs } = connection;
       if (logs === undefined) return { ok: false, error: unavailable(undefined) };
       const batch = followed?.tap.begin();
-      const documents = records.map((record): LogDocument => ({ _id: writer.nextId(), ...documentOf(record) }));
-      const result = await insert(logs, records, documents);
+      const deadline = Deadline.after(INSERT_MS);
+      const entered = await enter(logs, records, deadline);
+      if (!entered.ok) {
+        batch?.over([]);
+        return entered;
+      }
+      const segment = entered.value;
+      const documents = records.map(
+        (record): LogDocument => ({ _id: writer.nextId(), ...documentOf(record, segment) }),
+      );
+      const result = await insert(logs, records, documents, deadline);
+      if (segment !== undefined) note(segment, records, result);
       const isHeard = result.ok && followed?.tap.isHeard === true;
       batch?.over(isHeard ? documents.filter((_, index) => isStored(result.value[index])) : []);
       return result;
     },
   };
 
-  async function insert(
+  /** Before anything of a batch is written: its numbers are known, and where it is looked for. */
+  async function enter(
     logs: Logs,
     records: readonly LogRecord[],
-    documents: readonly LogDocument[],
-  ): ReturnType<BatchStore<LogRecord>["insert"]> {
-    const deadline = Deadline.after(INSERT_MS);
+    deadline: Deadline,
+  ): Promise<Result<number | undefined>> {
     try {
       await registry.register(logs, records, deadline);
+      return ok(await segments.enter(logs, records.length, deadline));
     } catch (error) {
       connection.suspect();
       return { ok: false, error: unavailable(error) };
     }
+  }
+
+  /** What became of a batch that was entered. */
+  function note(segment: number, records: readonly LogRecord[], result: Result<readonly Result<Stored>[]>): void {
+    if (result.ok)
+      segments.took(
+        segment,
+        records.filter((_, index) => isStored(result.value[index])),
+      );
+    else if (result.error.code === "invalid") segments.took(segment, []);
+    else segments.lost(segment);
+  }
+
+  async function insert(
+    logs: Logs,
+    records: readonly LogRecord[],
+    documents: readonly LogDocument[],
+    deadline: Deadline,
+  ): ReturnType<BatchStore<LogRecord>["insert"]> {
     try {
       await deadline.bound(logs.insertMany(documents, { ordered: false }), "MongoDB");
       return ok(records.map(() => ok("stored")));

@@ -21,6 +21,7 @@ export function openApi(version: string) {
       { name: "Keys", description: "API keys of people and services" },
       { name: "Mails", description: "Sending mails with all that they may have; leaving a mailing list" },
       { name: "Receipts", description: "What became of what was accepted" },
+      { name: "Logs", description: "Asking for log entries" },
       { name: "Operators", description: "Queues, dead letters, completeness; mails, templates, suppressions" },
       { name: "Health", description: "How the platform is" },
     ],

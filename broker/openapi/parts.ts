@@ -47,6 +47,7 @@ import {
   RegistryHealth,
   ServiceHealth,
 } from "#contracts/health";
+import { LogHistogram, LogItem, LogPage } from "#contracts/log-queries";
 import { GapsReport, ProducerGaps } from "#contracts/logs";
 import {
   BounceReport,
@@ -99,6 +100,9 @@ export const SCHEMAS = {
   RegistryHealth,
   BacklogView,
   LogAction,
+  LogHistogram,
+  LogItem,
+  LogPage,
   LoginReply,
   MailAction,
   MailContent,

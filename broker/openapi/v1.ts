@@ -1,6 +1,7 @@
 /** The versioned API as a whole; of it here: receipts, health. */
 import { API_KEYS } from "./api-keys.ts";
 import { LOG_LEVELS } from "./log-levels.ts";
+import { LOGS } from "./logs.ts";
 import { MAIL_LISTS } from "./mail-lists.ts";
 import { MAILS } from "./mails.ts";
 import { OPERATORS } from "./operators.ts";
@@ -103,6 +104,7 @@ export const V1 = {
   ...RECEIPTS,
   ...MAILS,
   ...MAIL_LISTS,
+  ...LOGS,
   ...OPERATORS,
   ...LOG_LEVELS,
   ...TAIL,

@@ -2,34 +2,14 @@
 import type { LogItem } from "#contracts/log-queries";
 import { positionText, tailId, type TailItem } from "#contracts/log-tail";
 import { eventBytes } from "#shared/sse";
-import { decodeData } from "../data.ts";
 import type { LogDocument } from "../documents.ts";
+import type { StoredEntry } from "../query/item.ts";
 import { positionOf } from "./writer.ts";
 
 /** Most of `data` that is told (characters of its JSON). */
 const DATA_CHARS = 16_384;
 
-/** Of documents of older writers some fields are missing. */
-export type Known = Pick<LogDocument, "_id" | "event_id" | "name" | "severity" | "created_at" | "data"> &
-  Partial<LogDocument>;
-
-/** As queries give it. */
-export function itemOf(document: Known): LogItem {
-  const { event_id, name, severity, created_at, stored_at, source, request_id, trace_id, producer_id, sequence } =
-    document;
-  return {
-    event_id,
-    name,
-    severity,
-    data: decodeData(document),
-    created_at: created_at.toISOString(),
-    ...(stored_at === undefined ? {} : { stored_at: stored_at.toISOString() }),
-    ...(source === undefined ? {} : { source }),
-    ...(request_id === undefined ? {} : { request_id }),
-    ...(trace_id === undefined ? {} : { trace_id }),
-    ...(producer_id === undefined || sequence === undefined ? {} : { producer: { id: producer_id, sequence } }),
-  };
-}
+export type Known = StoredEntry & Pick<LogDocument, "_id">;
 
 /** @param place where a client is that has been given it; default: its own position at its writer. */
 export function entryEvent(document: Known, item: LogItem, place?: string): Uint8Array {

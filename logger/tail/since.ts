@@ -7,7 +7,8 @@ import { eventBytes, type OutletEntry } from "#shared/sse";
 import { type LogDocument, SLOT_MS, slotOf } from "../documents.ts";
 import type { MongoConnection } from "../mongo.ts";
 import { makeMatcher } from "../query/filter.ts";
-import { entryEvent, itemOf, type Known } from "./items.ts";
+import { itemOf } from "../query/item.ts";
+import { entryEvent, type Known } from "./items.ts";
 import { positionOf } from "./writer.ts";
 
 /** How far back it is looked (ms). */

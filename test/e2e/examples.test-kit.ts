@@ -30,6 +30,19 @@ export interface World {
   needsOf(operation: string, title: string): Promise<Needs>;
 }
 
+/** Of the entries that `publish` makes. */
+const logFilter = (): Record<string, string> => ({
+  name: "numbered",
+  severity: "INFO",
+  from: new Date(0).toISOString(),
+  to: tomorrow(),
+  producer: "one",
+  trace_id: "4bf92f3577b34da6a3ce929d0e0e4736",
+  request_id: "one",
+  event_id: "one",
+  q: "numbered",
+});
+
 type Made = Needs | Promise<Needs>;
 
 const tomorrow = (): string => new Date(Date.now() + DAY_MS).toISOString();
@@ -258,6 +271,13 @@ export async function makeWorld(platform: Platform): Promise<World> {
         after: new Date().toISOString(),
       },
     }),
+    "GET /v1/logs": () => ({ query: { limit: "2", ...logFilter() } }),
+    "GET /v1/logs/histogram": () => ({ query: { interval: "12h", ...logFilter() } }),
+    "GET /v1/logs/export": () => ({ query: logFilter() }),
+    "GET /v1/logs/{id}": async () => {
+      const entry = await platform.entries.findOne({ name: "numbered" });
+      return { path: { id: String(entry?.["event_id"]) } };
+    },
     "GET /v1/logs/gaps": () => ({ query: { limit: "2", producer: "one" } }),
     "GET /v1/health": nothing,
   };
