@@ -51,6 +51,8 @@ export interface Span {
   /** Whether anybody will see what is set: lets what is dear to find out be left out. */
   readonly isRecorded: boolean;
   set(attributes: SpanAttributes): void;
+  /** In place of its name, where what was done is known only once it is. */
+  rename(name: string): void;
   event(name: string, attributes?: SpanAttributes): void;
   link(to: SpanLink): void;
   /** It did not go well, though it neither throws nor returns a failure. */
@@ -60,6 +62,7 @@ export interface Span {
 const NO_SPAN: Span = {
   isRecorded: false,
   set: () => undefined,
+  rename: () => undefined,
   event: () => undefined,
   link: () => undefined,
   fail: () => undefined,
@@ -117,10 +120,14 @@ export async function inSpan<C extends Traced, T>(
   const known: Record<string, SpanAttributes[string]> = { ...attributes };
   const events: SpanEvent[] = [];
   const linked = [...links];
+  let called = name;
   let error: string | undefined;
   const span: Span = {
     isRecorded: true,
     set: (more) => void Object.assign(known, more),
+    rename(better) {
+      called = better;
+    },
     event: (happened, its = {}) => void events.push({ name: happened, at: preciseNow(), attributes: its }),
     link: (to) => void linked.push(to),
     fail: (code) => {
@@ -136,7 +143,7 @@ export async function inSpan<C extends Traced, T>(
     throw thrown;
   } finally {
     recordSpan(trace, {
-      name,
+      name: called,
       kind,
       startedAt,
       attributes: known,
