@@ -125,7 +125,8 @@ export function runMailRequests({ database, links, outbox, log, metrics }: MailR
   });
 
   return {
-    async ask(purpose, email, { requestId, trace, client, deadline }) {
+    async ask(purpose, email, context) {
+      const { requestId, trace, client } = context;
       const noted = await database.query(
         async (sql) => {
           const waiting = await sql`select 1 from mail_requests offset ${WAITING_MAX - 1} limit 1`;
@@ -136,7 +137,7 @@ export function runMailRequests({ database, links, outbox, log, metrics }: MailR
               ${client?.address ?? null}, ${client?.agent ?? null})
             on conflict do nothing`;
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       );
       if (!noted.ok) return noted;
       bell.ring();

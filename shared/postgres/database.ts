@@ -213,15 +213,9 @@ export function makeDatabase(options: DatabaseOptions): Database {
     );
 
   /** As a span of what it is for, where that is followed. Statements are known once they are asked, and told by kind only. */
-  async function followed<T>(
-    kind: "query" | "transaction",
-    work: Work<T>,
-    workOptions: WorkOptions,
-  ): Promise<Result<T>> {
+  function followed<T>(kind: "query" | "transaction", work: Work<T>, workOptions: WorkOptions): Promise<Result<T>> {
     const start = kind === "query" ? query : transaction;
-    const { trace } = workOptions;
-    if (trace === undefined) return start(work, workOptions);
-    return inSpan({ trace }, `postgresql ${kind}`, { kind: "client" }, (_context, span) => {
+    return inSpan(workOptions, `postgresql ${kind}`, { kind: "client" }, (_options, span) => {
       if (!span.isRecorded) return start(work, workOptions);
       span.set(placeOf(pool.target));
       const noting: Work<T> = async (sql) => {

@@ -43,7 +43,8 @@ export interface SpanOptions {
 
 /** What work is given to know which span it is a part of: a `CallContext`, or less. */
 interface Traced {
-  readonly trace: Trace;
+  /** Absent where the work is a part of nothing that is followed. */
+  readonly trace?: Trace | undefined;
 }
 
 /** A span that is under way. */
@@ -114,8 +115,10 @@ export async function inSpan<C extends Traced, T>(
   work: (context: C, span: Span) => Promise<T>,
 ): Promise<T> {
   // The sink first: the trace of a call by RPC is made when it is asked for.
-  if (currentSink() === undefined || !context.trace.sampled) return work(context, NO_SPAN);
-  const trace = childOf(context.trace);
+  if (currentSink() === undefined) return work(context, NO_SPAN);
+  const { trace: parent } = context;
+  if (parent?.sampled !== true) return work(context, NO_SPAN);
+  const trace = childOf(parent);
   const startedAt = preciseNow();
   const known: Record<string, SpanAttributes[string]> = { ...attributes };
   const events: SpanEvent[] = [];
