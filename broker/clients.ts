@@ -18,7 +18,7 @@ import { fail, ok, type Result } from "#shared/errors";
 import type { Edge } from "#shared/resilience";
 import type { RpcClient } from "#shared/rpc";
 import type { Outcome, Spool, SpoolRecord } from "#shared/spool";
-import { type CallContext, newContext, traceOf, traceparentOf, within } from "#shared/telemetry";
+import { type CallContext, newContext, overEdge, traceOf, traceparentOf, within } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 import { ask, type Neighbour, OF_THE_CALLER, refusalOf } from "./forward.ts";
 import type { AcceptedEntry, AcceptedEvent, Ports, Stored } from "./handle.ts";
@@ -102,10 +102,10 @@ export function makeWaysOut(clients: Clients): WaysOut & { loggerBack(): void } 
 
   async function storeEntry(entry: LogEntry, isKeyed: boolean, context: CallContext): Promise<Result<Stored>> {
     let tries = 0;
-    return logger.edge.run(context.deadline, async (deadline) => {
+    return overEdge(logger.edge, context, async (inner) => {
       tries += 1;
       const method = isKeyed ? RPC_LOG_ONCE : RPC_LOG_INFO;
-      const stored = await logger.client.call(method, [entry], { ...context, deadline });
+      const stored = await logger.client.call(method, [entry], inner);
       if (!stored.ok) return { ok: false, error: refusalOf(stored.error) };
       if (!isKeyed) return ok({ outcome: "stored", tries });
       const outcome = outcomeOf(stored.value);

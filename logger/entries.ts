@@ -3,7 +3,7 @@ import { Type } from "@sinclair/typebox";
 import { EventId, LogEntry, LogRequest, type LogOnceResult, type Producer, type Severity } from "#contracts/logs";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
-import type { CallContext, Metrics } from "#shared/telemetry";
+import { type CallContext, idsOf, inSpan, type Metrics, type Trace, traceOf } from "#shared/telemetry";
 import { makeValidator, timeOf } from "#shared/validation";
 import { encodeData, type StoredData } from "./data.ts";
 import { type BatchStore, type GroupCommitOptions, makeGroupCommit, type Stored } from "./group-commit.ts";
@@ -23,6 +23,8 @@ export interface LogRecord {
   readonly source: Source;
   readonly requestId: string;
   readonly traceId: string;
+  /** The span in which it waits and is stored, where that is followed. */
+  readonly trace?: Trace;
   readonly producer?: Producer;
   /** Whoever sent it waits to hear whether its id was taken, and by what. */
   readonly once?: true;
@@ -148,7 +150,10 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
     const made = recordOf(valid.value, source, context, once);
     if (!made.ok) return refuse(made.error);
     const { record, bytes } = made.value;
-    const result = await commit.add(record, bytes, context.deadline);
+    // The wait for a batch, and the batch: what MongoDB does of it is a span within.
+    const result = await inSpan(context, "store entry", {}, ({ trace }, span) =>
+      commit.add(span.isRecorded ? { ...record, trace } : record, bytes, context.deadline),
+    );
     if (!result.ok) return refuse(result.error);
     if (result.value === "stored") {
       taken.inc({ result: "stored" });
@@ -162,20 +167,26 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
         event_id: record.eventId,
         name: record.name,
         request_id: record.requestId,
+        trace_id: record.traceId,
       });
     }
     return result;
   };
 
+  /** As a part of its own trace, where it brings one along. */
+  const takeAs = (valid: Result<LogEntry>, context: CallContext, once = false): Promise<Result<Stored>> => {
+    const traceparent = valid.ok ? valid.value.traceparent : undefined;
+    if (traceparent === undefined) return take(valid, "rpc", context, once);
+    const { requestId, deadline } = context;
+    return take(valid, "rpc", { requestId, deadline, trace: traceOf(traceparent) }, once);
+  };
+
   /** A bug that one entry brings to light is that entry's alone, not that of the batch it came in. */
-  const guarded = async (
-    { requestId }: CallContext,
-    taking: () => Promise<Result<Stored>>,
-  ): Promise<Result<Stored>> => {
+  const guarded = async (context: CallContext, taking: () => Promise<Result<Stored>>): Promise<Result<Stored>> => {
     try {
       return await taking();
     } catch (bug) {
-      log.error("an entry could not be taken: this is a bug", { request_id: requestId, error: bug });
+      log.error("an entry could not be taken: this is a bug", { ...idsOf(context), error: bug });
       return refuse(new Failure("internal", undefined, { cause: bug }));
     }
   };
@@ -189,10 +200,9 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
       const entry = { name, data, ...(severity === undefined ? {} : { severity }) };
       return nothingMore(await take(ok(entry), "http", context));
     },
-    takeEntry: async (value, context) =>
-      nothingMore(await guarded(context, () => take(validEntry(value), "rpc", context))),
+    takeEntry: async (value, context) => nothingMore(await guarded(context, () => takeAs(validEntry(value), context))),
     async takeOnce(value, context) {
-      const result = await guarded(context, () => take(validOnce(value), "rpc", context, true));
+      const result = await guarded(context, () => takeAs(validOnce(value), context, true));
       if (!result.ok || result.value !== "taken") return result as Result<LogOnceResult>;
       return fail("unavailable", "the event_id is taken, and by what could not be found out", { retryAfterS: 1 });
     },

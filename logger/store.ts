@@ -8,6 +8,7 @@ import type { LogRecord } from "./entries.ts";
 import type { BatchStore, Stored } from "./group-commit.ts";
 import type { Logs, MongoConnection } from "./mongo.ts";
 import type { Registry } from "./registry.ts";
+import { recordStep, stepBegins } from "./spans.ts";
 
 /** Below the RPC's 5 s, so that callers hear of it (ms). */
 const INSERT_MS = 4_000;
@@ -34,6 +35,12 @@ function unavailable(cause: unknown): Failure {
 
 function refused(cause: unknown): Failure {
   return new Failure("invalid", "MongoDB refuses the entry", { cause });
+}
+
+/** As a span tells it: never the words, which have values in them. */
+function codeOf(error: unknown): string {
+  if (error instanceof MongoError && error.code !== undefined) return String(error.code);
+  return error instanceof Error ? error.name : "unknown";
 }
 
 /** Errors of single documents, by their place in the batch; undefined where the batch failed as a whole. */
@@ -131,11 +138,19 @@ export function makeStore(connection: MongoConnection, registry: Registry, log: 
         connection.suspect();
         return { ok: false, error: unavailable(error) };
       }
+      const step = { operation: "insert", collection: "logs", startedAt: stepBegins() };
       try {
         await deadline.bound(logs.insertMany(documents, { ordered: false }), "MongoDB");
+        recordStep(step, records);
         return ok(records.map(() => ok("stored")));
       } catch (error) {
         const errors = writeErrorsOf(error);
+        recordStep(step, records, (index) => {
+          if (errors === undefined) return codeOf(error);
+          const code = errors.get(index)?.code;
+          // Stored before: that is no error of its.
+          return code === undefined || code === DUPLICATE_KEY ? undefined : String(code);
+        });
         if (errors !== undefined) return ok(await outcomes(logs, records, errors));
         if (isDocumentFault(error)) return { ok: false, error: refused(error) };
         connection.suspect();

@@ -9,7 +9,7 @@ import { Failure, fail, failureOf, messageOf, ok, type Result } from "#shared/er
 import type { Dependency } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
 import { type Deadline, makeBell, pause, reconnectBackoff } from "#shared/resilience";
-import { newContext, traceparentOf } from "#shared/telemetry";
+import { quietContext, traceHeaders } from "#shared/telemetry";
 import { outgoingTls } from "#shared/tls";
 
 /** How often the keys are read again (ms): a key that was added or retired is known that much later. */
@@ -134,10 +134,10 @@ async function boundedBy(deadline: Deadline, work: Promise<Result<void>>): Promi
 }
 
 async function fetchKeys(authUrl: string, log: Log, signal: AbortSignal): Promise<Result<ReadonlyMap<string, Known>>> {
-  const { requestId, trace, deadline } = newContext(READ_MS, signal);
+  const { requestId, trace, deadline } = quietContext(READ_MS, signal);
   try {
     const response = await fetch(`${authUrl}${PATH}`, {
-      headers: { [REQUEST_ID_HEADER]: requestId, traceparent: traceparentOf(trace) },
+      headers: { [REQUEST_ID_HEADER]: requestId, ...traceHeaders(trace) },
       redirect: "manual",
       ...outgoingTls(),
       signal: deadline.signal,

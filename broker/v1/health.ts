@@ -3,7 +3,7 @@ import { Type } from "@sinclair/typebox";
 import { type BackingHealth, DependencyView, type HealthReport, type ServiceHealth } from "#contracts/health";
 import type { JsonClient } from "#shared/client";
 import type { Health } from "#shared/lifecycle";
-import { newContext } from "#shared/telemetry";
+import { quietContext } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 
 /** Longest that a service may take to answer (ms). */
@@ -47,7 +47,7 @@ export function makePlatformHealth(
 
 async function askOne(name: string, client: JsonClient): Promise<ServiceHealth> {
   const startedAt = performance.now();
-  const answer = await client.request("GET", "/ready", undefined, newContext(WITHIN_MS));
+  const answer = await client.request("GET", "/ready", undefined, quietContext(WITHIN_MS));
   const tookMs = Math.round(performance.now() - startedAt);
   if (!answer.ok) return { name, state: "away", dependencies: [], took_ms: tookMs };
   const readiness = readinessOf(answer.value.envelope.data);

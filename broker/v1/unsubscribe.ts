@@ -6,12 +6,12 @@
  */
 import { Elysia } from "elysia";
 import { REQUEST_ID_HEADER, TIMEOUT_HEADER } from "#contracts/headers";
-import { serviceKeyHeaders } from "#shared/client";
+import { asClient, noteStatus, serviceKeyHeaders } from "#shared/client";
 import type { Secret } from "#shared/config";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import { contextOf } from "#shared/http";
 import type { Edge } from "#shared/resilience";
-import { type CallContext, traceparentOf } from "#shared/telemetry";
+import { type CallContext, overEdge, type Span, traceHeaders } from "#shared/telemetry";
 import { outgoingTls } from "#shared/tls";
 import { isAway } from "../handle.ts";
 import type { Settable } from "../marks.ts";
@@ -58,8 +58,11 @@ export function unsubscribeRoutes({ url, key, edge }: UnsubscribeOptions) {
       if (!TOKEN.test(params.token)) throw new Failure("not_found", "no such link");
       const context = contextOf(request);
       const accept = (request.headers.get("accept") ?? "").includes("text/html") ? "text/html" : "application/json";
-      const page = await edge.run(context.deadline, (deadline) =>
-        pageOf(method, `${url}/unsubscribe/${params.token}`, accept, serviceKeyHeaders(key), { ...context, deadline }),
+      const page = await overEdge(edge, context, (inner) =>
+        // The token is a secret: no span has its path.
+        asClient({ name: "the mail service", method, baseUrl: url }, inner, (sent, span) =>
+          pageOf(method, `${url}/unsubscribe/${params.token}`, accept, serviceKeyHeaders(key), sent, span),
+        ),
       );
       if (page.ok) return shown(page.value, set);
       const retryAfterS = page.error.retryAfterS ?? RETRY_AFTER_S;
@@ -91,6 +94,7 @@ async function pageOf(
   accept: string,
   shown: Record<string, string>,
   context: CallContext,
+  span: Span,
 ): Promise<Result<Page>> {
   const { deadline, requestId, trace } = context;
   try {
@@ -98,7 +102,7 @@ async function pageOf(
       method,
       headers: {
         accept,
-        traceparent: traceparentOf(trace),
+        ...traceHeaders(trace),
         [REQUEST_ID_HEADER]: requestId,
         [TIMEOUT_HEADER]: String(Math.max(1, deadline.remainingMs())),
         ...shown,
@@ -108,6 +112,7 @@ async function pageOf(
       signal: deadline.signal,
     });
     const { status, headers } = response;
+    noteStatus(span, status);
     const type = headers.get("content-type") ?? "";
     if (!HANDED_ON.has(status) || !TYPES.test(type)) {
       await response.body?.cancel();

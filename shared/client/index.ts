@@ -12,10 +12,12 @@ import {
 } from "#contracts/headers";
 import type { Secret } from "#shared/config";
 import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
-import { type CallContext, traceparentOf } from "#shared/telemetry";
+import { type CallContext, traceHeaders } from "#shared/telemetry";
+import { asClient, noteStatus } from "./spans.ts";
 import { outgoingTls } from "#shared/tls";
 import { makeValidator } from "#shared/validation";
 
+export { asClient, noteStatus } from "./spans.ts";
 export { watchService } from "./watch.ts";
 
 /** Time that an answer needs on its way back (ms): taken from what the callee is told. */
@@ -60,35 +62,37 @@ export interface JsonClientOptions {
 export function makeJsonClient(name: string, baseUrl: string, { key }: JsonClientOptions = {}): JsonClient {
   const shown = serviceKeyHeaders(key);
   return {
-    async request(method, path, body, context, headers = {}) {
-      const remainingMs = context.deadline.remainingMs() - MARGIN_MS;
-      if (remainingMs <= 0) return fail("deadline", `no time left to call ${name}`);
-      try {
-        const response = await fetch(`${baseUrl}${path}`, {
-          method,
-          ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-          headers: {
-            ...(body === undefined ? {} : { "content-type": "application/json" }),
-            traceparent: traceparentOf(context.trace),
-            [REQUEST_ID_HEADER]: context.requestId,
-            [TIMEOUT_HEADER]: String(remainingMs),
-            ...clientHeaders(context),
-            ...headers,
-            ...shown,
-          },
-          // On a connection that is in use already the runtime sends these twice when it is reset meanwhile.
-          ...(method === "PUT" || method === "PATCH" ? { keepalive: false } : {}),
-          ...outgoingTls(),
-          // A redirect is no answer of ours: it is looked at, and not followed with the caller's headers.
-          redirect: "manual",
-          signal: context.deadline.signal,
-        });
-        return await answerOf(response, name);
-      } catch (cause) {
-        if (context.deadline.passed) return fail("deadline", `${name} took too long`, { cause });
-        return fail("unavailable", `${name} is not reachable`, { cause });
-      }
-    },
+    request: (method, path, body, outer, headers = {}) =>
+      asClient({ name, method, baseUrl }, outer, async (context, span) => {
+        const remainingMs = context.deadline.remainingMs() - MARGIN_MS;
+        if (remainingMs <= 0) return fail("deadline", `no time left to call ${name}`);
+        try {
+          const response = await fetch(`${baseUrl}${path}`, {
+            method,
+            ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+            headers: {
+              ...(body === undefined ? {} : { "content-type": "application/json" }),
+              ...traceHeaders(context.trace),
+              [REQUEST_ID_HEADER]: context.requestId,
+              [TIMEOUT_HEADER]: String(remainingMs),
+              ...clientHeaders(context),
+              ...headers,
+              ...shown,
+            },
+            // On a connection that is in use already the runtime sends these twice when it is reset meanwhile.
+            ...(method === "PUT" || method === "PATCH" ? { keepalive: false } : {}),
+            ...outgoingTls(),
+            // A redirect is no answer of ours: it is looked at, and not followed with the caller's headers.
+            redirect: "manual",
+            signal: context.deadline.signal,
+          });
+          noteStatus(span, response.status);
+          return await answerOf(response, name);
+        } catch (cause) {
+          if (context.deadline.passed) return fail("deadline", `${name} took too long`, { cause });
+          return fail("unavailable", `${name} is not reachable`, { cause });
+        }
+      }),
   };
 }
 

@@ -1,6 +1,6 @@
 /** Asks a service behind whether it is alive, so that `/ready` is right also when nobody calls it. */
 import type { Dependency } from "#shared/lifecycle";
-import { newContext } from "#shared/telemetry";
+import { quietContext } from "#shared/telemetry";
 import type { JsonClient } from "./index.ts";
 
 const EVERY_MS = 2_000;
@@ -13,7 +13,7 @@ export function watchService(client: JsonClient, dependency: Dependency): Dispos
     if (asking) return;
     asking = true;
     try {
-      const answer = await client.request("GET", "/ready", undefined, newContext(WITHIN_MS));
+      const answer = await client.request("GET", "/ready", undefined, quietContext(WITHIN_MS));
       if (!answer.ok) dependency.down(answer.error);
       else if (answer.value.status === 200) dependency.up();
       else dependency.down(new Error(answer.value.envelope.message));

@@ -5,6 +5,7 @@ export {
   idsOf,
   newContext,
   newTrace,
+  quietContext,
   requestIdOf,
   type Trace,
   traceHeaders,
@@ -13,10 +14,12 @@ export {
   within,
 } from "./context.ts";
 export { type Metrics, makeMetrics } from "./metrics.ts";
+export { overEdge } from "./edge.ts";
 export { type SpanSink, useSpans } from "./sink.ts";
 export {
   type FinishedSpan,
   inSpan,
+  isFollowing,
   isRecorded,
   preciseNow,
   recordSpan,

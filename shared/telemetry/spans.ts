@@ -99,6 +99,11 @@ export function recordSpan(
   });
 }
 
+/** Whether spans go anywhere at all: before that nothing that is dear need be known of a trace. */
+export function isFollowing(): boolean {
+  return currentSink() !== undefined;
+}
+
 /** Whether the spans of `trace` go anywhere. */
 export function isRecorded(trace: Trace): boolean {
   return trace.sampled && currentSink() !== undefined;
