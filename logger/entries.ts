@@ -3,7 +3,7 @@ import { Type } from "@sinclair/typebox";
 import { EventId, LogEntry, LogRequest, type LogOnceResult, type Producer, type Severity } from "#contracts/logs";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
-import type { CallContext, Metrics } from "#shared/telemetry";
+import { asSpan, type CallContext, isRecorded, type Metrics, traceOf } from "#shared/telemetry";
 import { makeValidator, timeOf } from "#shared/validation";
 import { encodeData, type StoredData } from "./data.ts";
 import { type BatchStore, type GroupCommitOptions, makeGroupCommit, type Stored } from "./group-commit.ts";
@@ -78,6 +78,14 @@ function nothingMore(result: Result<Stored>): Result<void> {
   return result.ok ? ok() : result;
 }
 
+/** The context that an entry is stored under: where it says of which trace it is, that one instead of the call's. */
+function ofItsOwn({ traceparent }: LogEntry, context: CallContext): CallContext {
+  if (traceparent === undefined) return context;
+  const trace = traceOf(traceparent);
+  // Malformed, it began a new trace, which would be nobody's.
+  return trace.parentId === undefined ? context : { ...context, trace };
+}
+
 function hashOf(name: string, severity: Severity, dataText: string): string {
   return new Bun.CryptoHasher("sha256").update(`${severity}\0${name}\0`).update(dataText).digest("base64url");
 }
@@ -145,10 +153,15 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
     once = false,
   ): Promise<Result<Stored>> => {
     if (!valid.ok) return refuse(valid.error);
-    const made = recordOf(valid.value, source, context, once);
+    const own = ofItsOwn(valid.value, context);
+    const made = recordOf(valid.value, source, own, once);
     if (!made.ok) return refuse(made.error);
     const { record, bytes } = made.value;
-    const result = await commit.add(record, bytes, context.deadline);
+    const attributes = { "log.record.uid": record.eventId };
+    const result =
+      own !== context && isRecorded(own.trace)
+        ? await asSpan(own, "store entry", { attributes }, () => commit.add(record, bytes, context.deadline))
+        : await commit.add(record, bytes, context.deadline);
     if (!result.ok) return refuse(result.error);
     if (result.value === "stored") {
       taken.inc({ result: "stored" });

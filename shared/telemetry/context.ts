@@ -42,6 +42,11 @@ export function newTrace(): Trace {
   return { traceId: randomHex(16), spanId: randomHex(8), sampled: isRootSampled() };
 }
 
+/** A trace that nobody records: of probes, which would be most of what there is. */
+export function untraced(): Trace {
+  return { ...newTrace(), sampled: false };
+}
+
 /** A span of its own within `trace`. */
 export function childOf({ traceId, spanId, sampled }: Trace): Trace {
   return { traceId, spanId: randomHex(8), parentId: spanId, sampled };
@@ -80,4 +85,9 @@ export function newContext(ms: number = REST_CEILING_MS, parent?: AbortSignal): 
 /** `context` with a deadline that is `ms` from now at the latest. */
 export function within(context: CallContext, ms: number): CallContext {
   return { ...context, deadline: context.deadline.within(ms) };
+}
+
+/** What a line of the log is found by, together with the other lines of its request. */
+export function idsOf({ requestId, trace }: Pick<CallContext, "requestId" | "trace">) {
+  return { request_id: requestId, trace_id: trace.traceId };
 }

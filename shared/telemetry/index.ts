@@ -2,17 +2,20 @@ export {
   type CallContext,
   childOf,
   type Client,
+  idsOf,
   newContext,
   newTrace,
   requestIdOf,
   type Trace,
   traceOf,
   traceparentOf,
+  untraced,
   within,
 } from "./context.ts";
 export { type Metrics, makeMetrics } from "./metrics.ts";
 export { type SpanSink, useSpans } from "./sink.ts";
 export {
+  asSpan,
   type FinishedSpan,
   inSpan,
   isRecorded,
@@ -22,4 +25,5 @@ export {
   type SpanAttributes,
   type SpanKind,
   type SpanLink,
+  type SpanOptions,
 } from "./spans.ts";

@@ -41,6 +41,9 @@ export interface SpanOptions {
   readonly links?: readonly SpanLink[];
 }
 
+/** All that a span needs of the context of a call. */
+type Traced = Pick<CallContext, "trace">;
+
 /** A span that is under way. */
 export interface Span {
   /** Whether anybody will see what is set: lets what is dear to find out be left out. */
@@ -99,14 +102,28 @@ export function isRecorded(trace: Trace): boolean {
  * Does `work` as a span of its own within the trace of `context`: what it calls with the context that it is given
  * becomes a part of that span. Where it throws or returns a failed `Result`, the span says so.
  */
-export async function inSpan<T>(
-  context: CallContext,
+export async function inSpan<T, C extends Traced>(
+  context: C,
   name: string,
-  { kind = "internal", attributes = {}, links = [] }: SpanOptions,
-  work: (context: CallContext, span: Span) => Promise<T>,
+  options: SpanOptions,
+  work: (context: C, span: Span) => Promise<T>,
 ): Promise<T> {
   if (!isRecorded(context.trace)) return work(context, NO_SPAN);
-  const trace = childOf(context.trace);
+  return asSpan({ ...context, trace: childOf(context.trace) }, name, options, work);
+}
+
+/**
+ * Does `work` as the span that the trace of `context` is already: for what goes on from a `traceparent` (`traceOf` makes
+ * the span within it), or begins a trace of its own. Otherwise as `inSpan`.
+ */
+export async function asSpan<T, C extends Traced>(
+  context: C,
+  name: string,
+  { kind = "internal", attributes = {}, links = [] }: SpanOptions,
+  work: (context: C, span: Span) => Promise<T>,
+): Promise<T> {
+  const { trace } = context;
+  if (!isRecorded(trace)) return work(context, NO_SPAN);
   const startedAt = preciseNow();
   const known: Record<string, SpanAttributes[string]> = { ...attributes };
   const events: SpanEvent[] = [];
@@ -122,7 +139,7 @@ export async function inSpan<T>(
     },
   };
   try {
-    const value = await work({ ...context, trace }, span);
+    const value = await work(context, span);
     error ??= errorOf(value);
     return value;
   } catch (thrown) {
