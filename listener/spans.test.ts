@@ -15,7 +15,7 @@ const openWorker = (): Worker => new Worker(new URL("./spans-worker.fixture.ts",
 function allSpans() {
   const here = collectSpans();
   const channel = new BroadcastChannel("spans");
-  channel.addEventListener("message", ({ data }: MessageEvent<FinishedSpan>) => void here.spans.push(data));
+  channel.onmessage = (message) => void here.spans.push(message.data as FinishedSpan);
   const of = ({ traceId }: Trace): FinishedSpan[] =>
     here.spans.filter((span) => span.trace.traceId === traceId).sort((a, b) => a.startedAt - b.startedAt);
   return {
