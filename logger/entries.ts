@@ -3,7 +3,7 @@ import { Type } from "@sinclair/typebox";
 import { EventId, LogEntry, LogRequest, type LogOnceResult, type Producer, type Severity } from "#contracts/logs";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
-import { type CallContext, idsOf, inSpan, type Metrics, type Trace, traceOf } from "#shared/telemetry";
+import { asSpan, type CallContext, idsOf, inSpan, type Metrics, type Trace, traceOf } from "#shared/telemetry";
 import { makeValidator, timeOf } from "#shared/validation";
 import { encodeData, type StoredData } from "./data.ts";
 import { type BatchStore, type GroupCommitOptions, makeGroupCommit, type Stored } from "./group-commit.ts";
@@ -80,6 +80,14 @@ function nothingMore(result: Result<Stored>): Result<void> {
   return result.ok ? ok() : result;
 }
 
+/** The context that an entry is stored under: where it says of which trace it is, that one instead of the call's. */
+function ofItsOwn({ traceparent }: LogEntry, context: CallContext): CallContext {
+  if (traceparent === undefined) return context;
+  const trace = traceOf(traceparent);
+  // Malformed, it began a new trace, which would be nobody's.
+  return trace.parentId === undefined ? context : { ...context, trace };
+}
+
 function hashOf(name: string, severity: Severity, dataText: string): string {
   return new Bun.CryptoHasher("sha256").update(`${severity}\0${name}\0`).update(dataText).digest("base64url");
 }
@@ -147,12 +155,16 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
     once = false,
   ): Promise<Result<Stored>> => {
     if (!valid.ok) return refuse(valid.error);
-    const made = recordOf(valid.value, source, context, once);
+    const own = ofItsOwn(valid.value, context);
+    const made = recordOf(valid.value, source, own, once);
     if (!made.ok) return refuse(made.error);
     const { record, bytes } = made.value;
     // The wait for a batch, and the batch: what MongoDB does of it is a span within.
-    const result = await inSpan(context, "store entry", {}, ({ trace }, span) =>
-      commit.add(span.isRecorded ? { ...record, trace } : record, bytes, context.deadline),
+    const result = await (own === context ? inSpan : asSpan)(
+      own,
+      "store entry",
+      { attributes: { "log.record.uid": record.eventId } },
+      ({ trace }, span) => commit.add(span.isRecorded ? { ...record, trace } : record, bytes, context.deadline),
     );
     if (!result.ok) return refuse(result.error);
     if (result.value === "stored") {
@@ -171,14 +183,6 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
       });
     }
     return result;
-  };
-
-  /** As a part of its own trace, where it brings one along. */
-  const takeAs = (valid: Result<LogEntry>, context: CallContext, once = false): Promise<Result<Stored>> => {
-    const traceparent = valid.ok ? valid.value.traceparent : undefined;
-    if (traceparent === undefined) return take(valid, "rpc", context, once);
-    const { requestId, deadline } = context;
-    return take(valid, "rpc", { requestId, deadline, trace: traceOf(traceparent) }, once);
   };
 
   /** A bug that one entry brings to light is that entry's alone, not that of the batch it came in. */
@@ -200,9 +204,10 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
       const entry = { name, data, ...(severity === undefined ? {} : { severity }) };
       return nothingMore(await take(ok(entry), "http", context));
     },
-    takeEntry: async (value, context) => nothingMore(await guarded(context, () => takeAs(validEntry(value), context))),
+    takeEntry: async (value, context) =>
+      nothingMore(await guarded(context, () => take(validEntry(value), "rpc", context))),
     async takeOnce(value, context) {
-      const result = await guarded(context, () => takeAs(validOnce(value), context, true));
+      const result = await guarded(context, () => take(validOnce(value), "rpc", context, true));
       if (!result.ok || result.value !== "taken") return result as Result<LogOnceResult>;
       return fail("unavailable", "the event_id is taken, and by what could not be found out", { retryAfterS: 1 });
     },

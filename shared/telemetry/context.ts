@@ -46,6 +46,11 @@ export function newTrace(): Trace {
   return { traceId: randomHex(16), spanId: randomHex(8), sampled: isRootSampled() };
 }
 
+/** A trace that nobody records: of probes, which would be most of what there is. */
+export function untraced(): Trace {
+  return { ...newTrace(), sampled: false };
+}
+
 /** A span of its own within `trace`. */
 export function childOf({ traceId, spanId, sampled, state }: Trace): Trace {
   const child = { traceId, spanId: randomHex(8), parentId: spanId, sampled };
@@ -105,8 +110,7 @@ export function newContext(ms: number = REST_CEILING_MS, parent?: AbortSignal): 
 /** `context` with a deadline that is `ms` from now at the latest. */
 /** The same for what the clock asks, all day long: nothing of it is recorded. */
 export function quietContext(ms: number, parent?: AbortSignal): CallContext {
-  const context = newContext(ms, parent);
-  return { ...context, trace: { ...context.trace, sampled: false } };
+  return { ...newContext(ms, parent), trace: untraced() };
 }
 
 export function within(context: CallContext, ms: number): CallContext {

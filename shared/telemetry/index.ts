@@ -11,12 +11,14 @@ export {
   traceHeaders,
   traceOf,
   traceparentOf,
+  untraced,
   within,
 } from "./context.ts";
 export { type Metrics, makeMetrics } from "./metrics.ts";
 export { overEdge } from "./edge.ts";
 export { type SpanSink, useSpans } from "./sink.ts";
 export {
+  asSpan,
   type FinishedSpan,
   inSpan,
   isFollowing,
@@ -27,4 +29,5 @@ export {
   type SpanAttributes,
   type SpanKind,
   type SpanLink,
+  type SpanOptions,
 } from "./spans.ts";

@@ -116,14 +116,29 @@ export function isRecorded(trace: Trace): boolean {
 export async function inSpan<C extends Traced, T>(
   context: C,
   name: string,
-  { kind = "internal", attributes = {}, links = [] }: SpanOptions,
+  options: SpanOptions,
   work: (context: C, span: Span) => Promise<T>,
 ): Promise<T> {
   // The sink first: the trace of a call by RPC is made when it is asked for.
   if (currentSink() === undefined) return work(context, NO_SPAN);
-  const { trace: parent } = context;
-  if (parent?.sampled !== true) return work(context, NO_SPAN);
-  const trace = childOf(parent);
+  const { trace } = context;
+  if (trace?.sampled !== true) return work(context, NO_SPAN);
+  return asSpan({ ...context, trace: childOf(trace) }, name, options, work);
+}
+
+/**
+ * Does `work` as the span that the trace of `context` is already: for what goes on from a `traceparent` (`traceOf` makes
+ * the span within it), or begins a trace of its own. Otherwise as `inSpan`.
+ */
+export async function asSpan<C extends Traced, T>(
+  context: C,
+  name: string,
+  { kind = "internal", attributes = {}, links = [] }: SpanOptions,
+  work: (context: C, span: Span) => Promise<T>,
+): Promise<T> {
+  if (currentSink() === undefined) return work(context, NO_SPAN);
+  const { trace } = context;
+  if (trace?.sampled !== true) return work(context, NO_SPAN);
   const startedAt = preciseNow();
   const known: Record<string, SpanAttributes[string]> = { ...attributes };
   const events: SpanEvent[] = [];
@@ -143,7 +158,7 @@ export async function inSpan<C extends Traced, T>(
     },
   };
   try {
-    const value = await work({ ...context, trace }, span);
+    const value = await work(context, span);
     error ??= errorOf(value);
     return value;
   } catch (thrown) {
