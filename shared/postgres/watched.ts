@@ -76,7 +76,8 @@ export function watched(sql: Sql): Statements {
           count += 1;
           kinds.add(summary);
         }
-        return Reflect.apply(target as unknown as (...given: unknown[]) => unknown, self, args) as unknown;
+        const query: unknown = Reflect.apply(target as unknown as (...given: unknown[]) => unknown, self, args);
+        return query;
       },
     }),
     get count() {

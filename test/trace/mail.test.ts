@@ -18,7 +18,7 @@ describe.skipIf(RABBITMQ === undefined || POSTGRES_URL === undefined)(
     test("job, outbox and both tries at the mail server hang together, and tell of nobody", async () => {
       using seen = collectSpans();
       const channel = new BroadcastChannel("spans");
-      channel.onmessage = (message) => void seen.spans.push(message.data as FinishedSpan);
+      channel.addEventListener("message", (message) => void seen.spans.push(message.data as FinishedSpan));
       // "Not now": the mail waits in the outbox, and is tried once more.
       await using world = await makeWorld({}, { rcpt: "451 4.7.1 come back later" });
       await using kit = await setUp({ WORKERS: "1", MAIL_URL: world.app.url }, { openWorker });

@@ -14,7 +14,6 @@ import { fields } from "../../broker/config.ts";
 import { makeDatabase, mongoUrl, startLogger, TEST_MONGODB_URL } from "../../logger/testing.ts";
 
 const HAS_SERVERS = TEST_MONGODB_URL !== undefined && process.env["TEST_POSTGRES_URL"] !== undefined;
-const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT = "00f067aa0ba902b7";
 /** Nothing listens there. */
 const NOWHERE = "127.0.0.1:9";
@@ -39,12 +38,23 @@ async function spansOf(spans: readonly FinishedSpan[], traceId: string, root: st
   return own();
 }
 
-const ask = (path: string, body: unknown) =>
-  fetch(`${broker.url}${path}`, {
-    method: "POST",
-    headers: { "content-type": "application/json", traceparent: `00-${TRACE}-${PARENT}-01` },
-    body: JSON.stringify(body),
-  });
+/** Asks, in a trace of its own, until it went the usual way: on a machine that is very busy a logger may seem away. */
+async function ask(body: unknown): Promise<{ status: number; traceId: string }> {
+  for (let tries = 0; ; tries += 1) {
+    const traceId = Bun.randomUUIDv7().replaceAll("-", "");
+    const answer = await fetch(`${broker.url}/handle`, {
+      method: "POST",
+      headers: { "content-type": "application/json", traceparent: `00-${traceId}-${PARENT}-01` },
+      body: JSON.stringify(body),
+    });
+    await answer.text();
+    expect(answer.headers.get("x-trace-id")).toBe(traceId);
+    if ((answer.status < 500 && !answer.headers.has("x-degraded")) || tries === 20) {
+      return { status: answer.status, traceId };
+    }
+    await Bun.sleep(100);
+  }
+}
 
 describe.skipIf(!HAS_SERVERS)("the trace of a request (needs TEST_POSTGRES_URL and TEST_MONGODB_URL)", () => {
   beforeAll(async () => {
@@ -74,11 +84,11 @@ describe.skipIf(!HAS_SERVERS)("the trace of a request (needs TEST_POSTGRES_URL a
 
   test("an entry: broker, edge, RPC, logger, MongoDB, each within the one before", async () => {
     using collected = collectSpans();
-    const answer = await ask("/handle", { action: "log", log: { name: "canary-name", data: "canary-data" } });
-    expect(answer.status).toBe(202);
-    expect(answer.headers.get("x-trace-id")).toBe(TRACE);
-    const spans = await spansOf(collected.spans, TRACE, "POST /handle");
-    const stored = spans.find(({ name }) => name === "insert logs");
+    const { status, traceId } = await ask({ action: "log", log: { name: "canary-name", data: "canary-data" } });
+    expect(status).toBe(202);
+    const spans = await spansOf(collected.spans, traceId, "POST /handle");
+    // The last one, where the broker tried twice.
+    const stored = spans.findLast(({ name }) => name === "insert logs");
     expect(wayUp(spans, stored)).toEqual([
       "insert logs",
       "store entry",
@@ -95,26 +105,27 @@ describe.skipIf(!HAS_SERVERS)("the trace of a request (needs TEST_POSTGRES_URL a
   test("a batch: each action is a span, and each of its entries has MongoDB's step in it", async () => {
     using collected = collectSpans();
     const entry = (data: string) => ({ action: "log", log: { name: "n", data } });
-    expect((await ask("/handle", [entry("a"), entry("b"), { action: "canary" }])).status).toBeLessThan(300);
-    const spans = await spansOf(collected.spans, TRACE, "POST /handle");
+    const { status, traceId } = await ask([entry("a"), entry("b"), { action: "canary" }]);
+    expect(status).toBeLessThan(300);
+    const spans = await spansOf(collected.spans, traceId, "POST /handle");
     const actions = spans.filter(({ name }) => name === "action");
-    expect(actions.map(({ attributes, error }) => [attributes["action.name"], error]).sort()).toEqual([
+    const of = (index: number) => actions.find(({ attributes }) => attributes["action.index"] === index);
+    expect([0, 1, 2].map((index) => [of(index)?.attributes["action.name"], of(index)?.error])).toEqual([
       ["log", undefined],
       ["log", undefined],
       ["unknown", "malformed"],
     ]);
     const ways = spans.filter(({ name }) => name === "insert logs").map((span) => wayUp(spans, span));
-    expect(ways.map((way) => way.slice(-4))).toEqual(
-      ways.map(() => ["broker→logger", "action", "POST /handle", "caller"]),
-    );
-    expect(ways.length).toBe(2);
+    expect(ways.length).toBeGreaterThanOrEqual(2);
+    for (const way of ways) expect(way.slice(-4)).toEqual(["broker→logger", "action", "POST /handle", "caller"]);
   });
 
   test("a login: broker, edge, auth, the hash and PostgreSQL, and nothing of who it is", async () => {
     using collected = collectSpans();
     const auth = { email: "canary@example.com", password: "canary-password" };
-    expect((await ask("/handle", { action: "auth", auth })).status).toBe(401);
-    const spans = await spansOf(collected.spans, TRACE, "POST /handle");
+    const { status, traceId } = await ask({ action: "auth", auth });
+    expect(status).toBe(401);
+    const spans = await spansOf(collected.spans, traceId, "POST /handle");
     const way = ["POST /authenticate", "POST auth service", "broker→auth", "POST /handle", "caller"];
     const names = ["SELECT users", "bcrypt verify"];
     for (const wanted of names) {
@@ -144,7 +155,10 @@ describe.skipIf(!HAS_SERVERS)("the trace of a request (needs TEST_POSTGRES_URL a
       }
     };
     await Promise.all(Array.from({ length: 16 }, caller));
-    await until("all are told", () => collected.spans.filter(({ name }) => name === "POST /handle").length === 1_000);
+    // An entry that went another way, on a machine that is very busy, is stored a little later, in the same trace.
+    const isStored = (id: string) =>
+      collected.spans.some(({ name, trace }) => name === "insert logs" && trace.traceId === id);
+    await until("all are told", () => ids.filter((id) => !isStored(id)).length === 0, 30_000);
     const whole = ids.filter((id) => {
       const own = collected.spans.filter(({ trace }) => trace.traceId === id);
       const known = new Set(own.map(({ trace }) => trace.spanId));
