@@ -6,7 +6,7 @@
  *
  * CPU is that of the whole process: worker, logger and whoever watches them.
  */
-import { newTrace, traceparentOf, useSpans } from "#shared/telemetry";
+import { newTrace, traceparentOf } from "#shared/telemetry";
 import { RABBITMQ, setUp, until } from "../listener/listener.test-kit.ts";
 
 const EVENTS = 20_000;
@@ -15,7 +15,9 @@ type Case = (typeof CASES)[number];
 
 async function run(which: Case): Promise<{ ms: number; cpuMs: number }> {
   const openWorker = (): Worker =>
-    new Worker(which === "no sink" ? new URL("../listener/worker.ts", import.meta.url) : import.meta.path);
+    new Worker(
+      new URL(which === "no sink" ? "../listener/worker.ts" : "./counting-worker.fixture.ts", import.meta.url),
+    );
   await using kit = await setUp({ WORKERS: "1" }, { openWorker });
   kit.logger.delayMs = 0;
   const { queue } = kit.topology.logs;
@@ -33,7 +35,9 @@ async function run(which: Case): Promise<{ ms: number; cpuMs: number }> {
     });
     if (index % 500 === 499) await kit.channel.waitForConfirms();
   }
-  await until(async () => (await kit.count(queue)) === EVENTS);
+  await kit.channel.waitForConfirms();
+  const waiting = await kit.count(queue);
+  if (waiting !== EVENTS) throw new Error(`${waiting} of ${EVENTS} events are in the queue`);
   const startedAt = performance.now();
   const cpuBefore = process.cpuUsage();
   await using _app = await kit.listen();
@@ -43,26 +47,20 @@ async function run(which: Case): Promise<{ ms: number; cpuMs: number }> {
   return { ms, cpuMs: (user + system) / 1_000 };
 }
 
-if (Bun.isMainThread) {
-  if (RABBITMQ === undefined) throw new Error("TEST_RABBITMQ_URL is needed");
-  const rounds = Number(process.argv[2] ?? 3);
-  const all = new Map<Case, { ms: number; cpuMs: number }[]>(CASES.map((which) => [which, []]));
-  for (let round = 0; round < rounds; round += 1) {
-    for (const which of CASES) all.get(which)?.push(await run(which));
-  }
-  const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-  const table = CASES.map((which) => {
-    const runs = all.get(which) ?? [];
-    return {
-      which,
-      "events/s": Math.round((EVENTS * 1_000) / median(runs.map(({ ms }) => ms))),
-      "CPU µs an event": Math.round((median(runs.map(({ cpuMs }) => cpuMs)) * 1_000) / EVENTS),
-    };
-  });
-  console.table(table);
-  process.exit(0);
-} else {
-  let spans = 0;
-  useSpans({ isRootSampled: () => true, record: () => void (spans += 1) });
-  await import("../listener/worker.ts");
+if (RABBITMQ === undefined) throw new Error("TEST_RABBITMQ_URL is needed");
+const rounds = Number(process.argv[2] ?? 3);
+const all = new Map<Case, { ms: number; cpuMs: number }[]>(CASES.map((which) => [which, []]));
+for (let round = 0; round < rounds; round += 1) {
+  for (const which of CASES) all.get(which)?.push(await run(which));
 }
+const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+const table = CASES.map((which) => {
+  const runs = all.get(which) ?? [];
+  return {
+    which,
+    "events/s": Math.round((EVENTS * 1_000) / median(runs.map(({ ms }) => ms))),
+    "CPU µs an event": Math.round((median(runs.map(({ cpuMs }) => cpuMs)) * 1_000) / EVENTS),
+  };
+});
+console.table(table);
+process.exit(0);
