@@ -1,35 +1,14 @@
 /** The trace of a message through worker threads, batches, delay queues, dead letters and jobs, on a real RabbitMQ. */
 import { describe, expect, test } from "bun:test";
 import { MAIL_JOB, type RetryTier } from "#contracts/events";
-import { type FinishedSpan, newTrace, type Trace, traceparentOf } from "#shared/telemetry";
-import { collectSpans } from "#shared/telemetry-testing";
+import { newTrace, type Trace, traceparentOf } from "#shared/telemetry";
 import { type Kit, RABBITMQ, setUp, until } from "./listener.test-kit.ts";
+import { allSpans, openWorker } from "./spans.test-kit.ts";
 
 const retryTiers: readonly RetryTier[] = [
   { name: "a", ms: 200 },
   { name: "b", ms: 400 },
 ];
-const openWorker = (): Worker => new Worker(new URL("./spans-worker.fixture.ts", import.meta.url));
-
-/** The spans of the worker threads, and of this one. */
-function allSpans() {
-  const here = collectSpans();
-  const channel = new BroadcastChannel("spans");
-  channel.onmessage = (message) => void here.spans.push(message.data as FinishedSpan);
-  const of = ({ traceId }: Trace): FinishedSpan[] =>
-    here.spans.filter((span) => span.trace.traceId === traceId).sort((a, b) => a.startedAt - b.startedAt);
-  return {
-    spans: here.spans,
-    of,
-    /** The spans of a trace by name, the earliest first. */
-    named: (trace: Trace, name: string): FinishedSpan[] => of(trace).filter((span) => span.name === name),
-    [Symbol.dispose]() {
-      channel.close();
-      here[Symbol.dispose]();
-    },
-  };
-}
-
 function event(kit: Kit, name: string, trace: Trace, more: object = {}): void {
   kit.publish("log.INFO", JSON.stringify({ name, data: 1 }), {
     messageId: name,

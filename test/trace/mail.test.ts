@@ -5,20 +5,16 @@ import { makePublisher } from "#shared/amqp";
 import { Secret } from "#shared/config";
 import { makeHealth } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
-import { asSpan, type FinishedSpan, makeMetrics, newContext } from "#shared/telemetry";
-import { collectSpans } from "#shared/telemetry-testing";
+import { asSpan, makeMetrics, newContext } from "#shared/telemetry";
 import { RABBITMQ, setUp, until } from "../../listener/listener.test-kit.ts";
+import { allSpans, openWorker } from "../../listener/spans.test-kit.ts";
 import { makeWorld, POSTGRES_URL } from "../../mail/service.test-kit.ts";
-
-const openWorker = (): Worker => new Worker(new URL("../../listener/spans-worker.fixture.ts", import.meta.url));
 
 describe.skipIf(RABBITMQ === undefined || POSTGRES_URL === undefined)(
   "a mail's trace (needs TEST_RABBITMQ_URL and TEST_POSTGRES_URL)",
   () => {
     test("job, outbox and both tries at the mail server hang together, and tell of nobody", async () => {
-      using seen = collectSpans();
-      const channel = new BroadcastChannel("spans");
-      channel.addEventListener("message", (message) => void seen.spans.push(message.data as FinishedSpan));
+      using seen = allSpans();
       // "Not now": the mail waits in the outbox, and is tried once more.
       await using world = await makeWorld({}, { rcpt: "451 4.7.1 come back later" });
       await using kit = await setUp({ WORKERS: "1", MAIL_URL: world.app.url }, { openWorker });
@@ -42,13 +38,11 @@ describe.skipIf(RABBITMQ === undefined || POSTGRES_URL === undefined)(
       await asSpan(context, "request", {}, (own) =>
         publisher.publish({ exchange, routingKey: MAIL_JOB, messageId, body }, own),
       );
-      const of = (name: string): FinishedSpan[] =>
-        seen.spans.filter((span) => span.name === name && span.trace.traceId === traceId);
+      const of = (name: string) => seen.named(context.trace, name);
       await until(() => of("SMTP send").length === 1);
       world.double.behaviour = { ...world.double.behaviour, rcpt: "250 2.1.5 ok" };
       await world.until(messageId, "sent");
       await until(() => of("SMTP send").length === 2 && of("outbox mail").length === 2);
-      channel.close();
 
       const { arrived } = world.double;
       expect(arrived.at(-1)?.content).toContain(`Traceparent: 00-${traceId}-`);
