@@ -152,7 +152,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const nameOf = makeAccountName(secret);
   const refusals = stack.use(startRefusals({ database, outbox, nameOf, log }));
   const onRefused = (refusal: Refusal): void => refusals.note(refusal);
-  const addressesOf: Store["findAddresses"] = (account, deadline) => store.findAddresses(account, deadline);
+  const addressesOf: Store["findAddresses"] = (account, context) => store.findAddresses(account, context);
   const throttle = isThrottled(config)
     ? makeThrottle({ delays: makeDelays({ name: "login", redis }), nameOf, addressesOf, metrics })
     : unthrottled;
@@ -191,7 +191,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const lastUsed = stack.use(keepLastUsed({ store: apiKeyStore, log }));
   const apiKeys = makeApiKeys({ store: apiKeyStore, outbox, ending, lastUsed });
   const admit = makeAdmit(
-    makePrincipals({ store: known, tokens, holderOf: (key, deadline) => apiKeys.holderOf(key, deadline) }),
+    makePrincipals({ store: known, tokens, holderOf: (key, context) => apiKeys.holderOf(key, context) }),
   );
   stack.use(startSweep({ database, log }));
   const requests = stack.use(runMailRequests({ database, links, outbox, log, metrics }));
@@ -212,8 +212,8 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     from: config.WELCOME_FROM,
     metrics,
   });
-  const registrationOf: Operations["registrationOf"] = async (userId, deadline) => {
-    const found = await registrations.findByUser(userId, deadline);
+  const registrationOf: Operations["registrationOf"] = async (userId, context) => {
+    const found = await registrations.findByUser(userId, context);
     return found.ok ? ok(found.value === undefined ? undefined : registrationViewOf(found.value)) : found;
   };
 

@@ -11,7 +11,7 @@ import { LOG_SUCCEEDED, type LogEntry, type LogOnceResult, type LogRequest, type
 import type { MailMessage, MailReply } from "#contracts/mail";
 import type { ReceiptKind } from "#contracts/receipts";
 import { FAILURES, Failure, fail, ok, type Result } from "#shared/errors";
-import type { CallContext } from "#shared/telemetry";
+import { type CallContext, inSpan } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 import type { ActionName } from "./access/rules.ts";
 import { type Answered, type FirstAnswers, KEY_REUSED } from "./idempotency.ts";
@@ -211,11 +211,8 @@ export function makeOperations(ports: Ports): Operations {
   }
 
   async function handle(body: unknown, action: Action): Promise<Result<Accepted>> {
-    const name =
-      typeof body === "object" && body !== null && Object.hasOwn(body, "action")
-        ? (body as { action: unknown }).action
-        : undefined;
-    const allowed = name === "auth" || name === "log" || name === "mail" ? action.may(name) : ok();
+    const name = actionNameOf(body);
+    const allowed = name === undefined ? ok() : action.may(name);
     if (!allowed.ok) return allowed;
     switch (name) {
       case "auth": {
@@ -240,7 +237,14 @@ export function makeOperations(ports: Ports): Operations {
   }
 
   async function handleAll(bodies: readonly unknown[], call: Call): Promise<Result<BatchOutcome>> {
-    const outcomes = await Promise.all(bodies.map((body, index) => handle(body, actionOf(call, index))));
+    const outcomes = await Promise.all(
+      bodies.map((body, index) =>
+        inSpan(call.context, "action", {}, (context, span) => {
+          span.set({ "action.name": actionNameOf(body) ?? "unknown", "action.index": index });
+          return handle(body, actionOf({ ...call, context }, index));
+        }),
+      ),
+    );
     const degraded: Degraded = {};
     const items = outcomes.map((outcome): BatchItem => {
       if (!outcome.ok) return { status: outcome.error.status, error: true, message: outcome.error.message };
@@ -300,6 +304,15 @@ export function makeOperations(ports: Ports): Operations {
       );
     },
   };
+}
+
+/** The action that a body asks for, where there is such a one. */
+function actionNameOf(body: unknown): ActionName | undefined {
+  const name =
+    typeof body === "object" && body !== null && Object.hasOwn(body, "action")
+      ? (body as { action: unknown }).action
+      : undefined;
+  return name === "auth" || name === "log" || name === "mail" ? name : undefined;
 }
 
 /** How a mail stands, in words. */

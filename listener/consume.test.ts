@@ -1,11 +1,19 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import type { LogEntry } from "#contracts/logs";
 import { Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
 import { MailRequest } from "#contracts/mail";
 import { makeValidator } from "#shared/validation";
 import type { Fate } from "./pipeline.ts";
-import { makeDoing, makeStoring, type Message, type Moving, queueFateOf, readEvent, readMessage } from "./consume.ts";
+import {
+  makeDoing,
+  makeStoring,
+  type Message,
+  type Moving,
+  queueFateOf,
+  readEvent,
+  readMessage,
+  type TracedEntry,
+} from "./consume.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -29,11 +37,11 @@ interface Moves {
 
 function moves({ onBury, onPutOff, taken = true }: Moves = {}): Moving<Message> {
   return {
-    async bury(_, id, reason) {
+    async bury(_, { id }, reason) {
       onBury?.(id, reason);
       return taken ? ok() : fail("unavailable");
     },
-    async putOff(_, id, reason) {
+    async putOff(_, { id }, reason) {
       onPutOff?.(id, reason);
       return taken ? ok("retried" as const) : fail("unavailable");
     },
@@ -164,9 +172,9 @@ describe("storing", () => {
         async (kinds) => {
           const stored: string[] = [];
           const buried: string[] = [];
-          const store = async (entries: readonly LogEntry[]): Promise<Result<undefined[]>> => {
-            if (entries.some(({ event_id }) => event_id?.startsWith("poison"))) return fail("too_large", "no");
-            stored.push(...entries.map(({ event_id }) => event_id ?? ""));
+          const store = async (entries: readonly TracedEntry[]): Promise<Result<undefined[]>> => {
+            if (entries.some(({ entry }) => entry.event_id?.startsWith("poison"))) return fail("too_large", "no");
+            stored.push(...entries.map(({ entry }) => entry.event_id ?? ""));
             return ok(entries.map(() => undefined));
           };
           const moving = moves({ onBury: (id) => buried.push(id) });
@@ -201,8 +209,8 @@ describe("storing", () => {
   });
 
   test("a batch that the logger breaks at is split, so that the one that broke it is known", async () => {
-    const store = async (entries: readonly LogEntry[]): Promise<Result<undefined[]>> =>
-      entries.some(({ event_id }) => event_id === "m2") ? fail("internal") : ok(entries.map(() => undefined));
+    const store = async (entries: readonly TracedEntry[]): Promise<Result<undefined[]>> =>
+      entries.some(({ entry }) => entry.event_id === "m2") ? fail("internal") : ok(entries.map(() => undefined));
     const fates = await makeStoring(store, moves())([0, 1, 2, 3].map((index) => received(`m${index}`)));
     expect(fates.map(nameOf)).toEqual(["done", "done", "unsure", "done"]);
   });

@@ -8,7 +8,7 @@ import { type Dependency, type DependencyReport, makeHealth } from "#shared/life
 import { type LogLevel, makeLog, silentLog } from "#shared/log";
 import { Deadline } from "#shared/resilience";
 import { useTls } from "#shared/tls";
-import { makeMetrics, type Trace } from "#shared/telemetry";
+import { inSpan, makeMetrics, type Trace } from "#shared/telemetry";
 import { makeCaution } from "./caution.ts";
 import { makeStore, probeLogger } from "./clients.ts";
 import { makeDoing, makeStoring, readEvent, readMessage } from "./consume.ts";
@@ -112,7 +112,7 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
     concurrent: EVENT_BATCHES_UNDER_WAY,
     read: readEvent,
     moving: moveEvents,
-    work: makeStoring(async (entries, trace) => noting(logger, await store(entries, trace)), moveEvents),
+    work: makeStoring(async (entries) => noting(logger, await store(entries)), moveEvents),
     probe: probeLogger(rpc),
   });
 
@@ -126,8 +126,11 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
       job.probe === undefined ? { ok: true, value: undefined } : note(await job.probe(ports, Deadline.after(PROBE_MS)));
     const run = async (message: IncomingMessage, content: unknown, id: string, trace: Trace): Promise<Result<void>> => {
       const deadline = Deadline.after(job.timeLimitMs);
-      const context = { id, trace, deadline, attempts: attemptsOf(message), ports };
-      return note(await bounded(job.run(content, context), job.timeLimitMs));
+      const attempts = attemptsOf(message);
+      const attributes = { "messaging.message.id": id, "platform.attempt": attempts + 1 };
+      return inSpan({ trace }, `run ${name}`, { attributes }, async (own) =>
+        note(await bounded(job.run(content, { id, ...own, deadline, attempts, ports }), job.timeLimitMs)),
+      );
     };
     const moving = makeMoving(publisher, topology, { queue, deadLetters: topology.jobs.deadLetters });
     const options: HandlerOptions<unknown> = {

@@ -3,7 +3,7 @@ import { Type } from "@sinclair/typebox";
 import { EventId, LogEntry, LogRequest, type LogOnceResult, type Producer, type Severity } from "#contracts/logs";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
-import type { CallContext, Metrics } from "#shared/telemetry";
+import { asSpan, type CallContext, idsOf, inSpan, type Metrics, type Trace, traceOf } from "#shared/telemetry";
 import { makeValidator, timeOf } from "#shared/validation";
 import { encodeData, type StoredData } from "./data.ts";
 import { type BatchStore, type GroupCommitOptions, makeGroupCommit, type Stored } from "./group-commit.ts";
@@ -23,6 +23,8 @@ export interface LogRecord {
   readonly source: Source;
   readonly requestId: string;
   readonly traceId: string;
+  /** The span in which it waits and is stored, where that is followed. */
+  readonly trace?: Trace;
   readonly producer?: Producer;
   /** Whoever sent it waits to hear whether its id was taken, and by what. */
   readonly once?: true;
@@ -76,6 +78,14 @@ function createdAtOf(text: string | undefined): Result<Date> {
 /** Those who only want it stored need not know whether it was before. */
 function nothingMore(result: Result<Stored>): Result<void> {
   return result.ok ? ok() : result;
+}
+
+/** The context that an entry is stored under: where it says of which trace it is, that one instead of the call's. */
+function ofItsOwn({ traceparent }: LogEntry, context: CallContext): CallContext {
+  if (traceparent === undefined) return context;
+  const trace = traceOf(traceparent);
+  // Malformed, it began a new trace, which would be nobody's.
+  return trace.parentId === undefined ? context : { ...context, trace };
 }
 
 function hashOf(name: string, severity: Severity, dataText: string): string {
@@ -145,10 +155,17 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
     once = false,
   ): Promise<Result<Stored>> => {
     if (!valid.ok) return refuse(valid.error);
-    const made = recordOf(valid.value, source, context, once);
+    const own = ofItsOwn(valid.value, context);
+    const made = recordOf(valid.value, source, own, once);
     if (!made.ok) return refuse(made.error);
     const { record, bytes } = made.value;
-    const result = await commit.add(record, bytes, context.deadline);
+    // The wait for a batch, and the batch: what MongoDB does of it is a span within.
+    const result = await (own === context ? inSpan : asSpan)(
+      own,
+      "store entry",
+      { attributes: { "log.record.uid": record.eventId } },
+      ({ trace }, span) => commit.add(span.isRecorded ? { ...record, trace } : record, bytes, context.deadline),
+    );
     if (!result.ok) return refuse(result.error);
     if (result.value === "stored") {
       taken.inc({ result: "stored" });
@@ -162,20 +179,18 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
         event_id: record.eventId,
         name: record.name,
         request_id: record.requestId,
+        trace_id: record.traceId,
       });
     }
     return result;
   };
 
   /** A bug that one entry brings to light is that entry's alone, not that of the batch it came in. */
-  const guarded = async (
-    { requestId }: CallContext,
-    taking: () => Promise<Result<Stored>>,
-  ): Promise<Result<Stored>> => {
+  const guarded = async (context: CallContext, taking: () => Promise<Result<Stored>>): Promise<Result<Stored>> => {
     try {
       return await taking();
     } catch (bug) {
-      log.error("an entry could not be taken: this is a bug", { request_id: requestId, error: bug });
+      log.error("an entry could not be taken: this is a bug", { ...idsOf(context), error: bug });
       return refuse(new Failure("internal", undefined, { cause: bug }));
     }
   };

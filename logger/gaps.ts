@@ -8,6 +8,7 @@ import { decodeCursor, encodeCursor, type GapsCursor } from "./gaps-cursor.ts";
 import type { Block, GapsStore } from "./gaps-store.ts";
 import { BLOCK_NUMBERS, type BlockNumbers, blockOf, firstOf, Ranges } from "./numbers.ts";
 import type { ProducerDocument } from "./registry.ts";
+import { inMongo } from "./spans.ts";
 
 export const GapsQuery = Type.Object({
   producer: Type.Optional(Producer.properties.id),
@@ -191,7 +192,12 @@ export function makeGaps(store: GapsStore, limits: GapsLimits = LIMITS): Gaps {
       if (busy) return fail("exhausted", "another report is being made", { retryAfterS: RETRY_AFTER_S });
       busy = true;
       try {
-        return ok(await page(query, place.value, context.deadline.within(REPORT_MS)));
+        return ok(
+          // Of several questions about one producer after the other: told as one.
+          await inMongo(context, "find", "producers", () =>
+            page(query, place.value, context.deadline.within(REPORT_MS)),
+          ),
+        );
       } catch (error) {
         if (error instanceof Failure) return { ok: false, error };
         return { ok: false, error: failureOf(error) };

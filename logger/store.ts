@@ -9,6 +9,7 @@ import type { BatchStore, Stored } from "./group-commit.ts";
 import type { Logs, MongoConnection } from "./mongo.ts";
 import type { SegmentWriter } from "./query/catalog.ts";
 import type { Registry } from "./registry.ts";
+import { recordStep, stepBegins } from "./spans.ts";
 import type { Tap } from "./tail/tap.ts";
 import { makeWriter, type Writer } from "./tail/writer.ts";
 
@@ -37,6 +38,12 @@ function unavailable(cause: unknown): Failure {
 
 function refused(cause: unknown): Failure {
   return new Failure("invalid", "MongoDB refuses the entry", { cause });
+}
+
+/** As a span tells it: never the words, which have values in them. */
+function codeOf(error: unknown): string {
+  if (error instanceof MongoError && error.code !== undefined) return String(error.code);
+  return error instanceof Error ? error.name : "unknown";
 }
 
 /** Errors of single documents, by their place in the batch; undefined where the batch failed as a whole. */
@@ -190,11 +197,19 @@ export function makeStore(
     documents: readonly LogDocument[],
     deadline: Deadline,
   ): ReturnType<BatchStore<LogRecord>["insert"]> {
+    const step = { operation: "insert", collection: "logs", startedAt: stepBegins() };
     try {
       await deadline.bound(logs.insertMany(documents, { ordered: false }), "MongoDB");
+      recordStep(step, records);
       return ok(records.map(() => ok("stored")));
     } catch (error) {
       const errors = writeErrorsOf(error);
+      recordStep(step, records, (index) => {
+        if (errors === undefined) return codeOf(error);
+        const code = errors.get(index)?.code;
+        // Stored before: that is no error of its.
+        return code === undefined || code === DUPLICATE_KEY ? undefined : String(code);
+      });
       if (errors !== undefined) return ok(await outcomes(logs, records, errors));
       if (isDocumentFault(error)) return { ok: false, error: refused(error) };
       connection.suspect();

@@ -12,7 +12,7 @@ export function openApi(version: string) {
       title: "Platform",
       version,
       description:
-        "The one door of the platform. Every JSON answer is an envelope {error, message, data?}; every answer carries X-Request-Id. What was accepted is durable before it is answered, and has a receipt. Under /v1 a field or query parameter that is not known is refused. Whoever shows a credential is judged by it, also where one can do without; one that is not valid is 401.",
+        "The one door of the platform. Every JSON answer is an envelope {error, message, data?}; every answer carries X-Request-Id and X-Trace-Id. What was accepted is durable before it is answered, and has a receipt. Under /v1 a field or query parameter that is not known is refused. Whoever shows a credential is judged by it, also where one can do without; one that is not valid is 401.",
     },
     tags: [
       { name: "Actions", description: "What clients ask for: log in, log an entry, send a mail" },

@@ -168,6 +168,11 @@ export const RECEIPT_ID = "01998f5e-7c10-7a00-8b3c-3f5e9d2a4c11";
 
 /** Of answers; of requests where the name is a request's. */
 export const HEADERS = {
+  "X-Trace-Id": {
+    description:
+      "The request's trace (W3C Trace Context): the caller's, if it sent a sane `traceparent`; else a new one",
+    schema: { type: "string", pattern: "^[0-9a-f]{32}$" },
+  },
   "X-Request-Id": { description: "The caller's, if it sent a sane one; else ours", schema: TEXT },
   "X-Degraded": {
     description:
@@ -248,7 +253,9 @@ const JSON_TYPE = "application/json";
 export const headerRef = (name: HeaderName) => ({ $ref: `#/components/headers/${name}` });
 
 const headersOf = (names: readonly HeaderName[]) => ({
-  headers: Object.fromEntries((["X-Request-Id", ...names] as const).map((name) => [name, headerRef(name)])),
+  headers: Object.fromEntries(
+    (["X-Request-Id", "X-Trace-Id", ...names] as const).map((name) => [name, headerRef(name)]),
+  ),
 });
 
 /** An envelope around `data`, with an example of it. */

@@ -10,7 +10,7 @@ import { atSome, type Endpoint, fetchAt, type Pool } from "#shared/discovery";
 import type { Dependency } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
 import { type Deadline, makeBell, pause, reconnectBackoff } from "#shared/resilience";
-import { type CallContext, newContext, traceparentOf } from "#shared/telemetry";
+import { type CallContext, quietContext, traceHeaders } from "#shared/telemetry";
 
 /** How often the keys are read again (ms): a key that was added or retired is known that much later. */
 const REFRESH_MS = 60_000;
@@ -135,7 +135,7 @@ async function boundedBy(deadline: Deadline, work: Promise<Result<void>>): Promi
 type Keys = ReadonlyMap<string, Known>;
 
 function fetchKeys(auth: Pool, log: Log, signal: AbortSignal): Promise<Result<Keys>> {
-  const context = newContext(READ_MS, signal);
+  const context = quietContext(READ_MS, signal);
   const options = { remainingMs: () => context.deadline.remainingMs(), isRepeatable: true };
   return atSome(auth, options, (endpoint) => fetchKeysAt(endpoint, context, log));
 }
@@ -144,7 +144,7 @@ async function fetchKeysAt(endpoint: Endpoint, context: CallContext, log: Log): 
   const { requestId, trace, deadline } = context;
   try {
     const response = await fetchAt(endpoint, PATH, {
-      headers: { [REQUEST_ID_HEADER]: requestId, traceparent: traceparentOf(trace) },
+      headers: { [REQUEST_ID_HEADER]: requestId, ...traceHeaders(trace) },
       redirect: "manual",
       signal: deadline.signal,
     });

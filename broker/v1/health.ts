@@ -12,7 +12,7 @@ import {
 import { clientOfOne } from "#shared/client";
 import type { InstanceState, Pool } from "#shared/discovery";
 import type { Health } from "#shared/lifecycle";
-import { newContext } from "#shared/telemetry";
+import { quietContext } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 
 /** Longest that an instance may take to answer (ms). */
@@ -95,7 +95,7 @@ async function askAll(name: string, pool: Pool): Promise<ServiceHealth> {
 
 async function askOne(name: string, { endpoint, lastSeen }: InstanceState): Promise<Asked> {
   const startedAt = performance.now();
-  const answer = await clientOfOne(name, endpoint).request("GET", "/ready", undefined, newContext(WITHIN_MS));
+  const answer = await clientOfOne(name, endpoint).request("GET", "/ready", undefined, quietContext(WITHIN_MS));
   const tookMs = Math.round(performance.now() - startedAt);
   const { url, announced } = endpoint;
   if (!answer.ok) {

@@ -6,13 +6,13 @@
  */
 import { Elysia } from "elysia";
 import { REQUEST_ID_HEADER, TIMEOUT_HEADER } from "#contracts/headers";
-import { serviceKeyHeaders } from "#shared/client";
+import { asClient, noteStatus, serviceKeyHeaders } from "#shared/client";
 import type { Secret } from "#shared/config";
 import { atSome, type Endpoint, fetchAt, type Pool } from "#shared/discovery";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import { contextOf } from "#shared/http";
 import type { Edge } from "#shared/resilience";
-import { type CallContext, traceparentOf } from "#shared/telemetry";
+import { type CallContext, overEdge, type Span, traceHeaders } from "#shared/telemetry";
 import { isAway } from "../handle.ts";
 import type { Settable } from "../marks.ts";
 
@@ -66,9 +66,13 @@ export function unsubscribeRoutes({ mail, key, edge }: UnsubscribeOptions) {
       const context = contextOf(request);
       const accept = (request.headers.get("accept") ?? "").includes("text/html") ? "text/html" : "application/json";
       const path = `/unsubscribe/${params.token}`;
-      const page = await edge.run(context.deadline, (deadline) =>
-        atSome(mail, { remainingMs: () => deadline.remainingMs(), isRepeatable: method === "GET" }, (endpoint) =>
-          pageOf(endpoint, { method, path, accept, shown: serviceKeyHeaders(key) }, { ...context, deadline }),
+      const options = { isRepeatable: method === "GET" };
+      const page = await overEdge(edge, context, (inner) =>
+        atSome(mail, { ...options, remainingMs: () => inner.deadline.remainingMs() }, (endpoint) =>
+          // The token is a secret: no span has its path.
+          asClient({ name: "the mail service", method, baseUrl: endpoint.url }, inner, (sent, span) =>
+            pageOf(endpoint, { method, path, accept, shown: serviceKeyHeaders(key) }, sent, span),
+          ),
         ),
       );
       if (page.ok) return shown(page.value, set);
@@ -99,6 +103,7 @@ async function pageOf(
   endpoint: Endpoint,
   { method, path, accept, shown }: PageRequest,
   context: CallContext,
+  span: Span,
 ): Promise<Result<Page>> {
   const { deadline, requestId, trace } = context;
   try {
@@ -106,7 +111,7 @@ async function pageOf(
       method,
       headers: {
         accept,
-        traceparent: traceparentOf(trace),
+        ...traceHeaders(trace),
         [REQUEST_ID_HEADER]: requestId,
         [TIMEOUT_HEADER]: String(Math.max(1, deadline.remainingMs())),
         ...shown,
@@ -115,6 +120,7 @@ async function pageOf(
       signal: deadline.signal,
     });
     const { status, headers } = response;
+    noteStatus(span, status);
     const type = headers.get("content-type") ?? "";
     if (!HANDED_ON.has(status) || !TYPES.test(type)) {
       await response.body?.cancel();

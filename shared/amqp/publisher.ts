@@ -4,8 +4,9 @@ import { HEADER_CREATED_AT } from "#contracts/events";
 import { MESSAGE_LIMITS } from "#contracts/limits";
 import { fail, ok, type Result } from "#shared/errors";
 import { sleep } from "#shared/resilience";
-import { traceparentOf } from "#shared/telemetry";
+import { type CallContext, inSpan, isRecorded, traceparentOf } from "#shared/telemetry";
 import { keepConnected } from "./connection.ts";
+import { sending, serverOf } from "./spans.ts";
 import { declareTopology, topologyOf } from "./topology.ts";
 import type { OutgoingMessage, Publisher, PublisherOptions, PublisherState } from "./types.ts";
 
@@ -47,6 +48,8 @@ export function makePublisher(options: PublisherOptions): Publisher {
   metrics.gauge("amqp_unconfirmed", "Messages that RabbitMQ has not confirmed yet.", [], (gauge) =>
     gauge.set(line === undefined ? 0 : line.unconfirmed.size + line.waiting.length),
   );
+
+  const server = serverOf(options.url);
 
   let line: Line | undefined;
   let blocked: string | undefined;
@@ -176,17 +179,20 @@ export function makePublisher(options: PublisherOptions): Publisher {
       return blocked === undefined ? "connected" : "blocked";
     },
     async publish(message, context) {
-      const result = await decide();
+      const { exchange, routingKey, messageId, body } = message;
+      const result = await (isRecorded(context.trace)
+        ? inSpan(context, `send ${exchange}`, sending({ exchange, routingKey, messageId, body }, server), decide)
+        : decide(context));
       published.inc({ result: result.ok ? "ok" : result.error.code });
       return result;
 
-      async function decide(): Promise<Result<void>> {
+      async function decide({ deadline, trace }: Pick<CallContext, "deadline" | "trace">): Promise<Result<void>> {
         const { byteLength } = message.body;
         if (byteLength > maxBytes) return fail("too_large", `larger than ${maxBytes} bytes`);
         const on = line;
         if (on === undefined) return fail("unavailable", "RabbitMQ is not connected");
         if (blocked !== undefined) return fail("unavailable", "RabbitMQ takes no messages");
-        const waitMs = Math.min(CONFIRM_MS, context.deadline.remainingMs());
+        const waitMs = Math.min(CONFIRM_MS, deadline.remainingMs());
         if (waitMs === 0) return fail("unavailable", "no time left to publish");
         if (
           on.unconfirmed.size + on.waiting.length >= MAX_UNCONFIRMED ||
@@ -198,7 +204,7 @@ export function makePublisher(options: PublisherOptions): Publisher {
         const startedAt = performance.now();
         const outgoing: Outgoing = {
           message,
-          options: propertiesOf(message, traceparentOf(context.trace)),
+          options: propertiesOf(message, traceparentOf(trace)),
           returned: false,
           decide: resolve,
         };

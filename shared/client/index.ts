@@ -14,8 +14,11 @@ import type { Secret } from "#shared/config";
 import { atSome, type Endpoint, fetchAt, fixed, makePool, type Pool } from "#shared/discovery";
 import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
 import { silentLog } from "#shared/log";
-import { type CallContext, traceparentOf } from "#shared/telemetry";
+import { type CallContext, traceHeaders } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
+import { asClient, noteStatus } from "./spans.ts";
+
+export { asClient, noteStatus } from "./spans.ts";
 
 /** Time that an answer needs on its way back (ms): taken from what the callee is told. */
 const MARGIN_MS = 10;
@@ -64,37 +67,39 @@ export function makeJsonClient(name: string, to: string | Pool, { key }: JsonCli
   const shown = serviceKeyHeaders(key);
   const pool = typeof to === "string" ? makePool({ service: name, source: fixed([to]), log: silentLog }) : to;
 
-  async function once(
+  const once = (
     endpoint: Endpoint,
-    ...[method, path, body, context, headers = {}]: Parameters<JsonClient["request"]>
-  ): Promise<Result<Answer>> {
-    const remainingMs = context.deadline.remainingMs() - MARGIN_MS;
-    if (remainingMs <= 0) return fail("deadline", `no time left to call ${name}`);
-    try {
-      const response = await fetchAt(endpoint, path, {
-        method,
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        headers: {
-          ...(body === undefined ? {} : { "content-type": "application/json" }),
-          traceparent: traceparentOf(context.trace),
-          [REQUEST_ID_HEADER]: context.requestId,
-          [TIMEOUT_HEADER]: String(remainingMs),
-          ...clientHeaders(context),
-          ...headers,
-          ...shown,
-        },
-        // On a connection that is in use already the runtime sends these twice when it is reset meanwhile.
-        ...(method === "PUT" || method === "PATCH" ? { keepalive: false } : {}),
-        // A redirect is no answer of ours: it is looked at, and not followed with the caller's headers.
-        redirect: "manual",
-        signal: context.deadline.signal,
-      });
-      return await answerOf(response, name);
-    } catch (cause) {
-      if (context.deadline.passed) return fail("deadline", `${name} took too long`, { cause });
-      return fail("unavailable", `${name} is not reachable`, { cause });
-    }
-  }
+    ...[method, path, body, outer, headers = {}]: Parameters<JsonClient["request"]>
+  ): Promise<Result<Answer>> =>
+    asClient({ name, method, baseUrl: endpoint.url }, outer, async (context, span) => {
+      const remainingMs = context.deadline.remainingMs() - MARGIN_MS;
+      if (remainingMs <= 0) return fail("deadline", `no time left to call ${name}`);
+      try {
+        const response = await fetchAt(endpoint, path, {
+          method,
+          ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+          headers: {
+            ...(body === undefined ? {} : { "content-type": "application/json" }),
+            ...traceHeaders(context.trace),
+            [REQUEST_ID_HEADER]: context.requestId,
+            [TIMEOUT_HEADER]: String(remainingMs),
+            ...clientHeaders(context),
+            ...headers,
+            ...shown,
+          },
+          // On a connection that is in use already the runtime sends these twice when it is reset meanwhile.
+          ...(method === "PUT" || method === "PATCH" ? { keepalive: false } : {}),
+          // A redirect is no answer of ours: it is looked at, and not followed with the caller's headers.
+          redirect: "manual",
+          signal: context.deadline.signal,
+        });
+        noteStatus(span, response.status);
+        return await answerOf(response, name);
+      } catch (cause) {
+        if (context.deadline.passed) return fail("deadline", `${name} took too long`, { cause });
+        return fail("unavailable", `${name} is not reachable`, { cause });
+      }
+    });
 
   return {
     request(...call) {

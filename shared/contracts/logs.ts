@@ -42,6 +42,8 @@ export const LogEntry = Type.Object({
   event_id: Type.Optional(EventId),
   created_at: Type.Optional(Type.String({ maxLength: 40, description: "RFC 3339" })),
   producer: Type.Optional(Producer),
+  /** W3C Trace Context, where it is another one than that of the call which brings the entry; malformed, it counts for nothing. */
+  traceparent: Type.Optional(Type.String({ maxLength: 512 })),
 });
 export type LogEntry = Static<typeof LogEntry>;
 

@@ -1,5 +1,5 @@
 /** Asks one instance how it is, over HTTP: `/ready`, which is free for everybody. */
-import { newContext, traceparentOf } from "#shared/telemetry";
+import { quietContext, traceHeaders } from "#shared/telemetry";
 import { REQUEST_ID_HEADER } from "#contracts/headers";
 import { type Endpoint, fetchAt } from "./endpoint.ts";
 import type { Probed } from "./pool.ts";
@@ -9,10 +9,10 @@ const MAX_BYTES = 65_536;
 
 /** 200 is up; any other answer says that it is alive and not ready; without one it is down. */
 export async function probeHttp(endpoint: Endpoint, withinMs: number): Promise<Probed> {
-  const { requestId, trace, deadline } = newContext(withinMs);
+  const { requestId, trace, deadline } = quietContext(withinMs);
   try {
     const response = await fetchAt(endpoint, "/ready", {
-      headers: { [REQUEST_ID_HEADER]: requestId, traceparent: traceparentOf(trace) },
+      headers: { [REQUEST_ID_HEADER]: requestId, ...traceHeaders(trace) },
       redirect: "manual",
       signal: deadline.signal,
     });

@@ -6,12 +6,27 @@ import { cors } from "@elysiajs/cors";
 import { Elysia } from "elysia";
 import type { Envelope } from "#contracts/envelope";
 import type { Readiness } from "#contracts/health";
-import { OVERLOADED_HEADER, REQUEST_ID_HEADER, SERVICE_KEY_CHALLENGE, TIMEOUT_HEADER } from "#contracts/headers";
-import { Failure, failureOf } from "#shared/errors";
+import {
+  OVERLOADED_HEADER,
+  REQUEST_ID_HEADER,
+  SERVICE_KEY_CHALLENGE,
+  TIMEOUT_HEADER,
+  TRACE_ID_HEADER,
+} from "#contracts/headers";
+import { Failure, type FailureCode, failureOf } from "#shared/errors";
 import type { Runtime } from "#shared/lifecycle";
 import { Deadline, REST_CEILING_MS } from "#shared/resilience";
 import type { Admission, Callers } from "#shared/service-keys";
-import { type CallContext, type Client, requestIdOf, traceOf } from "#shared/telemetry";
+import {
+  type CallContext,
+  type Client,
+  idsOf,
+  isRecorded,
+  preciseNow,
+  recordSpan,
+  requestIdOf,
+  traceOf,
+} from "#shared/telemetry";
 import { currentTls } from "#shared/tls";
 import { checkLength, readJson } from "./body.ts";
 import { type AddressedCall, type ClientAddress, makeClientAddress } from "./address.ts";
@@ -32,6 +47,8 @@ interface Call {
   context: CallContext;
   /** By what right it is asked; absent until that is known. */
   admission?: Admission;
+  /** How it failed, where it did. */
+  failed?: FailureCode;
   readonly startedAt: number;
 }
 
@@ -73,12 +90,47 @@ function begin(request: Request): Call {
     startedAt: performance.now(),
     context: {
       requestId: requestIdOf(request.headers.get(REQUEST_ID_HEADER)),
-      trace: traceOf(request.headers.get("traceparent")),
+      trace: traceOf(request.headers.get("traceparent"), request.headers.get("tracestate")),
       deadline: Deadline.after(ms, request.signal),
     },
   };
   calls.set(request, call);
   return call;
+}
+
+/** Asked by the clock, all day long: a span of each would hide the others. */
+const UNTOLD: ReadonlySet<string> = new Set(["/ping", "/ready", "/metrics"]);
+
+/**
+ * Tells of a request that is answered. No address or agent of a client, no query and nothing of a body is in it; paths
+ * are the caller's to choose, and told by their routes.
+ */
+function recordServerSpan({ url }: Request, { context: { trace }, failed, startedAt }: Call, labels: Labels): void {
+  if (!isRecorded(trace) || UNTOLD.has(labels.route)) return;
+  const method = labels.method === "other" ? "_OTHER" : labels.method;
+  const status = Number(labels.status);
+  const hasRoute = labels.route !== "none";
+  const endedAt = preciseNow();
+  recordSpan(trace, {
+    name: hasRoute ? `${labels.method} ${labels.route}` : labels.method === "other" ? "HTTP" : labels.method,
+    kind: "server",
+    startedAt: endedAt - (performance.now() - startedAt),
+    endedAt,
+    attributes: {
+      "http.request.method": method,
+      ...(hasRoute ? { "http.route": labels.route } : {}),
+      "http.response.status_code": status,
+      "url.scheme": url.startsWith("https:") ? "https" : "http",
+    },
+    // A refusal is the caller's mistake, and no error of this service.
+    ...(status >= 500 ? { error: failed ?? String(status) } : {}),
+  });
+}
+
+interface Labels {
+  readonly method: string;
+  readonly route: string;
+  readonly status: string;
 }
 
 /** What Elysia calls an error, as a failure of ours. A body that could not be parsed carries ours as its cause. */
@@ -161,6 +213,7 @@ export function httpApp(
       const { context } = begin(request);
       Object.assign(set.headers, SECURITY_HEADERS);
       set.headers[REQUEST_ID_HEADER] = context.requestId;
+      set.headers[TRACE_ID_HEADER] = context.trace.traceId;
     })
     .use(
       cors({
@@ -205,11 +258,13 @@ export function httpApp(
           );
         }
       }
-      const context = calls.get(request)?.context ?? begin(request).context;
+      const call = calls.get(request) ?? begin(request);
+      const { context } = call;
+      call.failed = failure.code;
       if (failure.code === "internal") {
-        log.error("request failed: this is a bug", { request_id: context.requestId, error: failure.cause ?? error });
+        log.error("request failed: this is a bug", { ...idsOf(context), error: failure.cause ?? error });
       } else if (failure.status >= 500) {
-        log.warn("request failed", { request_id: context.requestId, reason: failure });
+        log.warn("request failed", { ...idsOf(context), reason: failure });
       }
       set.status = failure.status;
       if (failure.code === "overloaded") set.headers[OVERLOADED_HEADER] = "true";
@@ -236,12 +291,8 @@ export function httpApp(
         status: String(set.status ?? 200),
       };
       durations.observe(labels, seconds);
-      log.debug("request", {
-        ...labels,
-        request_id: call.context.requestId,
-        trace_id: call.context.trace.traceId,
-        seconds,
-      });
+      log.debug("request", { ...labels, ...idsOf(call.context), seconds });
+      recordServerSpan(request, call, labels);
     })
     .get("/ping", () => "OK")
     .get("/ready", ({ set }) => {

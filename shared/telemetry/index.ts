@@ -2,19 +2,26 @@ export {
   type CallContext,
   childOf,
   type Client,
+  idsOf,
   newContext,
   newTrace,
+  quietContext,
   requestIdOf,
   type Trace,
+  traceHeaders,
   traceOf,
   traceparentOf,
+  untraced,
   within,
 } from "./context.ts";
 export { type Metrics, makeMetrics, type ThreadMetrics } from "./metrics.ts";
+export { overEdge } from "./edge.ts";
 export { type SpanSink, useSpans } from "./sink.ts";
 export {
+  asSpan,
   type FinishedSpan,
   inSpan,
+  isFollowing,
   isRecorded,
   preciseNow,
   recordSpan,
@@ -22,4 +29,5 @@ export {
   type SpanAttributes,
   type SpanKind,
   type SpanLink,
+  type SpanOptions,
 } from "./spans.ts";

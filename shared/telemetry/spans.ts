@@ -4,7 +4,7 @@
  * Names and attributes follow OpenTelemetry's semantic conventions (https://opentelemetry.io/docs/specs/semconv/).
  */
 import { Failure, type FailureCode, failureOf } from "#shared/errors";
-import { type CallContext, childOf, type Trace } from "./context.ts";
+import { childOf, type Trace } from "./context.ts";
 import { currentSink } from "./sink.ts";
 
 export type SpanKind = "internal" | "server" | "client" | "producer" | "consumer";
@@ -41,11 +41,19 @@ export interface SpanOptions {
   readonly links?: readonly SpanLink[];
 }
 
+/** What work is given to know which span it is a part of: a `CallContext`, or less. */
+interface Traced {
+  /** Absent where the work is a part of nothing that is followed. */
+  readonly trace?: Trace | undefined;
+}
+
 /** A span that is under way. */
 export interface Span {
   /** Whether anybody will see what is set: lets what is dear to find out be left out. */
   readonly isRecorded: boolean;
   set(attributes: SpanAttributes): void;
+  /** In place of its name, where what was done is known only once it is. */
+  rename(name: string): void;
   event(name: string, attributes?: SpanAttributes): void;
   link(to: SpanLink): void;
   /** It did not go well, though it neither throws nor returns a failure. */
@@ -55,6 +63,7 @@ export interface Span {
 const NO_SPAN: Span = {
   isRecorded: false,
   set: () => undefined,
+  rename: () => undefined,
   event: () => undefined,
   link: () => undefined,
   fail: () => undefined,
@@ -90,6 +99,11 @@ export function recordSpan(
   });
 }
 
+/** Whether spans go anywhere at all: before that nothing that is dear need be known of a trace. */
+export function isFollowing(): boolean {
+  return currentSink() !== undefined;
+}
+
 /** Whether the spans of `trace` go anywhere. */
 export function isRecorded(trace: Trace): boolean {
   return trace.sampled && currentSink() !== undefined;
@@ -99,22 +113,44 @@ export function isRecorded(trace: Trace): boolean {
  * Does `work` as a span of its own within the trace of `context`: what it calls with the context that it is given
  * becomes a part of that span. Where it throws or returns a failed `Result`, the span says so.
  */
-export async function inSpan<T>(
-  context: CallContext,
+export async function inSpan<C extends Traced, T>(
+  context: C,
+  name: string,
+  options: SpanOptions,
+  work: (context: C, span: Span) => Promise<T>,
+): Promise<T> {
+  // The sink first: the trace of a call by RPC is made when it is asked for.
+  if (currentSink() === undefined) return work(context, NO_SPAN);
+  const { trace } = context;
+  if (trace?.sampled !== true) return work(context, NO_SPAN);
+  return asSpan({ ...context, trace: childOf(trace) }, name, options, work);
+}
+
+/**
+ * Does `work` as the span that the trace of `context` is already: for what goes on from a `traceparent` (`traceOf` makes
+ * the span within it), or begins a trace of its own. Otherwise as `inSpan`.
+ */
+export async function asSpan<C extends Traced, T>(
+  context: C,
   name: string,
   { kind = "internal", attributes = {}, links = [] }: SpanOptions,
-  work: (context: CallContext, span: Span) => Promise<T>,
+  work: (context: C, span: Span) => Promise<T>,
 ): Promise<T> {
-  if (!isRecorded(context.trace)) return work(context, NO_SPAN);
-  const trace = childOf(context.trace);
+  if (currentSink() === undefined) return work(context, NO_SPAN);
+  const { trace } = context;
+  if (trace?.sampled !== true) return work(context, NO_SPAN);
   const startedAt = preciseNow();
   const known: Record<string, SpanAttributes[string]> = { ...attributes };
   const events: SpanEvent[] = [];
   const linked = [...links];
+  let called = name;
   let error: string | undefined;
   const span: Span = {
     isRecorded: true,
     set: (more) => void Object.assign(known, more),
+    rename(better) {
+      called = better;
+    },
     event: (happened, its = {}) => void events.push({ name: happened, at: preciseNow(), attributes: its }),
     link: (to) => void linked.push(to),
     fail: (code) => {
@@ -122,7 +158,7 @@ export async function inSpan<T>(
     },
   };
   try {
-    const value = await work({ ...context, trace }, span);
+    const value = await work(context, span);
     error ??= errorOf(value);
     return value;
   } catch (thrown) {
@@ -130,7 +166,7 @@ export async function inSpan<T>(
     throw thrown;
   } finally {
     recordSpan(trace, {
-      name,
+      name: called,
       kind,
       startedAt,
       attributes: known,
