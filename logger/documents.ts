@@ -1,6 +1,6 @@
 /** Documents of the collection `logs`. */
 import type { ObjectId } from "mongodb";
-import type { Producer } from "#contracts/logs";
+import type { LogOrigin, Producer } from "#contracts/logs";
 import type { StoredData } from "./data.ts";
 import type { LogRecord } from "./entries.ts";
 import { blockOf } from "./numbers.ts";
@@ -26,6 +26,8 @@ export interface LogDocument extends StoredData {
   sequence_block?: number;
   /** Numbers of the same producer whose entries came to nothing. */
   voided?: number[];
+  /** The event that it came from; absent for what came by HTTP or RPC. */
+  origin?: LogOrigin;
   /** In place of its event_id where that was another document's too, before there was a unique index. */
   duplicate_of?: string;
 }
@@ -47,5 +49,6 @@ export function documentOf(record: LogRecord): Omit<LogDocument, "_id"> {
     request_id: record.requestId,
     trace_id: record.traceId,
     ...(record.producer === undefined ? {} : numbersOf(record.producer)),
+    ...(record.origin === undefined ? {} : { origin: record.origin }),
   };
 }

@@ -1,6 +1,6 @@
 /** Takes log entries: checks them, gives them their identity, and has them stored. */
 import { Type } from "@sinclair/typebox";
-import { EventId, LogEntry, LogRequest, type LogOnceResult, type Producer, type Severity } from "#contracts/logs";
+import { EventId, LogEntry, LogRequest, type LogOnceResult, type LogOrigin, type Producer, type Severity } from "#contracts/logs";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import type { CallContext, Metrics } from "#shared/telemetry";
@@ -24,6 +24,8 @@ export interface LogRecord {
   readonly requestId: string;
   readonly traceId: string;
   readonly producer?: Producer;
+  /** The event that it came from. */
+  readonly origin?: LogOrigin;
   /** Whoever sent it waits to hear whether its id was taken, and by what. */
   readonly once?: true;
 }
@@ -82,6 +84,11 @@ function hashOf(name: string, severity: Severity, dataText: string): string {
   return new Bun.CryptoHasher("sha256").update(`${severity}\0${name}\0`).update(dataText).digest("base64url");
 }
 
+/** Its two fields and no other: what else a caller sends is not kept. */
+function originOf({ exchange, routing_key }: LogOrigin): LogOrigin {
+  return { exchange, routing_key };
+}
+
 /** Context fields are read one by one: those of an RPC call are made when they are asked for. */
 function recordOf(
   entry: LogEntry,
@@ -106,6 +113,7 @@ function recordOf(
     requestId: context.requestId,
     traceId: context.trace.traceId,
     ...(entry.producer === undefined ? {} : { producer: entry.producer }),
+    ...(entry.origin === undefined ? {} : { origin: originOf(entry.origin) }),
     ...(once ? { once } : {}),
   };
   return ok({ record, bytes });

@@ -51,6 +51,8 @@ export type LogEvent = Static<typeof LogEvent>;
 export const HEADER_ERROR = "x-error";
 /** The routing key under which a message came, kept when it is moved. */
 export const HEADER_ROUTING_KEY = "x-original-routing-key";
+/** The exchange that a message was published to, kept when it is moved. */
+export const HEADER_EXCHANGE = "x-original-exchange";
 /** When the entry was accepted (RFC 3339): older than the message where it waited in a spool. */
 export const HEADER_CREATED_AT = "x-created-at";
 /** How often handling the message has failed for a reason of its own (number); absent: never. */

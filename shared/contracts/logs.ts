@@ -34,6 +34,14 @@ export const Producer = Type.Object({
 });
 export type Producer = Static<typeof Producer>;
 
+/** The event that an entry was before it was stored, as it was published: absent for what came by HTTP or RPC. */
+export const LogOrigin = Type.Object({
+  /** Names of AMQP: 1 to 255 bytes. */
+  exchange: Type.String({ minLength: 1, maxLength: 255, pattern: "^[^\\u0000]*$" }),
+  routing_key: Type.String({ maxLength: 255, pattern: "^[^\\u0000]*$" }),
+});
+export type LogOrigin = Static<typeof LogOrigin>;
+
 /** An entry on its way to the store: a request with its identity. */
 export const LogEntry = Type.Object({
   name: LogName,
@@ -42,6 +50,7 @@ export const LogEntry = Type.Object({
   event_id: Type.Optional(EventId),
   created_at: Type.Optional(Type.String({ maxLength: 40, description: "RFC 3339" })),
   producer: Type.Optional(Producer),
+  origin: Type.Optional(LogOrigin),
 });
 export type LogEntry = Static<typeof LogEntry>;
 
