@@ -57,3 +57,15 @@ export const LogPage = Type.Object({
   text: Type.Optional(Type.Union([Type.Literal("index"), Type.Literal("pattern")])),
 });
 export type LogPage = Static<typeof LogPage>;
+
+/** The last line of an export: no entry has this key. Without it the export was cut off. */
+export const LogExportEnd = Type.Object({
+  $export: Type.Object({
+    /** Whether the lines before are all that was asked for. */
+    complete: Type.Boolean(),
+    entries: Type.Integer(),
+    /** Why it ended early. */
+    error: Type.Optional(Type.String()),
+  }),
+});
+export type LogExportEnd = Static<typeof LogExportEnd>;
