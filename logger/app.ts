@@ -11,6 +11,9 @@ import { makeGaps } from "./gaps.ts";
 import { makeGapsStore } from "./gaps-store.ts";
 import { connectMongo } from "./mongo.ts";
 import { makeRegistry } from "./registry.ts";
+import { makePolicy } from "./retention/policy.ts";
+import { type RetentionOptions, startRetention } from "./retention/retention.ts";
+import { makeSlots } from "./retention/slots.ts";
 import { CALLERS, routes } from "./routes.ts";
 import { methodsOf } from "./rpc.ts";
 import { makeStore } from "./store.ts";
@@ -19,11 +22,16 @@ export interface LoggerApp extends App {
   readonly rpcPort: number;
 }
 
+/** For tests: time that passes faster. */
+export interface StartOptions {
+  readonly retention?: Pick<RetentionOptions, "now" | "everyMs">;
+}
+
 /**
  * Serves at once; MongoDB is connected to in the background.
  * @throws StartError where an address is taken or MONGODB_URL is of no use to the driver.
  */
-export async function start(config: Config, runtime: Runtime): Promise<LoggerApp> {
+export async function start(config: Config, runtime: Runtime, { retention }: StartOptions = {}): Promise<LoggerApp> {
   const { log, metrics } = runtime;
   await using opened = new AsyncDisposableStack();
   const connection = opened.use(
@@ -38,7 +46,10 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
     }),
   );
   const registry = opened.use(makeRegistry(connection, log));
-  const entries = opened.use(makeEntries(makeStore(connection, registry, log), { log, metrics }));
+  const policy = makePolicy(config.RETENTION);
+  const slots = opened.use(makeSlots(connection, policy, log));
+  const entries = opened.use(makeEntries(makeStore(connection, registry, slots, log), { log, metrics }));
+  opened.use(startRetention({ connection, policy, log, metrics, waiting: () => entries.waiting, ...retention }));
   const rpc = opened.use(openRpc(config, runtime, methodsOf(entries, makeFinder(connection))));
   const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
   const app = httpApp(runtime, corsOriginsOf(config), { callers, exposure: exposureOf(config) });

@@ -28,6 +28,9 @@ export interface LogDocument extends StoredData {
   voided?: number[];
   /** The event that it came from; absent for what came by HTTP or RPC. */
   origin?: LogOrigin;
+  /** When it is to be removed, and with which others; absent for what is kept for ever. */
+  expire_at?: Date;
+  expire_slot?: string;
   /** In place of its event_id where that was another document's too, before there was a unique index. */
   duplicate_of?: string;
 }
@@ -36,19 +39,24 @@ function numbersOf({ id, sequence, voided = [] }: Producer): Partial<LogDocument
   return { producer_id: id, sequence, sequence_block: blockOf(sequence), ...(voided.length === 0 ? {} : { voided }) };
 }
 
-export function documentOf(record: LogRecord): Omit<LogDocument, "_id"> {
+export function documentOf(
+  record: LogRecord,
+  storedAt = new Date(),
+  expiry: Pick<LogDocument, "expire_at" | "expire_slot"> = {},
+): Omit<LogDocument, "_id"> {
   return {
     event_id: record.eventId,
     name: record.name,
     ...record.content,
     severity: record.severity,
     created_at: record.createdAt,
-    stored_at: new Date(),
+    stored_at: storedAt,
     content_hash: record.contentHash,
     source: record.source,
     request_id: record.requestId,
     trace_id: record.traceId,
     ...(record.producer === undefined ? {} : numbersOf(record.producer)),
     ...(record.origin === undefined ? {} : { origin: record.origin }),
+    ...expiry,
   };
 }

@@ -43,6 +43,8 @@ export interface Entries extends AsyncDisposable {
    * `unavailable` where the id was taken and it could not be found out by what.
    */
   takeOnce(value: unknown, context: CallContext): Promise<Result<LogOnceResult>>;
+  /** Entries that wait to be written. */
+  readonly waiting: number;
   /** Takes nothing more and waits until everything taken is stored or has failed. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -203,6 +205,9 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
       const result = await guarded(context, () => take(validOnce(value), "rpc", context, true));
       if (!result.ok || result.value !== "taken") return result as Result<LogOnceResult>;
       return fail("unavailable", "the event_id is taken, and by what could not be found out", { retryAfterS: 1 });
+    },
+    get waiting() {
+      return commit.waiting;
     },
     [Symbol.asyncDispose]: () => commit.drain(),
   };

@@ -20,10 +20,12 @@ function record(eventId: string): LogRecord {
 }
 
 const nothing = async (): Promise<void> => {};
+/** Everything is kept for ever. */
+const slots = { place: async () => [], [Symbol.asyncDispose]: nothing };
 
 function storeOn(logs: MongoConnection["logs"], suspect = (): void => undefined, register = nothing) {
   const connection = { logs, epoch: 1, suspect, [Symbol.asyncDispose]: nothing };
-  return makeStore(connection, { register, voidRepeated: nothing, [Symbol.asyncDispose]: nothing }, silentLog);
+  return makeStore(connection, { register, voidRepeated: nothing, [Symbol.asyncDispose]: nothing }, slots, silentLog);
 }
 
 /** A store over a collection whose insert fails with `error`. */

@@ -8,6 +8,7 @@ import type { LogRecord } from "./entries.ts";
 import type { BatchStore, Stored } from "./group-commit.ts";
 import type { Logs, MongoConnection } from "./mongo.ts";
 import type { Registry } from "./registry.ts";
+import type { Slots } from "./retention/slots.ts";
 
 /** Below the RPC's 5 s, so that callers hear of it (ms). */
 const INSERT_MS = 4_000;
@@ -73,7 +74,12 @@ function isSame(holder: Holder, record: LogRecord): boolean {
   return holder.content_hash === undefined || holder.content_hash === record.contentHash;
 }
 
-export function makeStore(connection: MongoConnection, registry: Registry, log: Log): BatchStore<LogRecord> {
+export function makeStore(
+  connection: MongoConnection,
+  registry: Registry,
+  slots: Slots,
+  log: Log,
+): BatchStore<LogRecord> {
   /** A number whose content is stored already, under another one or none, stands for nothing. */
   async function voidRepeated(
     logs: Logs,
@@ -123,10 +129,15 @@ export function makeStore(connection: MongoConnection, registry: Registry, log: 
     async insert(records) {
       const { logs } = connection;
       if (logs === undefined) return { ok: false, error: unavailable(undefined) };
-      const documents = records.map(documentOf) as LogDocument[];
       const deadline = Deadline.after(INSERT_MS);
+      const storedAt = new Date();
+      let documents: LogDocument[];
       try {
-        await registry.register(logs, records, deadline);
+        const [expiries] = await Promise.all([
+          slots.place(logs, records, storedAt, deadline),
+          registry.register(logs, records, deadline),
+        ]);
+        documents = records.map((record, at) => documentOf(record, storedAt, expiries[at])) as LogDocument[];
       } catch (error) {
         connection.suspect();
         return { ok: false, error: unavailable(error) };

@@ -104,7 +104,12 @@ export const ProducerGaps = Type.Object({
   to: Type.Optional(Type.Integer()),
   /** Entries that are stored. */
   stored: Type.Integer(),
-  /** Numbers below `last` that nothing is stored under, and that were not voided. Also what is still on its way. */
+  /** Entries that were stored and have been removed since, their time being over; absent where there are none. */
+  removed: Type.Optional(Type.Integer()),
+  /**
+   * Numbers below `last` that nothing is stored under, and that were neither voided nor removed. Also what is still on
+   * its way.
+   */
   missing: Type.Integer(),
   missing_ranges: Type.Array(Type.Tuple([Type.Integer(), Type.Integer()])),
   /** Numbers that more than one entry has. */
