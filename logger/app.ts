@@ -5,7 +5,7 @@ import { type App, EXIT, type Runtime, StartError } from "#shared/lifecycle";
 import { type RpcServer, serveRpc } from "#shared/rpc";
 import { makeCallers } from "#shared/service-keys";
 import type { Config } from "./config.ts";
-import { makeEntries } from "./entries.ts";
+import { type LogRecord, makeEntries } from "./entries.ts";
 import { makeFinder } from "./find.ts";
 import { makeGaps } from "./gaps.ts";
 import { makeGapsStore } from "./gaps-store.ts";
@@ -14,8 +14,11 @@ import { makeRegistry } from "./registry.ts";
 import { makePolicy } from "./retention/policy.ts";
 import { type RetentionOptions, startRetention } from "./retention/retention.ts";
 import { makeSlots } from "./retention/slots.ts";
+import type { Gone } from "./retention/sweep.ts";
 import { CALLERS, routes } from "./routes.ts";
 import { methodsOf } from "./rpc.ts";
+import { makeCounters } from "./sizes/counters.ts";
+import { startSizes } from "./sizes/sizes.ts";
 import { makeStore } from "./store.ts";
 
 export interface LoggerApp extends App {
@@ -48,12 +51,21 @@ export async function start(config: Config, runtime: Runtime, { retention }: Sta
   const registry = opened.use(makeRegistry(connection, log));
   const policy = makePolicy(config.RETENTION);
   const slots = opened.use(makeSlots(connection, policy, log));
-  const entries = opened.use(makeEntries(makeStore(connection, registry, slots, log), { log, metrics }));
-  opened.use(startRetention({ connection, policy, log, metrics, waiting: () => entries.waiting, ...retention }));
+  const counters = opened.use(makeCounters(connection, log));
+  const sizes = opened.use(startSizes({ connection, policy, log, metrics }));
+  const onStored = ({ name, severity }: LogRecord, bytes: number): void =>
+    counters.added({ name, severity, storedAt: new Date(), bytes });
+  const store = makeStore(connection, registry, slots, log);
+  const entries = opened.use(makeEntries(store, { log, metrics, onStored }));
+  const onGone = (gone: readonly Gone[]): void => {
+    for (const counted of gone.map(sizes.countedOf)) if (counted !== undefined) counters.removed(counted);
+  };
+  const waiting = (): number => entries.waiting;
+  opened.use(startRetention({ connection, policy, log, metrics, waiting, onGone, ...retention }));
   const rpc = opened.use(openRpc(config, runtime, methodsOf(entries, makeFinder(connection))));
   const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
   const app = httpApp(runtime, corsOriginsOf(config), { callers, exposure: exposureOf(config) });
-  const http = opened.use(listen(routes(app, entries, makeGaps(makeGapsStore(connection))), config));
+  const http = opened.use(listen(routes(app, entries, makeGaps(makeGapsStore(connection)), sizes), config));
   log.info("RPC listening", { host: config.HOST, port: rpc.port });
   const open = opened.move();
   return {

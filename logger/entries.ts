@@ -121,7 +121,14 @@ function recordOf(
   return ok({ record, bytes });
 }
 
-export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { log: Log; metrics: Metrics }): Entries {
+export interface EntriesOptions {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Told of each entry that is stored now. @param bytes about what it takes. */
+  readonly onStored?: (record: LogRecord, bytes: number) => void;
+}
+
+export function makeEntries(store: BatchStore<LogRecord>, { log, metrics, onStored }: EntriesOptions): Entries {
   const taken = metrics.counter("logger_entries_total", "Log entries by what became of them.", ["result"]);
   const duplicates = metrics.counter("logger_duplicates_total", "Entries whose event_id was stored before.");
   const conflicts = metrics.counter("logger_id_conflicts_total", "Those among them that had other content.");
@@ -162,6 +169,7 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
     if (!result.ok) return refuse(result.error);
     if (result.value === "stored") {
       taken.inc({ result: "stored" });
+      onStored?.(record, bytes);
       return result;
     }
     taken.inc({ result: "duplicate" });

@@ -38,6 +38,7 @@ import {
 } from "#contracts/dead-letters";
 import { Envelope } from "#contracts/envelope";
 import { BackingHealth, DependencyView, HealthReport, ServiceHealth } from "#contracts/health";
+import { LogSizes } from "#contracts/log-sizes";
 import { GapsReport, ProducerGaps } from "#contracts/logs";
 import {
   BounceReport,
@@ -82,6 +83,7 @@ export const SCHEMAS = {
   DropRequest,
   Envelope,
   GapsReport,
+  LogSizes,
   HealthReport,
   LogAction,
   LoginReply,

@@ -66,7 +66,7 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`retention ${NEEDS_MONGODB}`, ()
     Array.from({ length: to - from + 1 }, (_, at) => ({ ...more, producer: { id, sequence: from + at } }));
   const collection = (name: string) => database.client.db(database.name).collection(name);
   const isRetimed = (logger: Logger) =>
-    until(() => logger.lines.some(({ message }) => message === "all entries have their time by the rules"), "retimed", 20_000);
+    until(() => logger.lines.some(({ message }) => message === "all entries have their time by the rules"), "retimed", 60_000);
 
   test("each entry goes when its own rule says so, and what has none stays", async () => {
     const logger = await start("INFO=1h,name:debug*=10m,name:keep=forever");

@@ -139,6 +139,8 @@ export function makeSlots(connection: MongoConnection, policy: Policy, log: Log)
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
       await telling;
+      for (const slot of open.values()) leave(slot);
+      await tell();
     },
   };
 }

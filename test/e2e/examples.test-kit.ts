@@ -244,6 +244,7 @@ export async function makeWorld(platform: Platform): Promise<World> {
     }),
     "POST /v1/events/dead-letters/replay": nothing,
     "POST /v1/events/dead-letters/drop": nothing,
+    "GET /v1/logs/sizes": () => ({ query: { days: "7" } }),
     "GET /v1/logs/gaps": () => ({ query: { limit: "2", producer: "one" } }),
     "GET /v1/health": nothing,
   };
