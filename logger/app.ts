@@ -1,7 +1,9 @@
 /** The logger put together. */
 import { corsOriginsOf } from "#shared/config";
+import { Failure } from "#shared/errors";
 import { exposureOf, httpApp, listen } from "#shared/http";
 import { type App, EXIT, type Runtime, StartError } from "#shared/lifecycle";
+import type { Deadline } from "#shared/resilience";
 import { type RpcServer, serveRpc } from "#shared/rpc";
 import { makeCallers } from "#shared/service-keys";
 import type { Config } from "./config.ts";
@@ -9,7 +11,10 @@ import { type LogRecord, makeEntries } from "./entries.ts";
 import { makeFinder } from "./find.ts";
 import { makeGaps } from "./gaps.ts";
 import { makeGapsStore } from "./gaps-store.ts";
-import { connectMongo } from "./mongo.ts";
+import { connectMongo, type Logs } from "./mongo.ts";
+import { makeCatalog } from "./query/catalog.ts";
+import { makeQueries } from "./query/query.ts";
+import { queryRoutes } from "./query/routes.ts";
 import { makeRegistry } from "./registry.ts";
 import { makePolicy } from "./retention/policy.ts";
 import { type RetentionOptions, startRetention } from "./retention/retention.ts";
@@ -49,29 +54,36 @@ export async function start(config: Config, runtime: Runtime, { retention }: Sta
     }),
   );
   const registry = opened.use(makeRegistry(connection, log));
+  const catalog = opened.use(makeCatalog(connection, log));
   const policy = makePolicy(config.RETENTION);
   const slots = opened.use(makeSlots(connection, policy, log));
   const counters = opened.use(makeCounters(connection, log));
   const sizes = opened.use(startSizes({ connection, policy, log, metrics }));
   const onStored = ({ name, severity }: LogRecord, bytes: number): void =>
     counters.added({ name, severity, storedAt: new Date(), bytes });
-  const store = makeStore(connection, registry, slots, log);
+  const store = makeStore(connection, registry, { slots, segments: catalog }, log);
   const entries = opened.use(makeEntries(store, { log, metrics, onStored }));
-  const onGone = (gone: readonly Gone[]): void => {
+  const onGone = async (gone: readonly Gone[], logs: Logs, deadline: Deadline): Promise<void> => {
     for (const counted of gone.map(sizes.countedOf)) if (counted !== undefined) counters.removed(counted);
+    await catalog.removed(logs, gone, deadline);
   };
   const waiting = (): number => entries.waiting;
   opened.use(startRetention({ connection, policy, log, metrics, waiting, onGone, ...retention }));
   const rpc = opened.use(openRpc(config, runtime, methodsOf(entries, makeFinder(connection))));
   const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
   const app = httpApp(runtime, corsOriginsOf(config), { callers, exposure: exposureOf(config) });
-  const http = opened.use(listen(routes(app, entries, makeGaps(makeGapsStore(connection)), sizes), config));
+  routes(app, entries, makeGaps(makeGapsStore(connection)), sizes);
+  const stopping = new AbortController();
+  queryRoutes(app, { queries: makeQueries(connection, catalog), stopping: stopping.signal, log, metrics });
+  const http = opened.use(listen(app, config));
   log.info("RPC listening", { host: config.HOST, port: rpc.port });
   const open = opened.move();
   return {
     url: http.url,
     rpcPort: rpc.port,
     async [Symbol.asyncDispose]() {
+      // An export goes on as long as there are entries.
+      stopping.abort(new Failure("unavailable", "the logger is stopping: export again"));
       // The doors first, both at once: they wait for the calls in hand. Then what these took is stored, then MongoDB left.
       await Promise.all([http[Symbol.asyncDispose](), rpc[Symbol.asyncDispose]()]);
       await open.disposeAsync();

@@ -31,6 +31,8 @@ export interface LogDocument extends StoredData {
   /** When it is to be removed, and with which others; absent for what is kept for ever. */
   expire_at?: Date;
   expire_slot?: string;
+  /** The segment that it is in, where the server needs such an index: see query/catalog.ts. */
+  segment?: number;
   /** In place of its event_id where that was another document's too, before there was a unique index. */
   duplicate_of?: string;
 }
@@ -39,10 +41,10 @@ function numbersOf({ id, sequence, voided = [] }: Producer): Partial<LogDocument
   return { producer_id: id, sequence, sequence_block: blockOf(sequence), ...(voided.length === 0 ? {} : { voided }) };
 }
 
+/** @param placed where it is put, and when. */
 export function documentOf(
   record: LogRecord,
-  storedAt = new Date(),
-  expiry: Pick<LogDocument, "expire_at" | "expire_slot"> = {},
+  placed: Partial<Pick<LogDocument, "stored_at" | "expire_at" | "expire_slot" | "segment">> = {},
 ): Omit<LogDocument, "_id"> {
   return {
     event_id: record.eventId,
@@ -50,13 +52,13 @@ export function documentOf(
     ...record.content,
     severity: record.severity,
     created_at: record.createdAt,
-    stored_at: storedAt,
+    stored_at: new Date(),
     content_hash: record.contentHash,
     source: record.source,
     request_id: record.requestId,
     trace_id: record.traceId,
     ...(record.producer === undefined ? {} : numbersOf(record.producer)),
     ...(record.origin === undefined ? {} : { origin: record.origin }),
-    ...expiry,
+    ...placed,
   };
 }

@@ -13,6 +13,8 @@ export type Logs = Collection<LogDocument>;
 export interface MongoConnection extends AsyncDisposable {
   /** The collection, ready for use; undefined while MongoDB is away. */
   readonly logs: Logs | undefined;
+  /** The server in use is FerretDB, whose indexes are for equality only. */
+  readonly isFerretdb: boolean;
   /** Counts how often the collection was made ready: what was known of its content before no longer holds. */
   readonly epoch: number;
   /** Something failed: look now rather than at the next time. */
@@ -78,6 +80,7 @@ export function connectMongo({ url, dependency, log, onRefused }: MongoOptions):
   let current: Logs | undefined;
   let everUp = false;
   let epoch = 0;
+  let isFerretdb = false;
   let wake = new AbortController();
   const suspect = (): void => wake.abort();
 
@@ -102,7 +105,7 @@ export function connectMongo({ url, dependency, log, onRefused }: MongoOptions):
 
   const ready = async ({ logs, lost }: Session): Promise<void> => {
     const info = await Deadline.after(LOOK_MS).bound(logs.db.admin().buildInfo(), "MongoDB");
-    const isFerretdb = "ferretdbVersion" in info;
+    isFerretdb = "ferretdbVersion" in info;
     const ends = AbortSignal.any([stopping.signal, lost.signal]);
     await Deadline.after(PREPARE_MS, ends).bound(prepare(logs, { isFerretdb, log }), "preparing the collection");
     epoch += 1;
@@ -153,7 +156,7 @@ export function connectMongo({ url, dependency, log, onRefused }: MongoOptions):
       await pause();
       if (stopping.signal.aborted) return;
       try {
-        if (await Deadline.after(LOOK_MS, stopping.signal).bound(isPrepared(logs), "MongoDB")) {
+        if (await Deadline.after(LOOK_MS, stopping.signal).bound(isPrepared(logs, isFerretdb), "MongoDB")) {
           up(logs);
         } else {
           // A database that came back empty, or another one in its place.
@@ -197,6 +200,9 @@ export function connectMongo({ url, dependency, log, onRefused }: MongoOptions):
   return {
     get logs() {
       return current;
+    },
+    get isFerretdb() {
+      return isFerretdb;
     },
     get epoch() {
       return epoch;

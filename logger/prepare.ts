@@ -2,22 +2,36 @@
 import { type Collection, type IndexDescription, MongoServerError, ObjectId } from "mongodb";
 import type { Log } from "#shared/log";
 import type { LogDocument } from "./documents.ts";
+import { migrateSegments } from "./query/catalog.ts";
 import { registryOf } from "./registry.ts";
 
 const UNIQUE: IndexDescription = { name: "event_id_1", key: { event_id: 1 }, unique: true };
 
-/** Newest first, with `_id` so that a page can go on where the last one ended; then narrowed by name or severity. */
-const ORDERS: IndexDescription[] = [
+/** Covers the numbers of a block. */
+const NUMBERS: IndexDescription = {
+  name: "producer_id_1_sequence_block_1_sequence_1",
+  key: { producer_id: 1, sequence_block: 1, sequence: 1 },
+  sparse: true,
+};
+
+/** Of words, in the name and wherever in the data: no language, so that words are what they are. */
+export const TEXT_INDEX = "words_text";
+
+/** Each way to ask (query/indexed.ts): newest first, with `_id` so that a page can go on where the last one ended. */
+const ASKED: IndexDescription[] = [
   { name: "created_at_-1__id_-1", key: { created_at: -1, _id: -1 } },
-  { name: "name_1_created_at_-1", key: { name: 1, created_at: -1 } },
-  { name: "severity_1_created_at_-1", key: { severity: 1, created_at: -1 } },
-  // Covers the numbers of a block.
-  {
-    name: "producer_id_1_sequence_block_1_sequence_1",
-    key: { producer_id: 1, sequence_block: 1, sequence: 1 },
-    sparse: true,
-  },
+  { name: "name_1_created_at_-1__id_-1", key: { name: 1, created_at: -1, _id: -1 } },
+  { name: "severity_1_created_at_-1__id_-1", key: { severity: 1, created_at: -1, _id: -1 } },
+  { name: "producer_id_1_created_at_-1__id_-1", key: { producer_id: 1, created_at: -1, _id: -1 }, sparse: true },
+  { name: "trace_id_1_created_at_-1__id_-1", key: { trace_id: 1, created_at: -1, _id: -1 } },
+  { name: "request_id_1_created_at_-1__id_-1", key: { request_id: 1, created_at: -1, _id: -1 } },
+  { name: "data.$**_1", key: { "data.$**": 1 } },
 ];
+/** Of before, when entries were asked for by the server's indexes alone. */
+const FORMER = ["name_1_created_at_-1", "severity_1_created_at_-1"];
+
+/** FerretDB answers all but equality by reading everything: it is asked by the catalog (query/catalog.ts) instead. */
+const SEGMENTS: IndexDescription = { name: "segment_1", key: { segment: 1 } };
 
 const CHUNK = 1_000;
 const CHUNK_FERRETDB = 10;
@@ -35,9 +49,13 @@ async function indexNames(logs: Logs): Promise<Set<string>> {
 }
 
 /** Whether nothing is left to `prepare`; asks the server, so it also tells whether that answers. */
-export async function isPrepared(logs: Logs): Promise<boolean> {
+export async function isPrepared(logs: Logs, isFerretdb: boolean): Promise<boolean> {
   const names = await indexNames(logs);
-  return [UNIQUE, ...ORDERS].every(({ name }) => name !== undefined && names.has(name));
+  return [UNIQUE, ...indexesFor(isFerretdb)].every(({ name }) => name !== undefined && names.has(name));
+}
+
+function indexesFor(isFerretdb: boolean): readonly IndexDescription[] {
+  return isFerretdb ? [NUMBERS, SEGMENTS] : [NUMBERS, ...ASKED];
 }
 
 /** When an older document was made: as it says, else by its `_id`. */
@@ -108,6 +126,17 @@ async function partRepeated(logs: Logs): Promise<number> {
   }
 }
 
+/** Not every server has such an index: words are looked for without it then. */
+async function indexWords(logs: Logs, log: Log): Promise<void> {
+  try {
+    // A document's own field `language` would be taken for its language, by default.
+    const options = { default_language: "none", language_override: "no_language" };
+    await logs.createIndexes([{ name: TEXT_INDEX, key: { "$**": "text" }, ...options }]);
+  } catch (error) {
+    log.warn("this server has no text index: words are looked for in each entry", { error });
+  }
+}
+
 /**
  * Migrates older documents and makes the indexes that are missing. Idempotent, and safe in several replicas at once.
  * Does without partial indexes, which not every server that speaks MongoDB's protocol has.
@@ -122,9 +151,17 @@ export async function prepare(logs: Logs, { isFerretdb, log }: { isFerretdb: boo
   // Also where it is listed: another replica may still be building it, and this call waits for that.
   await logs.createIndexes([UNIQUE]);
   // One by one: FerretDB 1.24 breaks the connection where some indexes of one command exist already.
-  for (const index of ORDERS) {
-    if (index.name !== undefined && !names.has(index.name)) await logs.createIndexes([index]);
+  for (const index of indexesFor(isFerretdb)) {
+    if (index.name === undefined || names.has(index.name)) continue;
+    if (index === SEGMENTS) {
+      const segmented = await migrateSegments(logs);
+      if (segmented > 0) log.info("older entries indexed", { entries: segmented });
+    }
+    await logs.createIndexes([index]);
   }
+  const needless = isFerretdb ? [...FORMER, ...ASKED.map(({ name }) => String(name))] : FORMER;
+  for (const name of needless) if (names.has(name)) await logs.dropIndex(name);
+  if (!isFerretdb && !names.has(TEXT_INDEX)) await indexWords(logs, log);
   const { producers, blocks, voids } = registryOf(logs);
   await producers.createIndexes([{ name: "first_stored_at_-1__id_1", key: { first_stored_at: -1, _id: 1 } }]);
   await blocks.createIndexes([{ name: "producer_id_1_block_1", key: { producer_id: 1, block: 1 } }]);

@@ -7,6 +7,7 @@ import { documentOf, type LogDocument } from "./documents.ts";
 import type { LogRecord } from "./entries.ts";
 import type { BatchStore, Stored } from "./group-commit.ts";
 import type { Logs, MongoConnection } from "./mongo.ts";
+import type { SegmentWriter } from "./query/catalog.ts";
 import type { Registry } from "./registry.ts";
 import type { Slots } from "./retention/slots.ts";
 
@@ -74,10 +75,16 @@ function isSame(holder: Holder, record: LogRecord): boolean {
   return holder.content_hash === undefined || holder.content_hash === record.contentHash;
 }
 
+/** What knows where entries are, besides themselves: told before they are stored. */
+export interface Places {
+  readonly slots: Pick<Slots, "place">;
+  readonly segments: SegmentWriter;
+}
+
 export function makeStore(
   connection: MongoConnection,
   registry: Registry,
-  slots: Slots,
+  { slots, segments }: Places,
   log: Log,
 ): BatchStore<LogRecord> {
   /** A number whose content is stored already, under another one or none, stands for nothing. */
@@ -130,25 +137,41 @@ export function makeStore(
       const { logs } = connection;
       if (logs === undefined) return { ok: false, error: unavailable(undefined) };
       const deadline = Deadline.after(INSERT_MS);
-      const storedAt = new Date();
+      const stored_at = new Date();
+      let segment: number | undefined;
       let documents: LogDocument[];
       try {
         const [expiries] = await Promise.all([
-          slots.place(logs, records, storedAt, deadline),
+          slots.place(logs, records, stored_at, deadline),
           registry.register(logs, records, deadline),
         ]);
-        documents = records.map((record, at) => documentOf(record, storedAt, expiries[at])) as LogDocument[];
+        segment = await segments.enter(logs, records.length, deadline);
+        const inSegment = segment === undefined ? {} : { segment };
+        documents = records.map((record, at) =>
+          documentOf(record, { stored_at, ...expiries[at], ...inSegment }),
+        ) as LogDocument[];
       } catch (error) {
         connection.suspect();
         return { ok: false, error: unavailable(error) };
       }
+      const took = (stored: readonly LogRecord[]): void => {
+        if (segment !== undefined) segments.took(segment, stored);
+      };
       try {
         await deadline.bound(logs.insertMany(documents, { ordered: false }), "MongoDB");
+        took(records);
         return ok(records.map(() => ok("stored")));
       } catch (error) {
         const errors = writeErrorsOf(error);
-        if (errors !== undefined) return ok(await outcomes(logs, records, errors));
-        if (isDocumentFault(error)) return { ok: false, error: refused(error) };
+        if (errors !== undefined) {
+          took(records.filter((_, index) => !errors.has(index)));
+          return ok(await outcomes(logs, records, errors));
+        }
+        if (isDocumentFault(error)) {
+          took([]);
+          return { ok: false, error: refused(error) };
+        }
+        if (segment !== undefined) segments.lost(segment);
         connection.suspect();
         return { ok: false, error: unavailable(error) };
       }

@@ -38,6 +38,9 @@ export function filterOf(parameters: URLSearchParams, others: readonly string[] 
   }
   const valid = validFilter({ ...values, ...(data.length === 0 ? {} : { data }) });
   if (!valid.ok) return valid;
+  if (valid.value.q !== undefined && wordsOf(valid.value.q).length === 0) {
+    return fail("invalid", "q has no words: letters or digits");
+  }
   for (const field of ["from", "to"] as const) {
     const text = valid.value[field];
     const time = text === undefined ? ok() : timeOf(field, text);
@@ -63,12 +66,22 @@ function textsOf(data: unknown): string[] {
   return Object.values(data).flatMap(textsOf);
 }
 
-/** The words of `q`, as they are compared. */
-export function wordsOf(q: string): string[] {
-  return q
-    .toLowerCase()
-    .split(/\s+/)
-    .filter((word) => word !== "");
+/** Letters, digits and `_` of any script: what else there is parts words, as it does in MongoDB's own text indexes. */
+const WORD = /[\p{L}\p{N}\p{M}_]+/gu;
+
+/** The words of a text, as they are compared. */
+export function wordsOf(text: string): string[] {
+  return text.toLowerCase().match(WORD) ?? [];
+}
+
+/** Whether all of `words` are among those of the name and the texts of `data`. */
+function hasWords(item: Pick<LogItem, "name" | "data">, words: readonly string[]): boolean {
+  const missing = new Set(words);
+  for (const text of [item.name, ...textsOf(item.data)]) {
+    for (const word of wordsOf(text)) missing.delete(word);
+    if (missing.size === 0) return true;
+  }
+  return missing.size === 0;
 }
 
 /** Whether an entry is what `filter` asks for, as the store would decide it. */
@@ -90,8 +103,6 @@ export function makeMatcher(filter: LogFilter): (item: LogItem) => boolean {
       if (to !== undefined && time >= to) return false;
     }
     if (!data.every(({ path, equals }) => at(item.data, path) === equals)) return false;
-    if (words.length === 0) return true;
-    const text = [item.name, ...textsOf(item.data)].join("\n").toLowerCase();
-    return words.every((word) => text.includes(word));
+    return hasWords(item, words);
   };
 }

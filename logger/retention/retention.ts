@@ -12,7 +12,7 @@ import { makeLease } from "./lease.ts";
 import type { Policy } from "./policy.ts";
 import { makeRemoved } from "./removed.ts";
 import { retime } from "./retime.ts";
-import { type Gone, STEP_MS, sweep } from "./sweep.ts";
+import { STEP_MS, sweep, type SweepOptions } from "./sweep.ts";
 
 export interface RetentionOptions {
   readonly connection: MongoConnection;
@@ -21,8 +21,8 @@ export interface RetentionOptions {
   readonly metrics: Metrics;
   /** Entries that wait to be stored. */
   readonly waiting: () => number;
-  /** Told of what was removed. */
-  readonly onGone?: (entries: readonly Gone[]) => void;
+  /** Told of what was removed. What it throws ends the round. */
+  readonly onGone?: SweepOptions["onGone"];
   /** Milliseconds since 1970 (default: the clock). */
   readonly now?: () => number;
   /** Between two looks at what is due (ms, default 30 s). */
@@ -37,7 +37,6 @@ const EVERY_MS = 30_000;
 const SOON_MS = 1_000;
 /** Indexes over a large collection take their time (ms). */
 const INDEX_MS = 30 * 60_000;
-const INFO_MS = 2_000;
 /** After a step: so many times what it took, and within these bounds (ms). A quarter of one core at most is spent on it. */
 const REST_SHARE = 3;
 const REST_MIN_MS = 10;
@@ -64,7 +63,6 @@ export function startRetention(options: RetentionOptions): Retention {
   const about = "How late the oldest entry is whose time is over (s), as the replica knows that removes them.";
   metrics.gauge("logger_retention_late_seconds", about, [], (gauge) => gauge.set(lateS));
   let indexedAt = -1;
-  let isFerretdb = false;
 
   /** Lets others go first. @returns whether to go on. */
   const between = async (tookMs: number): Promise<boolean> => {
@@ -78,15 +76,13 @@ export function startRetention(options: RetentionOptions): Retention {
   const makeIndexes = async (logs: Logs): Promise<void> => {
     const { epoch } = connection;
     if (indexedAt === epoch) return;
-    const info = await Deadline.after(INFO_MS, signal).bound(logs.db.admin().buildInfo(), "MongoDB");
-    isFerretdb = "ferretdbVersion" in info;
     const { slots, removed: numbers } = retentionOf(logs);
     const bound = <T>(work: Promise<T>): Promise<T> => Deadline.after(INDEX_MS, signal).bound(work, "making indexes");
     // One by one: see prepare.ts.
     await bound(logs.createIndexes([{ name: "expire_slot_1", key: { expire_slot: 1 }, sparse: true }]));
     await bound(slots.createIndexes([{ name: "hour_1", key: { hour: 1 } }]));
     await bound(numbers.createIndexes([{ name: "producer_id_1_block_1", key: { producer_id: 1, block: 1 } }]));
-    if (!isFerretdb) {
+    if (!connection.isFerretdb) {
       const ttl = { name: TTL_INDEX, key: { expire_at: 1 }, expireAfterSeconds: LAST_RESORT_S };
       await bound(logs.createIndexes([ttl]));
     }
@@ -103,16 +99,16 @@ export function startRetention(options: RetentionOptions): Retention {
     await makeIndexes(logs);
     if (known?.rules !== policy.fingerprint) {
       if (known !== null) log.info("entries get their time by other rules", { rules: policy.rules.length });
-      if (!(await retime(logs, { policy, isFerretdb, now, between }))) return true;
+      if (!(await retime(logs, { policy, isFerretdb: connection.isFerretdb, now, between }))) return true;
       const update = { $set: { rules: policy.fingerprint } };
       await Deadline.after(STEP_MS).bound(state.updateOne({ _id: "state" }, update, { upsert: true }), "MongoDB");
       log.info("all entries have their time by the rules", { rules: policy.rules.map(({ text }) => text) });
     }
     let count = 0;
-    const counted = (entries: readonly Gone[]): void => {
+    const counted: SweepOptions["onGone"] = async (entries, ...where) => {
       count += entries.length;
       gone.inc(entries.length);
-      onGone?.(entries);
+      await onGone?.(entries, ...where);
     };
     const lateMs = await sweep(logs, { removed, now, onGone: counted, between });
     lateS = Math.max(0, lateMs / 1_000);

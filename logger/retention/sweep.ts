@@ -17,14 +17,14 @@ const ENTRIES_AT_ONCE = 1_000;
 /** Hours before the last finished one that are looked at again: slots of replicas whose clocks are behind. */
 const HOURS_AGAIN = 24;
 
-export type Gone = Pick<LogDocument, "name" | "severity"> &
-  Partial<Pick<LogDocument, "stored_at" | "created_at" | "producer_id" | "sequence">>;
+export type Gone = Pick<LogDocument, "event_id" | "name" | "severity"> &
+  Partial<Pick<LogDocument, "stored_at" | "producer_id" | "sequence" | "segment">>;
 
 export interface SweepOptions {
   readonly removed: Removed;
   readonly now: () => number;
   /** Told of what is gone. */
-  readonly onGone: (entries: readonly Gone[]) => void;
+  readonly onGone: (entries: readonly Gone[], logs: Logs, deadline: Deadline) => Promise<void>;
   /** Called after each step, with its time (ms): waits as long as others need. False ends the sweep. */
   readonly between: (tookMs: number) => Promise<boolean>;
 }
@@ -32,7 +32,15 @@ export interface SweepOptions {
 type Due = Pick<SlotDocument, "_id" | "expire_at">;
 
 /** Of what is removed, what has to be known of it. */
-const PROJECTION = { name: 1, severity: 1, producer_id: 1, sequence: 1, stored_at: 1, created_at: 1 } as const;
+const PROJECTION = {
+  event_id: 1,
+  name: 1,
+  severity: 1,
+  producer_id: 1,
+  sequence: 1,
+  stored_at: 1,
+  segment: 1,
+} as const;
 
 /**
  * Removes what is due, oldest hour first.
@@ -78,6 +86,6 @@ async function removeOf(logs: Logs, slot: Due, { removed, onGone }: SweepOptions
   // Those that were read, and no other: their numbers are written down. The slot too, for FerretDB: see slots.ts.
   const which = { expire_slot: slot._id, _id: { $in: entries.map(({ _id }) => _id) } };
   await deadline.bound(logs.deleteMany(which, { maxTimeMS: STEP_MS }), "MongoDB");
-  onGone(entries);
+  await onGone(entries, logs, Deadline.after(STEP_MS));
   return entries.length < ENTRIES_AT_ONCE;
 }

@@ -25,7 +25,7 @@ export const LogFilter = Type.Object({
   request_id: Type.Optional(Type.String({ minLength: 1, maxLength: 128, pattern: "^[^\\u0000]*$" })),
   event_id: Type.Optional(EventId),
   data: Type.Optional(Type.Array(DataEquals, { minItems: 1, maxItems: 5 })),
-  /** Words that all have to be there, in the name or in the texts of `data`, in any case. */
+  /** Words that all have to be there as whole words, in the name or in the texts of `data`, in any case. */
   q: Type.Optional(Type.String({ minLength: 1, maxLength: 256, pattern: "^[^\\u0000]*$" })),
 });
 export type LogFilter = Static<typeof LogFilter>;
@@ -53,7 +53,7 @@ export type LogItem = Static<typeof LogItem>;
 export const LogPage = Type.Object({
   items: Type.Array(LogItem),
   next_cursor: Type.Optional(Type.String()),
-  /** How `q` was looked for: by the server's own text index, or by a pattern over what the other filters leave. */
+  /** How `q` was looked for: by an index of words, or by a pattern over what the other filters leave. */
   text: Type.Optional(Type.Union([Type.Literal("index"), Type.Literal("pattern")])),
 });
 export type LogPage = Static<typeof LogPage>;
@@ -69,3 +69,27 @@ export const LogExportEnd = Type.Object({
   }),
 });
 export type LogExportEnd = Static<typeof LogExportEnd>;
+
+/** `data` of `GET /logs/histogram`: counts over time, buckets without entries too. */
+export const LogHistogram = Type.Object({
+  from: Type.String(),
+  /** Not included. */
+  to: Type.String(),
+  interval_ms: Type.Integer(),
+  total: Type.Integer(),
+  /** The most frequent ones, at most 10. */
+  names: Type.Array(Type.String()),
+  buckets: Type.Array(
+    Type.Object({
+      /** Where it begins: a multiple of the interval. */
+      at: Type.String(),
+      total: Type.Integer(),
+      severities: Type.Record(Type.String(), Type.Integer()),
+      /** In the order of `names` above. */
+      names: Type.Array(Type.Integer()),
+      /** Entries of all other names. */
+      others: Type.Integer(),
+    }),
+  ),
+});
+export type LogHistogram = Static<typeof LogHistogram>;
