@@ -6,6 +6,7 @@ import { dataDirectory, logFile } from "../paths.ts";
 import { type Paint, paintFor } from "../terminal.ts";
 import { exportEntries } from "./logs/export.ts";
 import { query } from "./logs/query.ts";
+import { replay } from "./logs/replay.ts";
 import type { LogsWord } from "./logs/word.ts";
 
 const DEFAULT_LINES = 50;
@@ -14,7 +15,7 @@ const TAIL_BYTES = 1024 * 1024;
 const FOLLOW_EVERY_MS = 200;
 
 /** What can be asked of the log entries that the platform keeps, a word each. */
-const WORDS: readonly LogsWord[] = [query, exportEntries];
+const WORDS: readonly LogsWord[] = [query, exportEntries, replay];
 
 export const logs: Command = {
   name: "logs",

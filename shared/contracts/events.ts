@@ -65,3 +65,8 @@ export const HEADER_SEQUENCE = "x-sequence";
 export const HEADER_VOIDED = "x-voided";
 /** Who sent a dead letter once more. */
 export const HEADER_REPLAYED_BY = "x-replayed-by";
+/** Topic exchange that entries are published to again, for whoever rebuilds something from them. */
+export const REPLAY_EXCHANGE = "logs_replay";
+/** Which replay a message is of (its id), and when it was published again (RFC 3339). Absent on what happens now. */
+export const HEADER_REPLAY = "x-replay";
+export const HEADER_REPLAYED_AT = "x-replayed-at";
