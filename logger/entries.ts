@@ -1,6 +1,14 @@
 /** Takes log entries: checks them, gives them their identity, and has them stored. */
 import { Type } from "@sinclair/typebox";
-import { EventId, LogEntry, LogRequest, type LogOnceResult, type LogOrigin, type Producer, type Severity } from "#contracts/logs";
+import {
+  EventId,
+  LogEntry,
+  LogRequest,
+  type LogOnceResult,
+  type LogOrigin,
+  type Producer,
+  type Severity,
+} from "#contracts/logs";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import type { CallContext, Metrics } from "#shared/telemetry";

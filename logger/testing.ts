@@ -56,11 +56,7 @@ export async function makeDatabase(): Promise<Database> {
 }
 
 /** The logger on free ports, with its log lines kept. */
-export async function startLogger(
-  url: string,
-  environment: Record<string, string> = {},
-  options: StartOptions = {},
-) {
+export async function startLogger(url: string, environment: Record<string, string> = {}, options: StartOptions = {}) {
   const lines: Record<string, unknown>[] = [];
   const stops: { code: number; reason: string }[] = [];
   const write = (line: string): void => void lines.push(JSON.parse(line) as Record<string, unknown>);

@@ -1,5 +1,12 @@
 /** Publishing entries again as the events that they were: in order, confirmed, no faster than was asked for. */
-import { routingKeyOf, HEADER_CREATED_AT, HEADER_PRODUCER, HEADER_REPLAY, HEADER_REPLAYED_AT, HEADER_SEQUENCE } from "#contracts/events";
+import {
+  routingKeyOf,
+  HEADER_CREATED_AT,
+  HEADER_PRODUCER,
+  HEADER_REPLAY,
+  HEADER_REPLAYED_AT,
+  HEADER_SEQUENCE,
+} from "#contracts/events";
 import type { LogItem } from "#contracts/log-queries";
 import { type Severity, SEVERITIES } from "#contracts/logs";
 import { isUnroutable, type OutgoingMessage, type Publisher } from "#shared/amqp";
@@ -92,7 +99,8 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
       sent += 1;
       results.push(publisher.publish(messageOf(item, options), contextOf(item)));
     }
-    for (const [at, result] of (await Promise.all(results)).entries()) if (!result.ok) return { at, failure: result.error };
+    for (const [at, result] of (await Promise.all(results)).entries())
+      if (!result.ok) return { at, failure: result.error };
     return undefined;
   };
 

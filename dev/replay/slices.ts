@@ -47,7 +47,8 @@ export async function* oldestFirst(
     }
     enough.abort(new Error("the slice is over"));
     if (items.length > tooMany) {
-      if (end - at <= 1) throw new Error(`more than ${tooMany} entries in the millisecond ${new Date(at).toISOString()}`);
+      if (end - at <= 1)
+        throw new Error(`more than ${tooMany} entries in the millisecond ${new Date(at).toISOString()}`);
       lengthMs = Math.max(1, Math.floor((end - at) / 4));
       continue;
     }

@@ -57,9 +57,7 @@ function ruleOf(text: string): Rule | string {
   return {
     text,
     keepMs,
-    ...(name === undefined
-      ? {}
-      : { name: { text: name.replace(/\*$/, ""), isPrefix: name.endsWith("*") } }),
+    ...(name === undefined ? {} : { name: { text: name.replace(/\*$/, ""), isPrefix: name.endsWith("*") } }),
     ...(severity === undefined ? {} : { severity }),
   };
 }

@@ -63,7 +63,8 @@ export async function sweep(logs: Logs, options: SweepOptions): Promise<number> 
         const startedAt = performance.now();
         const isEmpty = await removeOf(logs, slot, options);
         if (isEmpty) await deadline().bound(slots.deleteOne({ _id: slot._id }), "MongoDB");
-        if (!(await between(performance.now() - startedAt))) return Math.max(1, settled.getTime() - slot.expire_at.getTime());
+        if (!(await between(performance.now() - startedAt)))
+          return Math.max(1, settled.getTime() - slot.expire_at.getTime());
       }
     }
   }

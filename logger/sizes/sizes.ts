@@ -82,7 +82,10 @@ export function sumOf(documents: readonly SizeDocument[], today: string) {
   const byBytes = rowsOf(names, "name").sort((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1));
   for (const rest of byBytes.slice(NAMES_TOLD)) count(others, rest);
   const byDay = rowsOf(days, "day").sort((a, b) => (a.day < b.day ? 1 : -1));
-  const since = [...came].filter(([, { entries }]) => entries > 0).map(([day]) => day).sort()[0];
+  const since = [...came]
+    .filter(([, { entries }]) => entries > 0)
+    .map(([day]) => day)
+    .sort()[0];
   const whole = Math.min(GROWTH_DAYS, Math.round((Date.parse(today) - Date.parse(since ?? today)) / DAY_MS));
   const growth: Counts = { entries: 0, bytes: 0 };
   for (let back = 1; back <= whole; back += 1) {
@@ -140,7 +143,10 @@ async function dueOf(logs: Logs, now: number, deadline: Deadline): Promise<{ due
   let due = 0;
   let next = 0;
   for (let hour = hourOf(now) - HOURS_AHEAD; hour <= hourOf(now) + HOURS_AHEAD; hour += 1) {
-    const found = slots.find<{ expire_at: Date; entries: number }>({ hour }, { projection: { expire_at: 1, entries: 1 } });
+    const found = slots.find<{ expire_at: Date; entries: number }>(
+      { hour },
+      { projection: { expire_at: 1, entries: 1 } },
+    );
     for (const { expire_at, entries } of await deadline.bound(found.limit(SLOTS_MAX).toArray(), "MongoDB")) {
       if (expire_at.getTime() <= now) due += entries;
       else if (expire_at.getTime() <= now + DAY_MS) next += entries;
@@ -202,9 +208,19 @@ export function startSizes({ connection, policy, log, metrics }: SizesOptions): 
   };
   const ofCounted = "as far as they are counted, approximate, once a minute.";
   const entriesAbout = `Entries that are stored, ${ofCounted}`;
-  metrics.gauge("logger_stored_entries", entriesAbout, ["severity"], perSeverity(({ entries }) => entries));
+  metrics.gauge(
+    "logger_stored_entries",
+    entriesAbout,
+    ["severity"],
+    perSeverity(({ entries }) => entries),
+  );
   const bytesAbout = `Bytes of entries that are stored, as they came in, ${ofCounted}`;
-  metrics.gauge("logger_stored_bytes", bytesAbout, ["severity"], perSeverity(({ bytes }) => bytes));
+  metrics.gauge(
+    "logger_stored_bytes",
+    bytesAbout,
+    ["severity"],
+    perSeverity(({ bytes }) => bytes),
+  );
   const storageAbout = "Bytes of the collection of entries, as the server tells, once a minute.";
   metrics.gauge("logger_storage_bytes", storageAbout, ["part"], (gauge) => {
     const { total } = known ?? {};
@@ -221,7 +237,10 @@ export function startSizes({ connection, policy, log, metrics }: SizesOptions): 
       } catch (error) {
         if (error instanceof Failure) return { ok: false, error };
         connection.suspect();
-        return { ok: false, error: new Failure("unavailable", "MongoDB is unavailable", { cause: failureOf(error), retryAfterS: 1 }) };
+        return {
+          ok: false,
+          error: new Failure("unavailable", "MongoDB is unavailable", { cause: failureOf(error), retryAfterS: 1 }),
+        };
       }
     },
     countedOf({ name, severity, stored_at: storedAt }) {

@@ -102,7 +102,8 @@ function makeProgress(total: number | undefined) {
       if (!stderr.isTTY || now - toldAt < TELL_EVERY_MS) return;
       toldAt = now;
       const rate = published / ((now - startedAt) / 1_000);
-      const left = total === undefined || rate === 0 ? "" : `, ${duration((Math.max(0, total - published) / rate) * 1_000)} left`;
+      const left =
+        total === undefined || rate === 0 ? "" : `, ${duration((Math.max(0, total - published) / rate) * 1_000)} left`;
       const of = total === undefined ? "" : ` of ${total}`;
       stderr.write(`\r\u001b[K${published}${of} published, ${Math.round(rate)}/s, at ${at.created_at}${left}`);
     },
@@ -172,8 +173,15 @@ way, and tells how to go on. Exit codes: 0 that was all, 1 it ended early.`,
   options: {
     ...FILTER_OPTIONS,
     exchange: { type: "string", value: "NAME", about: `topic exchange to publish to (default ${REPLAY_EXCHANGE})` },
-    "to-all-consumers": { type: "boolean", about: `needed for --exchange ${LOGS_EXCHANGE}: who handles events now gets them again` },
-    rate: { type: "string", value: "N", about: `messages a second at most (default ${DEFAULT_RATE}, at most ${RATE_MAX})` },
+    "to-all-consumers": {
+      type: "boolean",
+      about: `needed for --exchange ${LOGS_EXCHANGE}: who handles events now gets them again`,
+    },
+    rate: {
+      type: "string",
+      value: "N",
+      about: `messages a second at most (default ${DEFAULT_RATE}, at most ${RATE_MAX})`,
+    },
     "dry-run": { type: "boolean", about: "publish nothing, count what would be" },
   },
   async run(args) {
@@ -182,7 +190,8 @@ way, and tells how to go on. Exit codes: 0 that was all, 1 it ended early.`,
     const range = rangeOf(args, Date.now());
     const stopping = new AbortController();
     const { signal } = stopping;
-    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => stopping.abort(new Error(name)));
+    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+      process.on(name, () => stopping.abort(new Error(name)));
     const entries = oldestFirst(exportOf(args), range, signal);
     if (args.flag("dry-run")) {
       let count = 0;
