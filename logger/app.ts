@@ -64,7 +64,10 @@ export async function start(config: Config, runtime: Runtime, { retention }: Sta
   const store = makeStore(connection, registry, { slots, segments: catalog }, log);
   const entries = opened.use(makeEntries(store, { log, metrics, onStored }));
   const onGone = async (gone: readonly Gone[], logs: Logs, deadline: Deadline): Promise<void> => {
-    for (const counted of gone.map(sizes.countedOf)) if (counted !== undefined) counters.removed(counted);
+    for (const entry of gone) {
+      const counted = sizes.countedOf(entry);
+      if (counted !== undefined) counters.removed(counted);
+    }
     await catalog.removed(logs, gone, deadline);
   };
   const waiting = (): number => entries.waiting;

@@ -32,7 +32,9 @@ export interface ReplayOptions {
 export interface Replayed {
   /** Messages that RabbitMQ has confirmed. */
   published: number;
-  /** Where to go on: the first entry that is not known to have arrived. Absent where all have. */
+  /** It ended before all were published. */
+  isCut?: true;
+  /** Where to go on: the first entry that is not known to have arrived, or the last that has; absent where none has. */
   next?: LogItem;
   /** Why it ended early; absent where it was stopped by whoever asked for it. */
   failure?: Failure;
@@ -85,6 +87,7 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
   const told: Replayed = { published: 0 };
   let startedAt = performance.now();
   let sent = 0;
+  let last: LogItem | undefined;
 
   /** Sends them all; gives the place of the first one that did not arrive. */
   const attempt = async (window: readonly LogItem[]): Promise<{ at: number; failure: Failure } | undefined> => {
@@ -114,7 +117,8 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
       const arrived = failed?.at ?? Math.min(size, sent - sentBefore);
       if (arrived > 0) {
         told.published += arrived;
-        onProgress?.(told.published, window[arrived - 1] as LogItem);
+        last = window[arrived - 1] as LogItem;
+        onProgress?.(told.published, last);
         window.splice(0, arrived);
         awaySince = undefined;
         tries = 0;
@@ -133,21 +137,32 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
       await pause(reconnectBackoff(tries), signal);
     }
     const [next] = window;
-    if (next !== undefined) told.next = next;
-    return next === undefined && !signal.aborted;
+    if (next === undefined) return true;
+    told.next = next;
+    return false;
   };
 
   let window: LogItem[] = [];
   // The first one goes alone: where nobody wants it, nothing else is sent.
   let size = 1;
-  for await (const item of entries) {
-    window.push(item);
-    if (signal.aborted) break;
-    if (window.length < size) continue;
-    if (!(await send(window))) return told;
-    window = [];
-    size = Math.max(1, Math.min(WINDOW, Math.ceil(rate / 4)));
+  let isWhole = false;
+  try {
+    for await (const item of entries) {
+      window.push(item);
+      if (window.length < size && !signal.aborted) continue;
+      if (!(await send(window))) break;
+      window = [];
+      size = Math.max(1, Math.min(WINDOW, Math.ceil(rate / 4)));
+    }
+    isWhole = !signal.aborted && told.failure === undefined && (await send(window));
+  } catch (error) {
+    // What is read ends with the signal, too.
+    if (!signal.aborted) throw error;
   }
-  await send(window);
+  if (!isWhole && told.published > 0) {
+    const next = told.next ?? window[0] ?? last;
+    if (next !== undefined) told.next = next;
+  }
+  if (!isWhole) told.isCut = true;
   return told;
 }

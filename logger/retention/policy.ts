@@ -22,7 +22,7 @@ export interface Policy {
   /** The same for rules that mean the same. */
   readonly fingerprint: string;
   /** How long such an entry is kept (ms); `Infinity` for ever. */
-  keepMs(name: string, severity: string): number;
+  readonly keepMs: (name: string, severity: string) => number;
 }
 
 const RULES_MAX = 100;
@@ -111,7 +111,7 @@ export function makePolicy(texts: readonly string[]): Policy {
     rules,
     keepsAll: rules.every(({ keepMs }) => keepMs === Number.POSITIVE_INFINITY),
     fingerprint: new Bun.CryptoHasher("sha256").update(plain.join("\n")).digest("base64url"),
-    keepMs(name, severity) {
+    keepMs: (name, severity) => {
       if (name === AUDIT) return Number.POSITIVE_INFINITY;
       return rules.find((rule) => holds(rule, name, severity))?.keepMs ?? Number.POSITIVE_INFINITY;
     },

@@ -169,7 +169,7 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`retention ${NEEDS_MONGODB}`, ()
     aheadMs = 26 * 60 * MINUTE;
     await until(async () => (await left()) === 21, "those that had no rule, and the later ones");
     expect(await gapsOf(second, "r")).toMatchObject({ stored: 20, removed: 100, missing: 0 });
-    expect((await database.logs.distinct("name")).sort()).toEqual(["audit", "kept"]);
+    expect(new Set(await database.logs.distinct("name"))).toEqual(new Set(["audit", "kept"]));
   }, 180_000);
 
   test("a rule that would remove everything at once leaves ten minutes to take it back", async () => {

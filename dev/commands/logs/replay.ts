@@ -149,16 +149,17 @@ async function connect(url: string, exchange: string, signal: AbortSignal) {
 }
 
 /** How it ended, and how to go on. @returns the exit code. */
-function tell({ published, next, failure, unroutable }: Replayed, exchange: string, id: string): number {
+function tell({ published, isCut, next, failure, unroutable }: Replayed, exchange: string, id: string): number {
   const { stderr } = process;
   if (unroutable === true) {
     stderr.write(`No queue is bound to ${exchange} for ${next?.origin?.routing_key ?? `log.${next?.severity}`}: `);
     stderr.write("bind one first (log.# for everything), and replay again. ");
   }
   stderr.write(`${published} published to ${exchange} (x-replay: ${id}).\n`);
-  if (next === undefined) return 0;
+  if (isCut !== true) return 0;
   if (failure !== undefined && unroutable !== true) stderr.write(`It ended early: ${failure.message}.\n`);
-  stderr.write(`To go on: the same command with --from ${next.created_at}\n`);
+  const on = next === undefined ? "" : ` with --from ${next.created_at}`;
+  stderr.write(`To go on: the same command${on}\n`);
   return EXIT_FAILED;
 }
 
@@ -195,7 +196,12 @@ way, and tells how to go on. Exit codes: 0 that was all, 1 it ended early.`,
     const entries = oldestFirst(exportOf(args), range, signal);
     if (args.flag("dry-run")) {
       let count = 0;
-      for await (const _ of entries) count += 1;
+      try {
+        for await (const _ of entries) count += 1;
+      } catch (error) {
+        if (!signal.aborted) throw error;
+        throw new CommandError(`Stopped after ${count} entries`);
+      }
       process.stdout.write(`${count} entries would be published to ${exchange}.\n`);
       return 0;
     }
@@ -206,7 +212,7 @@ way, and tells how to go on. Exit codes: 0 that was all, 1 it ended early.`,
     const id = Bun.randomUUIDv7();
     const progress = makeProgress(total);
     try {
-      const onProgress = progress.tell;
+      const onProgress = (count: number, at: LogItem): void => progress.tell(count, at);
       const replayed = await publishAgain({ id, exchange, rate, entries, publisher, signal, onProgress });
       progress.end();
       return tell(replayed, exchange, id);
