@@ -12,7 +12,7 @@ const ENTRIES = Number(process.argv[2] ?? 20_000);
 const CALLERS = 64;
 const ROUND_MS = 8_000;
 const ROUNDS = 3;
-const BATCH = 500;
+const BATCH = 100;
 const DATA = "a note of some sixty characters, as log entries have them";
 
 await using database = await makeDatabase();

@@ -37,8 +37,9 @@ const EVERY_MS = 30_000;
 const SOON_MS = 1_000;
 /** Indexes over a large collection take their time (ms). */
 const INDEX_MS = 30 * 60_000;
-/** After a step: so many times what it took, and within these bounds (ms). A quarter of one core at most is spent on it. */
+/** After a step: so many times what it took, once where nobody waits to store, and within these bounds (ms). */
 const REST_SHARE = 3;
+const REST_SHARE_IDLE = 1;
 const REST_MIN_MS = 10;
 const REST_MAX_MS = 10_000;
 /** So many entries wait where the store has more to do than it can: they come first, for so long (ms) a step. */
@@ -66,7 +67,8 @@ export function startRetention(options: RetentionOptions): Retention {
 
   /** Lets others go first. @returns whether to go on. */
   const between = async (tookMs: number): Promise<boolean> => {
-    await pause(Math.min(REST_MAX_MS, Math.max(REST_MIN_MS, tookMs * REST_SHARE)), signal);
+    const share = waiting() === 0 ? REST_SHARE_IDLE : REST_SHARE;
+    await pause(Math.min(REST_MAX_MS, Math.max(REST_MIN_MS, tookMs * share)), signal);
     for (let waited = 0; waiting() > BUSY_ENTRIES && waited < BUSY_MS && !signal.aborted; waited += BUSY_LOOK_MS) {
       await pause(BUSY_LOOK_MS, signal);
     }
