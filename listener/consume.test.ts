@@ -18,6 +18,7 @@ import {
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 const message = (more: Partial<Message> = {}): Message => ({
+  exchange: "logs_topic",
   routingKey: "log.INFO",
   messageId: "id-1",
   timestamp: undefined,
@@ -55,8 +56,23 @@ describe("an event", () => {
     );
     expect(id).toBe("id-1");
     expect(content).toEqual(
-      ok({ name: "a", data: { b: 1 }, severity: "ERROR", event_id: "id-1", created_at: "2026-01-01T00:00:00.5Z" }),
+      ok({
+        name: "a",
+        data: { b: 1 },
+        severity: "ERROR",
+        event_id: "id-1",
+        created_at: "2026-01-01T00:00:00.5Z",
+        origin: { exchange: "logs_topic", routing_key: "log.ERROR" },
+      }),
     );
+  });
+
+  test("keeps where it came from; what has no exchange, or none that can be kept, is no reason to refuse it", () => {
+    for (const more of [{ exchange: "" }, { exchange: "a\0b" }, { routingKey: "x".repeat(256) }]) {
+      const { content } = readEvent(message(more));
+      expect(content.ok && content.value).toMatchObject({ event_id: "id-1" });
+      expect(content.ok && "origin" in content.value).toBe(false);
+    }
   });
 
   test("without a sane message_id gets an id of its own", () => {

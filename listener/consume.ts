@@ -8,7 +8,7 @@ import {
   severityOf,
 } from "#contracts/events";
 import { MESSAGE_LIMITS } from "#contracts/limits";
-import { type LogEntry, Producer } from "#contracts/logs";
+import { type LogEntry, LogOrigin, Producer } from "#contracts/logs";
 import { FAILURES, Failure, type FailureCode, failureOf, ok, type QueueFate, type Result } from "#shared/errors";
 import { type Trace, traceOf } from "#shared/telemetry";
 import { makeValidator, parseJson, timeOf, type Validator } from "#shared/validation";
@@ -18,6 +18,8 @@ import type { Fate } from "./pipeline.ts";
 export interface Message {
   /** The one that it came under first. */
   readonly routingKey: string;
+  /** That it was published to first; empty for the default one. */
+  readonly exchange: string;
   readonly messageId: string | undefined;
   readonly timestamp: Date | undefined;
   readonly headers: Readonly<Record<string, unknown>>;
@@ -65,6 +67,7 @@ export interface Received<M, T> {
 
 const logEventOf = makeValidator(LogEvent);
 const producerOf = makeValidator(Producer);
+const originOf = makeValidator(LogOrigin);
 /** As `EventId` of the contracts; whoever sends none gets one, which holds until the message is dealt with. */
 const SANE_ID = /^[^\0]{1,128}$/;
 
@@ -93,6 +96,8 @@ export function readEvent(message: Message): Reading<LogEntry> {
   if (!content.ok) return { id, trace, content };
   const { name, data } = content.value;
   const producer = numbersOf(message);
+  // What was put straight into the queue came by no exchange that has a name.
+  const origin = originOf({ exchange: message.exchange, routing_key: message.routingKey });
   const entry: LogEntry = {
     name,
     data,
@@ -100,6 +105,7 @@ export function readEvent(message: Message): Reading<LogEntry> {
     event_id: id,
     created_at: createdAt(message),
     ...(producer === undefined ? {} : { producer }),
+    ...(origin.ok ? { origin: origin.value } : {}),
   };
   return { id, trace, content: ok(entry) };
 }

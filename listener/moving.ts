@@ -1,5 +1,5 @@
 /** Moves a message on, as it came and with the reason: to the dead letters, or into a delay queue that it comes back from. */
-import { HEADER_ATTEMPT, HEADER_ERROR, HEADER_FAILED_AT, HEADER_ROUTING_KEY } from "#contracts/events";
+import { HEADER_ATTEMPT, HEADER_ERROR, HEADER_EXCHANGE, HEADER_FAILED_AT, HEADER_ROUTING_KEY } from "#contracts/events";
 import type { IncomingMessage, Publisher, Topology } from "#shared/amqp";
 import { type Failure, messageOf, ok, type Result } from "#shared/errors";
 import { Deadline, RPC_CEILING_MS } from "#shared/resilience";
@@ -10,11 +10,14 @@ const TRANSIT_HEADERS = /^x-(death|first-death-.*|last-death-.*|delivery-count|a
 /** A reason is for people to read (characters). */
 const ERROR_LENGTH = 1_000;
 
-/** The message under the routing key that it came under first, where it has waited in a delay queue since. */
-export function unwrapped(message: IncomingMessage, { retry }: Topology): IncomingMessage {
-  const original = message.headers[HEADER_ROUTING_KEY];
-  if (message.exchange !== retry.back || typeof original !== "string") return message;
-  return { ...message, routingKey: original };
+/**
+ * The message under the exchange and the routing key that it came under first, where it has waited in a delay queue or
+ * among the dead letters since. Messages that were moved before the exchange was kept came by `logs_topic`.
+ */
+export function unwrapped(message: IncomingMessage, { retry, logs }: Topology): IncomingMessage {
+  const { [HEADER_ROUTING_KEY]: routingKey, [HEADER_EXCHANGE]: exchange = logs.exchange } = message.headers;
+  if (message.exchange !== retry.back || typeof routingKey !== "string") return message;
+  return { ...message, routingKey, exchange: typeof exchange === "string" ? exchange : logs.exchange };
 }
 
 /** How often its handling has failed for a reason of its own. */
@@ -41,6 +44,7 @@ export function makeMoving(
       [HEADER_ERROR]: textOf(reason),
       [HEADER_FAILED_AT]: new Date().toISOString(),
       [HEADER_ROUTING_KEY]: message.routingKey,
+      [HEADER_EXCHANGE]: message.exchange,
       [HEADER_ATTEMPT]: attemptsOf(message) + 1,
     };
     const send = (headers: Record<string, unknown>): Promise<Result<void>> =>

@@ -4,20 +4,27 @@ import { advertised, announce } from "#shared/discovery";
 import { Failure } from "#shared/errors";
 import { exposureOf, httpApp, listen } from "#shared/http";
 import { type App, EXIT, type Runtime, StartError } from "#shared/lifecycle";
+import type { Deadline } from "#shared/resilience";
 import { type RpcServer, serveRpc } from "#shared/rpc";
 import { makeCallers } from "#shared/service-keys";
 import type { Config } from "./config.ts";
-import { makeEntries } from "./entries.ts";
+import { type LogRecord, makeEntries } from "./entries.ts";
 import { makeFinder } from "./find.ts";
 import { makeGaps } from "./gaps.ts";
 import { makeGapsStore } from "./gaps-store.ts";
-import { connectMongo } from "./mongo.ts";
+import { connectMongo, type Logs } from "./mongo.ts";
 import { makeCatalog } from "./query/catalog.ts";
 import { makeQueries } from "./query/query.ts";
 import { queryRoutes } from "./query/routes.ts";
 import { makeRegistry } from "./registry.ts";
+import { makePolicy } from "./retention/policy.ts";
+import { type RetentionOptions, startRetention } from "./retention/retention.ts";
+import { makeSlots } from "./retention/slots.ts";
+import type { Gone } from "./retention/sweep.ts";
 import { CALLERS, routes } from "./routes.ts";
 import { methodsOf } from "./rpc.ts";
+import { makeCounters } from "./sizes/counters.ts";
+import { startSizes } from "./sizes/sizes.ts";
 import { makeStore } from "./store.ts";
 import { makeTailHub } from "./tail/hub.ts";
 import { tailRoutes } from "./tail/routes.ts";
@@ -26,11 +33,16 @@ export interface LoggerApp extends App {
   readonly rpcPort: number;
 }
 
+/** For tests: time that passes faster. */
+export interface StartOptions {
+  readonly retention?: Pick<RetentionOptions, "now" | "everyMs">;
+}
+
 /**
  * Serves at once; MongoDB is connected to in the background.
  * @throws StartError where an address is taken or MONGODB_URL is of no use to the driver.
  */
-export async function start(config: Config, runtime: Runtime): Promise<LoggerApp> {
+export async function start(config: Config, runtime: Runtime, { retention }: StartOptions = {}): Promise<LoggerApp> {
   const { log, metrics } = runtime;
   await using opened = new AsyncDisposableStack();
   const connection = opened.use(
@@ -47,13 +59,29 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
   );
   const registry = opened.use(makeRegistry(connection, log));
   const catalog = opened.use(makeCatalog(connection, log));
+  const policy = makePolicy(config.RETENTION);
+  const slots = opened.use(makeSlots(connection, policy, log));
+  const counters = opened.use(makeCounters(connection, log));
+  const sizes = opened.use(startSizes({ connection, policy, log, metrics }));
+  const onStored = ({ name, severity }: LogRecord, bytes: number): void =>
+    counters.added({ name, severity, storedAt: new Date(), bytes });
   const tail = makeTailHub(connection, metrics);
-  const entries = opened.use(makeEntries(makeStore(connection, registry, catalog, log, tail), { log, metrics }));
+  const store = makeStore(connection, registry, { slots, segments: catalog }, log, tail);
+  const entries = opened.use(makeEntries(store, { log, metrics, onStored }));
+  const onGone = async (gone: readonly Gone[], logs: Logs, deadline: Deadline): Promise<void> => {
+    for (const entry of gone) {
+      const counted = sizes.countedOf(entry);
+      if (counted !== undefined) counters.removed(counted);
+    }
+    await catalog.removed(logs, gone, deadline);
+  };
+  const waiting = (): number => entries.waiting;
+  opened.use(startRetention({ connection, policy, log, metrics, waiting, onGone, ...retention }));
   const rpc = opened.use(openRpc(config, runtime, methodsOf(entries, makeFinder(connection))));
   const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
   const app = httpApp(runtime, corsOriginsOf(config), { callers, exposure: exposureOf(config) });
   tailRoutes(app, tail);
-  routes(app, entries, makeGaps(makeGapsStore(connection)));
+  routes(app, entries, makeGaps(makeGapsStore(connection)), sizes);
   const stopping = new AbortController();
   queryRoutes(app, { queries: makeQueries(connection, catalog), stopping: stopping.signal, log, metrics });
   const http = opened.use(listen(app, config));

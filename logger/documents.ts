@@ -1,6 +1,6 @@
 /** Documents of the collection `logs`. */
 import type { ObjectId } from "mongodb";
-import type { Producer } from "#contracts/logs";
+import type { LogOrigin, Producer } from "#contracts/logs";
 import type { StoredData } from "./data.ts";
 import type { LogRecord } from "./entries.ts";
 import { blockOf } from "./numbers.ts";
@@ -28,6 +28,11 @@ export interface LogDocument extends StoredData {
   sequence_block?: number;
   /** Numbers of the same producer whose entries came to nothing. */
   voided?: number[];
+  /** The event that it came from; absent for what came by HTTP or RPC. */
+  origin?: LogOrigin;
+  /** When it is to be removed, and with which others; absent for what is kept for ever. */
+  expire_at?: Date;
+  expire_slot?: string;
   /** The segment that it is in, where the server needs such an index: see query/catalog.ts. */
   segment?: number;
   /** In place of its event_id where that was another document's too, before there was a unique index. */
@@ -45,21 +50,24 @@ export function slotOf(ms: number): number {
   return Math.floor(ms / SLOT_MS);
 }
 
-export function documentOf(record: LogRecord, segment?: number): Omit<LogDocument, "_id"> {
-  const storedAt = new Date();
+/** Where a document is put, and when. */
+export type Placed = Pick<LogDocument, "stored_at"> &
+  Partial<Pick<LogDocument, "expire_at" | "expire_slot" | "segment">>;
+
+export function documentOf(record: LogRecord, placed: Placed = { stored_at: new Date() }): Omit<LogDocument, "_id"> {
   return {
     event_id: record.eventId,
     name: record.name,
     ...record.content,
     severity: record.severity,
     created_at: record.createdAt,
-    stored_at: storedAt,
-    stored_slot: slotOf(storedAt.getTime()),
+    stored_slot: slotOf(placed.stored_at.getTime()),
     content_hash: record.contentHash,
     source: record.source,
     request_id: record.requestId,
     trace_id: record.traceId,
     ...(record.producer === undefined ? {} : numbersOf(record.producer)),
-    ...(segment === undefined ? {} : { segment }),
+    ...(record.origin === undefined ? {} : { origin: record.origin }),
+    ...placed,
   };
 }

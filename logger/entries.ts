@@ -1,6 +1,14 @@
 /** Takes log entries: checks them, gives them their identity, and has them stored. */
 import { Type } from "@sinclair/typebox";
-import { EventId, LogEntry, LogRequest, type LogOnceResult, type Producer, type Severity } from "#contracts/logs";
+import {
+  EventId,
+  LogEntry,
+  LogRequest,
+  type LogOnceResult,
+  type LogOrigin,
+  type Producer,
+  type Severity,
+} from "#contracts/logs";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { asSpan, type CallContext, idsOf, inSpan, type Metrics, type Trace, traceOf } from "#shared/telemetry";
@@ -26,6 +34,8 @@ export interface LogRecord {
   /** The span in which it waits and is stored, where that is followed. */
   readonly trace?: Trace;
   readonly producer?: Producer;
+  /** The event that it came from. */
+  readonly origin?: LogOrigin;
   /** Whoever sent it waits to hear whether its id was taken, and by what. */
   readonly once?: true;
 }
@@ -43,6 +53,8 @@ export interface Entries extends AsyncDisposable {
    * `unavailable` where the id was taken and it could not be found out by what.
    */
   takeOnce(value: unknown, context: CallContext): Promise<Result<LogOnceResult>>;
+  /** Entries that wait to be written. */
+  readonly waiting: number;
   /** Takes nothing more and waits until everything taken is stored or has failed. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -92,6 +104,11 @@ function hashOf(name: string, severity: Severity, dataText: string): string {
   return new Bun.CryptoHasher("sha256").update(`${severity}\0${name}\0`).update(dataText).digest("base64url");
 }
 
+/** Its two fields and no other: what else a caller sends is not kept. */
+function originOf({ exchange, routing_key }: LogOrigin): LogOrigin {
+  return { exchange, routing_key };
+}
+
 /** Context fields are read one by one: those of an RPC call are made when they are asked for. */
 function recordOf(
   entry: LogEntry,
@@ -116,12 +133,20 @@ function recordOf(
     requestId: context.requestId,
     traceId: context.trace.traceId,
     ...(entry.producer === undefined ? {} : { producer: entry.producer }),
+    ...(entry.origin === undefined ? {} : { origin: originOf(entry.origin) }),
     ...(once ? { once } : {}),
   };
   return ok({ record, bytes });
 }
 
-export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { log: Log; metrics: Metrics }): Entries {
+export interface EntriesOptions {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Told of each entry that is stored now. @param bytes about what it takes. */
+  readonly onStored?: (record: LogRecord, bytes: number) => void;
+}
+
+export function makeEntries(store: BatchStore<LogRecord>, { log, metrics, onStored }: EntriesOptions): Entries {
   const taken = metrics.counter("logger_entries_total", "Log entries by what became of them.", ["result"]);
   const duplicates = metrics.counter("logger_duplicates_total", "Entries whose event_id was stored before.");
   const conflicts = metrics.counter("logger_id_conflicts_total", "Those among them that had other content.");
@@ -169,6 +194,7 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
     if (!result.ok) return refuse(result.error);
     if (result.value === "stored") {
       taken.inc({ result: "stored" });
+      onStored?.(record, bytes);
       return result;
     }
     taken.inc({ result: "duplicate" });
@@ -210,6 +236,9 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
       const result = await guarded(context, () => take(validOnce(value), "rpc", context, true));
       if (!result.ok || result.value !== "taken") return result as Result<LogOnceResult>;
       return fail("unavailable", "the event_id is taken, and by what could not be found out", { retryAfterS: 1 });
+    },
+    get waiting() {
+      return commit.waiting;
     },
     [Symbol.asyncDispose]: () => commit.drain(),
   };

@@ -94,6 +94,7 @@ export function makeGaps(store: GapsStore, limits: GapsLimits = LIMITS): Gaps {
     const ranges = new Ranges(RANGES_MAX);
     const duplicates: ProducerGaps["duplicates"] = [];
     let stored = 0;
+    let removed = 0;
     let told = after;
     let cut = false;
 
@@ -111,10 +112,11 @@ export function makeGaps(store: GapsStore, limits: GapsLimits = LIMITS): Gaps {
       const first = firstOf(block);
       // Blocks that the producer has not used, though later ones: nothing of theirs ever came.
       if (first > told + 1) ranges.add(told + 1, first - 1);
-      const to = isLast ? Math.max(last, numbers.last) : first + BLOCK_NUMBERS - 1;
+      const to = isLast ? Math.max(last, numbers.last, numbers.lastRemoved) : first + BLOCK_NUMBERS - 1;
       numbers.gaps(Math.max(first, told + 1), to, (from, until) => ranges.add(from, until));
       told = Math.max(told, to);
       stored += numbers.entries;
+      removed += numbers.removed;
       budget.entries += numbers.entries;
       if (duplicates.length < DUPLICATES_MAX) duplicates.push(...(await duplicatesOf(id, block, numbers, deadline)));
       else cut ||= numbers.repeated.length > 0;
@@ -139,6 +141,7 @@ export function makeGaps(store: GapsStore, limits: GapsLimits = LIMITS): Gaps {
       ...(after > 0 ? { from: after + 1 } : {}),
       ...(isWhole ? {} : { to: told }),
       stored,
+      ...(removed > 0 ? { removed } : {}),
       missing: ranges.count,
       missing_ranges: ranges.list,
       duplicates: duplicates.slice(0, DUPLICATES_MAX),

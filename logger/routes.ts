@@ -4,14 +4,16 @@ import type { CallerTable } from "#shared/service-keys";
 import { makeQueryValidator } from "#shared/validation";
 import type { Entries } from "./entries.ts";
 import { type Gaps, GapsQuery } from "./gaps.ts";
+import { DAYS_DEFAULT, type Sizes, SizesQuery } from "./sizes/sizes.ts";
 
 /** Which service may ask what. Entries of services come by RPC. */
 export const CALLERS: CallerTable = { broker: ["*"] };
 
 const gapsQuery = makeQueryValidator(GapsQuery);
+const sizesQuery = makeQueryValidator(SizesQuery);
 
 /** The routes of the logger; `/api/log` is the same as `/log`. */
-export function routes(app: HttpApp, entries: Entries, gaps: Gaps) {
+export function routes(app: HttpApp, entries: Entries, gaps: Gaps, sizes: Sizes) {
   const log = async ({
     body,
     request,
@@ -29,6 +31,13 @@ export function routes(app: HttpApp, entries: Entries, gaps: Gaps) {
   return app
     .post("/log", log)
     .post("/api/log", log)
+    .get("/logs/sizes", async ({ request }) => {
+      const query = sizesQuery(request.url);
+      if (!query.ok) throw query.error;
+      const report = await sizes.report(query.value.days ?? DAYS_DEFAULT, contextOf(request));
+      if (!report.ok) throw report.error;
+      return envelope("what is stored", report.value);
+    })
     .get("/logs/gaps", async ({ request }) => {
       const query = gapsQuery(request.url);
       if (!query.ok) throw query.error;

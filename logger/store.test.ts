@@ -20,12 +20,14 @@ function record(eventId: string): LogRecord {
 }
 
 const nothing = async (): Promise<void> => {};
+/** Everything is kept for ever. */
+const slots = { place: async () => [], [Symbol.asyncDispose]: nothing };
 
 function storeOn(logs: MongoConnection["logs"], suspect = (): void => undefined, register = nothing) {
   const connection = { logs, isFerretdb: false, epoch: 1, suspect, [Symbol.asyncDispose]: nothing };
   const registry = { register, voidRepeated: nothing, [Symbol.asyncDispose]: nothing };
   const segments = { enter: async () => undefined, took: () => undefined, lost: () => undefined };
-  return makeStore(connection, registry, segments, silentLog);
+  return makeStore(connection, registry, { slots, segments }, silentLog);
 }
 
 /** A store over a collection whose insert fails with `error`. */

@@ -3,12 +3,13 @@ import { MongoBulkWriteError, MongoError, type WriteError } from "mongodb";
 import { Failure, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { Deadline } from "#shared/resilience";
-import { documentOf, type LogDocument } from "./documents.ts";
+import { documentOf, type LogDocument, type Placed } from "./documents.ts";
 import type { LogRecord } from "./entries.ts";
 import type { BatchStore, Stored } from "./group-commit.ts";
 import type { Logs, MongoConnection } from "./mongo.ts";
 import type { SegmentWriter } from "./query/catalog.ts";
 import type { Registry } from "./registry.ts";
+import type { Slots } from "./retention/slots.ts";
 import { recordStep, stepBegins } from "./spans.ts";
 import type { Tap } from "./tail/tap.ts";
 import { makeWriter, type Writer } from "./tail/writer.ts";
@@ -89,10 +90,16 @@ export interface Followed {
   readonly writer: Writer;
 }
 
+/** What knows where entries are, besides themselves: told before they are stored. */
+export interface Places {
+  readonly slots: Pick<Slots, "place">;
+  readonly segments: SegmentWriter;
+}
+
 export function makeStore(
   connection: MongoConnection,
   registry: Registry,
-  segments: SegmentWriter,
+  { slots, segments }: Places,
   log: Log,
   followed?: Followed,
 ): BatchStore<LogRecord> {
@@ -153,9 +160,9 @@ export function makeStore(
         batch?.over([]);
         return entered;
       }
-      const segment = entered.value;
+      const { segment, placed } = entered.value;
       const documents = records.map(
-        (record): LogDocument => ({ _id: writer.nextId(), ...documentOf(record, segment) }),
+        (record, at): LogDocument => ({ _id: writer.nextId(), ...documentOf(record, placed[at]) }),
       );
       const result = await insert(logs, records, documents, deadline);
       if (segment !== undefined) note(segment, records, result);
@@ -170,10 +177,16 @@ export function makeStore(
     logs: Logs,
     records: readonly LogRecord[],
     deadline: Deadline,
-  ): Promise<Result<number | undefined>> {
+  ): Promise<Result<{ segment: number | undefined; placed: Placed[] }>> {
+    const stored_at = new Date();
     try {
-      await registry.register(logs, records, deadline);
-      return ok(await segments.enter(logs, records.length, deadline));
+      const [expiries] = await Promise.all([
+        slots.place(logs, records, stored_at, deadline),
+        registry.register(logs, records, deadline),
+      ]);
+      const segment = await segments.enter(logs, records.length, deadline);
+      const inSegment = segment === undefined ? {} : { segment };
+      return ok({ segment, placed: records.map((_, at) => ({ stored_at, ...expiries[at], ...inSegment })) });
     } catch (error) {
       connection.suspect();
       return { ok: false, error: unavailable(error) };

@@ -121,6 +121,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   "GET /v1/logs/histogram": by("logs:read", "development"),
   "GET /v1/logs/export": by("logs:read", "development"),
   "GET /v1/logs/:id": by("logs:read", "development"),
+  "GET /v1/logs/sizes": by("logs:read", "development"),
   "GET /v1/logs/gaps": by("logs:read", "development"),
   "GET /v1/logs/tail": by("logs:read", "development"),
 };

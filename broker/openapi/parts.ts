@@ -48,6 +48,7 @@ import {
   ServiceHealth,
 } from "#contracts/health";
 import { LogHistogram, LogItem, LogPage } from "#contracts/log-queries";
+import { LogSizes } from "#contracts/log-sizes";
 import { GapsReport, ProducerGaps } from "#contracts/logs";
 import {
   BounceReport,
@@ -92,6 +93,7 @@ export const SCHEMAS = {
   DropRequest,
   Envelope,
   GapsReport,
+  LogSizes,
   HealthReport,
   InstanceLevel,
   LevelList,

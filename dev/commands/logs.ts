@@ -7,6 +7,7 @@ import { type Paint, paintFor } from "../terminal.ts";
 import { exportEntries } from "./logs/export.ts";
 import { query } from "./logs/query.ts";
 import { tail } from "./logs/tail.ts";
+import { replay } from "./logs/replay.ts";
 import type { LogsWord } from "./logs/word.ts";
 
 const DEFAULT_LINES = 50;
@@ -15,7 +16,7 @@ const TAIL_BYTES = 1024 * 1024;
 const FOLLOW_EVERY_MS = 200;
 
 /** What can be asked of the log entries that the platform keeps, a word each. */
-const WORDS: readonly LogsWord[] = [query, exportEntries, tail];
+const WORDS: readonly LogsWord[] = [query, exportEntries, tail, replay];
 
 export const logs: Command = {
   name: "logs",

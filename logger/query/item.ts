@@ -22,6 +22,7 @@ export function itemOf(document: StoredEntry): LogItem {
     ...(request_id === undefined ? {} : { request_id }),
     ...(trace_id === undefined ? {} : { trace_id }),
     ...(id === undefined || sequence === undefined ? {} : { producer: { id, sequence } }),
+    ...(document.origin === undefined ? {} : { origin: document.origin }),
   };
 }
 

@@ -2,7 +2,7 @@
 import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Options } from "amqplib";
 import { HEADER_CREATED_AT } from "#contracts/events";
 import { MESSAGE_LIMITS } from "#contracts/limits";
-import { fail, ok, type Result } from "#shared/errors";
+import { Failure, fail, ok, type Result } from "#shared/errors";
 import { sleep } from "#shared/resilience";
 import { type CallContext, inSpan, isRecorded, traceparentOf } from "#shared/telemetry";
 import { keepConnected } from "./connection.ts";
@@ -39,6 +39,16 @@ interface Line {
   full: boolean;
   probing: boolean;
 }
+
+/** No queue is bound for it. */
+class Unroutable extends Failure {
+  constructor() {
+    super("unavailable", "RabbitMQ has no queue for the message");
+  }
+}
+
+/** Whether a message was not taken because no queue wants it: to send it again is of no use until one is bound. */
+export const isUnroutable = (failure: Failure): boolean => failure instanceof Unroutable;
 
 /** One per process: its metrics can be registered once. */
 export function makePublisher(options: PublisherOptions): Publisher {
@@ -136,7 +146,7 @@ export function makePublisher(options: PublisherOptions): Publisher {
     const done = (error: unknown): void => {
       if (on.unconfirmed.delete(outgoing)) on.bytes -= byteLength;
       if (error !== null) outgoing.decide(fail("unavailable", "RabbitMQ refused the message", { cause: error }));
-      else if (outgoing.returned) outgoing.decide(fail("unavailable", "RabbitMQ has no queue for the message"));
+      else if (outgoing.returned) outgoing.decide({ ok: false, error: new Unroutable() });
       else outgoing.decide(ok());
     };
     try {

@@ -1,6 +1,6 @@
 /** Asking for log entries: what can be asked, and what is answered. Owner: the logger. */
 import { type Static, Type } from "@sinclair/typebox";
-import { EventId, LogName, Producer, Severity } from "./logs.ts";
+import { EventId, LogName, LogOrigin, Producer, Severity } from "./logs.ts";
 
 const Time = Type.String({ minLength: 1, maxLength: 40, description: "RFC 3339" });
 /** 32 lower-case hexadecimal digits. */
@@ -29,13 +29,6 @@ export const LogFilter = Type.Object({
   q: Type.Optional(Type.String({ minLength: 1, maxLength: 256, pattern: "^[^\\u0000]*$" })),
 });
 export type LogFilter = Static<typeof LogFilter>;
-
-/** Where an event came from before it was an entry: absent for what came by HTTP or RPC. */
-export const LogOrigin = Type.Object({
-  exchange: Type.String(),
-  routing_key: Type.String(),
-});
-export type LogOrigin = Static<typeof LogOrigin>;
 
 /** An entry as it is given back. Times are RFC 3339 in UTC. */
 export const LogItem = Type.Object({

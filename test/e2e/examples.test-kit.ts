@@ -278,6 +278,7 @@ export async function makeWorld(platform: Platform): Promise<World> {
       const entry = await platform.entries.findOne({ name: "numbered" });
       return { path: { id: String(entry?.["event_id"]) } };
     },
+    "GET /v1/logs/sizes": () => ({ query: { days: "7" } }),
     "GET /v1/logs/gaps": () => ({ query: { limit: "2", producer: "one" } }),
     "GET /v1/health": nothing,
   };
