@@ -8,6 +8,7 @@ import { exposureOf, guardOf, httpApp, listen, makeClientAddress } from "#shared
 import { type App, type Runtime, StartError } from "#shared/lifecycle";
 import { makeLimiter } from "#shared/limits";
 import { makeRedis } from "#shared/redis";
+import { OTLP_ROUTE } from "#shared/otlp";
 import { makeRpcClient } from "#shared/rpc";
 import { openSpool, type Spool } from "#shared/spool";
 import { makeWaysOut } from "./clients.ts";
@@ -32,6 +33,7 @@ import { routes } from "./routes.ts";
 import { makeSessions } from "./sessions/sessions.ts";
 import { askMe, v1 } from "./v1/routes.ts";
 import { makeDesk } from "./v1/desk.ts";
+import { intakeRoutes } from "./v1/intake.ts";
 import { identityRoutes } from "./v1/identity.ts";
 import { mailRoutes } from "./v1/mails.ts";
 import { operatorRoutes } from "./v1/operators.ts";
@@ -200,6 +202,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   const exposure = exposureOf(config, { isPublic: true });
   const app = httpApp(runtime, corsOriginsOf(config), {
     bodiless: ["/", "/v1/unsubscribe/*"],
+    foreign: { "/otlp/v1/logs": OTLP_ROUTE },
     enforce: access.enforce,
     exposure,
     clientAddress: makeClientAddress(config),
@@ -222,6 +225,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
       },
     ),
   );
+  app.use(intakeRoutes({ operations, access }));
   app.use(v1({ sessions, access, auth: login, health: makePlatformHealth(health, { auth, logger, mail, listener }) }));
   const stopping = new AbortController();
   let patience: ReturnType<typeof setTimeout> | undefined;

@@ -2,6 +2,7 @@
 import { corsOriginsOf } from "#shared/config";
 import { exposureOf, httpApp, listen } from "#shared/http";
 import { type App, EXIT, type Runtime, StartError } from "#shared/lifecycle";
+import { OTLP_ROUTE } from "#shared/otlp";
 import { type RpcServer, serveRpc } from "#shared/rpc";
 import { makeCallers } from "#shared/service-keys";
 import type { Config } from "./config.ts";
@@ -9,6 +10,7 @@ import { makeEntries } from "./entries.ts";
 import { makeFinder } from "./find.ts";
 import { makeGaps } from "./gaps.ts";
 import { makeGapsStore } from "./gaps-store.ts";
+import { intakeRoutes } from "./intake/routes.ts";
 import { connectMongo } from "./mongo.ts";
 import { makeRegistry } from "./registry.ts";
 import { CALLERS, routes } from "./routes.ts";
@@ -41,7 +43,12 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
   const entries = opened.use(makeEntries(makeStore(connection, registry, log), { log, metrics }));
   const rpc = opened.use(openRpc(config, runtime, methodsOf(entries, makeFinder(connection))));
   const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
-  const app = httpApp(runtime, corsOriginsOf(config), { callers, exposure: exposureOf(config) });
+  const app = httpApp(runtime, corsOriginsOf(config), {
+    callers,
+    exposure: exposureOf(config),
+    foreign: { "/otlp/v1/logs": OTLP_ROUTE },
+  });
+  app.use(intakeRoutes(entries));
   const http = opened.use(listen(routes(app, entries, makeGaps(makeGapsStore(connection))), config));
   log.info("RPC listening", { host: config.HOST, port: rpc.port });
   const open = opened.move();

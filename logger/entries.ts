@@ -9,7 +9,7 @@ import { encodeData, type StoredData } from "./data.ts";
 import { type BatchStore, type GroupCommitOptions, makeGroupCommit, type Stored } from "./group-commit.ts";
 
 /** The way an entry came in. */
-export type Source = "http" | "rpc";
+export type Source = "http" | "rpc" | "otlp";
 
 /** An entry as it is stored. */
 export interface LogRecord {
@@ -41,6 +41,11 @@ export interface Entries extends AsyncDisposable {
    * `unavailable` where the id was taken and it could not be found out by what.
    */
   takeOnce(value: unknown, context: CallContext): Promise<Result<LogOnceResult>>;
+  /**
+   * As `takeEntry`, for an entry that came in another way and has an `event_id`: tells what the store made of it
+   * (`taken`: it was there before, and with what content could not be found out).
+   */
+  takeFrom(source: Source, value: unknown, context: CallContext): Promise<Result<Stored>>;
   /** Takes nothing more and waits until everything taken is stored or has failed. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -191,6 +196,7 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
     },
     takeEntry: async (value, context) =>
       nothingMore(await guarded(context, () => take(validEntry(value), "rpc", context))),
+    takeFrom: (source, value, context) => guarded(context, () => take(validOnce(value), source, context, true)),
     async takeOnce(value, context) {
       const result = await guarded(context, () => take(validOnce(value), "rpc", context, true));
       if (!result.ok || result.value !== "taken") return result as Result<LogOnceResult>;

@@ -62,6 +62,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
   "GET /sessions": "public",
 
   "POST /": log,
+  "POST /v1/logs": log,
+  "POST /otlp/v1/logs": log,
   "POST /handle": { actions: { auth: "public", log, mail } },
 
   // Who has an id, which nobody guesses, may ask what became of it.
