@@ -5,7 +5,9 @@ import { type App, EXIT, type Runtime, StartError } from "#shared/lifecycle";
 import { OTLP_ROUTE } from "#shared/otlp";
 import { type RpcServer, serveRpc } from "#shared/rpc";
 import { makeCallers } from "#shared/service-keys";
-import type { Config } from "./config.ts";
+import { makeAuditChain } from "./audit/chain.ts";
+import { makeAuditDesk } from "./audit/desk.ts";
+import { auditKeysOf, type Config } from "./config.ts";
 import { makeEntries } from "./entries.ts";
 import { makeFinder } from "./find.ts";
 import { makeGaps } from "./gaps.ts";
@@ -40,7 +42,16 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
     }),
   );
   const registry = opened.use(makeRegistry(connection, log));
-  const entries = opened.use(makeEntries(makeStore(connection, registry, log), { log, metrics }));
+  const auditKeys = auditKeysOf(config);
+  const chain = opened.use(makeAuditChain({ connection, key: auditKeys[0], log }));
+  const audit = opened.use(makeAuditDesk(connection, auditKeys, { log }));
+  const entries = opened.use(
+    makeEntries(makeStore(connection, registry, log), {
+      log,
+      metrics,
+      audit: makeStore(connection, registry, log, chain),
+    }),
+  );
   const rpc = opened.use(openRpc(config, runtime, methodsOf(entries, makeFinder(connection))));
   const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
   const app = httpApp(runtime, corsOriginsOf(config), {
@@ -49,7 +60,7 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
     foreign: { "/otlp/v1/logs": OTLP_ROUTE },
   });
   app.use(intakeRoutes(entries));
-  const http = opened.use(listen(routes(app, entries, makeGaps(makeGapsStore(connection))), config));
+  const http = opened.use(listen(routes(app, entries, makeGaps(makeGapsStore(connection)), audit), config));
   log.info("RPC listening", { host: config.HOST, port: rpc.port });
   const open = opened.move();
   return {

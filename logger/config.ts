@@ -1,5 +1,11 @@
-import { commonFields, knownCredentials, port, secret, secretUrl, type Values } from "#shared/config";
+import { commonFields, knownCredentials, port, Secret, secret, secretUrl, type Values } from "#shared/config";
 import { rpcTokenProblems, serviceCallersField, serviceKeyProblems } from "#shared/service-keys";
+import { type AuditKey, auditKeyOf } from "./audit/seal.ts";
+
+/** Shortest AUDIT_SECRET (characters) that production starts with. */
+const MIN_SECRET = 32;
+/** Stands in for AUDIT_SECRET on a developer's machine: everybody knows it. */
+const DEVELOPMENT_SECRET = "development only, known to everybody";
 
 /** Every variable that the logger reads. */
 export const fields = {
@@ -13,11 +19,40 @@ export const fields = {
     "What callers of the RPC have to show; without it none is needed. Production needs 32 characters or more",
   ),
   SERVICE_CALLERS: serviceCallersField,
+  AUDIT_SECRET: secret(
+    "Seals the audit trail (docs/audit.md): the same for all loggers. Production needs 32 characters or more; development has a fixed one",
+  ),
+  AUDIT_OLD_SECRETS: secret(
+    "Secrets that sealed the audit trail before AUDIT_SECRET, separated by spaces or commas: it is verified with them, and nothing is sealed",
+  ),
 };
 
 export type Config = Values<typeof fields>;
 
 /** What is wrong with the values together. */
 export function problemsOf(config: Config): string[] {
-  return [...knownCredentials(config), ...serviceKeyProblems(config, ["SERVICE_CALLERS"]), ...rpcTokenProblems(config)];
+  return [
+    ...knownCredentials(config),
+    ...serviceKeyProblems(config, ["SERVICE_CALLERS"]),
+    ...rpcTokenProblems(config),
+    ...auditProblems(config),
+  ];
+}
+
+function auditProblems({ ENVIRONMENT, AUDIT_SECRET }: Config): string[] {
+  if (ENVIRONMENT !== "production") return [];
+  if (AUDIT_SECRET === undefined) {
+    return [
+      `AUDIT_SECRET is missing: production needs text of at least ${MIN_SECRET} characters (openssl rand -base64 32), or AUDIT_SECRET_FILE`,
+    ];
+  }
+  const isWeak = AUDIT_SECRET.reveal().length < MIN_SECRET || AUDIT_SECRET.reveal() === DEVELOPMENT_SECRET;
+  return isWeak ? [`AUDIT_SECRET must be at least ${MIN_SECRET} characters long in production, and a secret`] : [];
+}
+
+/** The key that seals, and after it those that only verify. */
+export function auditKeysOf({ AUDIT_SECRET, AUDIT_OLD_SECRETS }: Config): readonly [AuditKey, ...AuditKey[]] {
+  const present = AUDIT_SECRET ?? new Secret(DEVELOPMENT_SECRET);
+  const old = (AUDIT_OLD_SECRETS?.reveal() ?? "").split(/[\s,]+/).filter((secret) => secret !== "");
+  return [auditKeyOf(present.reveal()), ...old.map(auditKeyOf)];
 }

@@ -5,6 +5,7 @@ import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import type { CallContext, Metrics } from "#shared/telemetry";
 import { makeValidator, timeOf } from "#shared/validation";
+import { isAudit } from "./audit/name.ts";
 import { encodeData, type StoredData } from "./data.ts";
 import { type BatchStore, type GroupCommitOptions, makeGroupCommit, type Stored } from "./group-commit.ts";
 
@@ -116,7 +117,14 @@ function recordOf(
   return ok({ record, bytes });
 }
 
-export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { log: Log; metrics: Metrics }): Entries {
+export interface EntriesOptions {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Where entries of the audit trail go: theirs are batches of their own, so that others wait for no seal. Default: as all. */
+  readonly audit?: BatchStore<LogRecord>;
+}
+
+export function makeEntries(store: BatchStore<LogRecord>, { log, metrics, audit }: EntriesOptions): Entries {
   const taken = metrics.counter("logger_entries_total", "Log entries by what became of them.", ["result"]);
   const duplicates = metrics.counter("logger_duplicates_total", "Entries whose event_id was stored before.");
   const conflicts = metrics.counter("logger_id_conflicts_total", "Those among them that had other content.");
@@ -127,16 +135,21 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
     [1, 2, 5, 10, 20, 50, 100, 200, 500],
   );
   const durations = metrics.histogram("logger_store_seconds", "Time of one write to the store.");
-  metrics.gauge("logger_queue_entries", "Entries that wait to be written.", [], (gauge) => gauge.set(commit.waiting));
+  metrics.gauge("logger_queue_entries", "Entries that wait to be written.", [], (gauge) =>
+    gauge.set(commit.waiting + (auditCommit === commit ? 0 : auditCommit.waiting)),
+  );
 
-  const commit = makeGroupCommit<LogRecord>({
-    ...LIMITS,
-    store,
-    onBatch: (items, seconds) => {
-      sizes.observe(items);
-      durations.observe(seconds);
-    },
-  });
+  const commitTo = (to: BatchStore<LogRecord>) =>
+    makeGroupCommit<LogRecord>({
+      ...LIMITS,
+      store: to,
+      onBatch: (items, seconds) => {
+        sizes.observe(items);
+        durations.observe(seconds);
+      },
+    });
+  const commit = commitTo(store);
+  const auditCommit = audit === undefined ? commit : commitTo(audit);
 
   const refuse = (error: Failure): Result<never> => {
     taken.inc({ result: error.code });
@@ -153,7 +166,7 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
     const made = recordOf(valid.value, source, context, once);
     if (!made.ok) return refuse(made.error);
     const { record, bytes } = made.value;
-    const result = await commit.add(record, bytes, context.deadline);
+    const result = await (isAudit(record.name) ? auditCommit : commit).add(record, bytes, context.deadline);
     if (!result.ok) return refuse(result.error);
     if (result.value === "stored") {
       taken.inc({ result: "stored" });
@@ -202,6 +215,8 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
       if (!result.ok || result.value !== "taken") return result as Result<LogOnceResult>;
       return fail("unavailable", "the event_id is taken, and by what could not be found out", { retryAfterS: 1 });
     },
-    [Symbol.asyncDispose]: () => commit.drain(),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([commit.drain(), auditCommit.drain()]);
+    },
   };
 }

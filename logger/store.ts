@@ -3,6 +3,7 @@ import { MongoBulkWriteError, MongoError, type WriteError } from "mongodb";
 import { Failure, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { Deadline } from "#shared/resilience";
+import type { AuditChain, Outcomes } from "./audit/chain.ts";
 import { documentOf, type LogDocument } from "./documents.ts";
 import type { LogRecord } from "./entries.ts";
 import type { BatchStore, Stored } from "./group-commit.ts";
@@ -73,7 +74,13 @@ function isSame(holder: Holder, record: LogRecord): boolean {
   return holder.content_hash === undefined || holder.content_hash === record.contentHash;
 }
 
-export function makeStore(connection: MongoConnection, registry: Registry, log: Log): BatchStore<LogRecord> {
+/** @param chain for entries of the audit trail: where it is given, all of them are. */
+export function makeStore(
+  connection: MongoConnection,
+  registry: Registry,
+  log: Log,
+  chain?: Pick<AuditChain, "append">,
+): BatchStore<LogRecord> {
   /** A number whose content is stored already, under another one or none, stands for nothing. */
   async function voidRepeated(
     logs: Logs,
@@ -118,6 +125,24 @@ export function makeStore(connection: MongoConnection, registry: Registry, log: 
     });
   }
 
+  async function write(
+    logs: Logs,
+    documents: readonly LogDocument[],
+    records: readonly LogRecord[],
+    deadline: Deadline,
+  ): Promise<Outcomes> {
+    try {
+      await deadline.bound(logs.insertMany(documents, { ordered: false }), "MongoDB");
+      return ok(records.map(() => ok("stored")));
+    } catch (error) {
+      const errors = writeErrorsOf(error);
+      if (errors !== undefined) return ok(await outcomes(logs, records, errors));
+      if (isDocumentFault(error)) return { ok: false, error: refused(error) };
+      connection.suspect();
+      return { ok: false, error: unavailable(error) };
+    }
+  }
+
   return {
     refusal: () => (connection.logs === undefined ? unavailable(undefined) : undefined),
     async insert(records) {
@@ -131,16 +156,9 @@ export function makeStore(connection: MongoConnection, registry: Registry, log: 
         connection.suspect();
         return { ok: false, error: unavailable(error) };
       }
-      try {
-        await deadline.bound(logs.insertMany(documents, { ordered: false }), "MongoDB");
-        return ok(records.map(() => ok("stored")));
-      } catch (error) {
-        const errors = writeErrorsOf(error);
-        if (errors !== undefined) return ok(await outcomes(logs, records, errors));
-        if (isDocumentFault(error)) return { ok: false, error: refused(error) };
-        connection.suspect();
-        return { ok: false, error: unavailable(error) };
-      }
+      if (chain === undefined) return write(logs, documents, records, deadline);
+      const chained = await chain.append(logs, documents);
+      return chained.ok ? chained.value.seal(await write(logs, documents, records, deadline)) : chained;
     },
   };
 }
