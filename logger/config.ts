@@ -46,8 +46,11 @@ function auditProblems({ ENVIRONMENT, AUDIT_SECRET }: Config): string[] {
       `AUDIT_SECRET is missing: production needs text of at least ${MIN_SECRET} characters (openssl rand -base64 32), or AUDIT_SECRET_FILE`,
     ];
   }
-  const isWeak = AUDIT_SECRET.reveal().length < MIN_SECRET || AUDIT_SECRET.reveal() === DEVELOPMENT_SECRET;
-  return isWeak ? [`AUDIT_SECRET must be at least ${MIN_SECRET} characters long in production, and a secret`] : [];
+  const secret = AUDIT_SECRET.reveal();
+  const isWeak = secret.length < MIN_SECRET || /[\s,]/.test(secret);
+  return isWeak
+    ? [`AUDIT_SECRET must be at least ${MIN_SECRET} characters long in production, without spaces and commas`]
+    : [];
 }
 
 /** The key that seals, and after it those that only verify. */

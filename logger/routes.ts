@@ -45,6 +45,9 @@ export function routes(app: HttpApp, entries: Entries, gaps: Gaps, audit: AuditD
       const report = orThrow(await audit.report(contextOf(request)));
       const { state, intact, breaks } = report;
       if (state === "running") return envelope("it is being verified: ask again", report);
-      return envelope(intact === true ? "the audit trail is intact" : `the audit trail is broken in ${breaks} places`, report);
+      return envelope(
+        intact === true ? "the audit trail is intact" : `the audit trail is broken in ${breaks} places`,
+        report,
+      );
     });
 }

@@ -26,6 +26,7 @@ import {
   UserPatch,
   UserView,
 } from "#contracts/auth";
+import { AuditBreak, AuditReport } from "#contracts/audit";
 import { AuthAction, BatchItem, Degraded, LogAction, MailAction } from "#contracts/broker";
 import {
   DeadLetter,
@@ -38,7 +39,7 @@ import {
 } from "#contracts/dead-letters";
 import { Envelope } from "#contracts/envelope";
 import { BackingHealth, DependencyView, HealthReport, ServiceHealth } from "#contracts/health";
-import { GapsReport, ProducerGaps } from "#contracts/logs";
+import { GapsReport, LogEntriesRequest, LogRequest, ProducerGaps } from "#contracts/logs";
 import {
   BounceReport,
   BounceRequest,
@@ -66,6 +67,8 @@ export const SCHEMAS = {
   ApiKeyRequest,
   ApiKeyRotation,
   ApiKeyView,
+  AuditBreak,
+  AuditReport,
   AuthAction,
   BackingHealth,
   BatchItem,
@@ -84,6 +87,8 @@ export const SCHEMAS = {
   GapsReport,
   HealthReport,
   LogAction,
+  LogEntriesRequest,
+  LogRequest,
   LoginReply,
   MailAction,
   MailContent,

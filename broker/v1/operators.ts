@@ -9,6 +9,7 @@ import {
   QueueList,
   ReplayRequest,
 } from "#contracts/dead-letters";
+import { AuditReport } from "#contracts/audit";
 import { GapsReport, Producer } from "#contracts/logs";
 import type { Neighbour } from "../forward.ts";
 import { type Desk, NO_QUERY } from "./desk.ts";
@@ -45,5 +46,6 @@ export function operatorRoutes({ desk, listener, listenerCommands, logger }: Ope
       "/events/dead-letters/drop",
       doing(listenerCommands, "/events/dead-letters/drop", DropRequest, DeadLetterOutcome),
     )
-    .get("/logs/gaps", reading(logger, "/logs/gaps", GapsQuery, GapsReport));
+    .get("/logs/gaps", reading(logger, "/logs/gaps", GapsQuery, GapsReport))
+    .get("/logs/audit", reading(logger, "/logs/audit", NO_QUERY, AuditReport));
 }

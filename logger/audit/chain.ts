@@ -45,9 +45,9 @@ export interface AuditChain extends AsyncDisposable {
   append(logs: Logs, documents: readonly LogDocument[]): Promise<Result<Chained>>;
 }
 
-/** For beginning a chain, and for a seal: with the write before it less than what a caller waits (ms). */
-const OPEN_MS = 2_000;
-const SEAL_MS = 1_000;
+/** For beginning a chain, and for a seal (ms): callers are answered at their own deadline, whatever comes of it. */
+const OPEN_MS = 4_000;
+const SEAL_MS = 3_000;
 /** Replicas that begin chains at the same moment take the next number each. */
 const OPEN_TRIES = 20;
 const DUPLICATE_KEY = 11_000;
@@ -197,7 +197,8 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
     const deadline = Deadline.after(SEAL_MS);
     const last = documents.at(-1);
     if (last?.audit_sequence === undefined || last.audit_mac === undefined) return ok(outcomes);
-    const isThere = (outcome: Result<Stored> | undefined): boolean => outcome?.ok === true && outcome.value === "stored";
+    const isThere = (outcome: Result<Stored> | undefined): boolean =>
+      outcome?.ok === true && outcome.value === "stored";
     const absent = documents.filter((_, index) => !isThere(outcomes[index]));
     let sealed = outcomes;
     if (absent.length > 0) {
@@ -215,7 +216,10 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
     }
     const head = { sequence: last.audit_sequence, mac: last.audit_mac, notes: chain.notes, at: new Date() };
     const update = { $set: { head: { ...head, seal: headSealOf(chain.seal, head) } } };
-    const { matchedCount } = await deadline.bound(auditOf(logs).chains.updateOne({ _id: chain.number }, update), "MongoDB");
+    const { matchedCount } = await deadline.bound(
+      auditOf(logs).chains.updateOne({ _id: chain.number }, update),
+      "MongoDB",
+    );
     if (matchedCount === 1) return ok(sealed);
     log.error("the head of the audit chain is gone: somebody has removed it", { chain: chain.number });
     throw new Error("the head of the chain is gone");

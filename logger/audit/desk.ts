@@ -41,7 +41,8 @@ export function makeAuditDesk(
       try {
         if (logs === undefined) throw new Error("MongoDB is away");
         const report = await verify({ source: auditSource(logs, stopping.signal), keys }, findings);
-        if (report.breaks > 0) log.error("the audit trail is broken", { breaks: report.breaks, first: report.items[0] });
+        if (report.breaks > 0)
+          log.error("the audit trail is broken", { breaks: report.breaks, first: report.items[0] });
         return ok(report);
       } catch (cause) {
         return { ok: false, error: new Failure("unavailable", "MongoDB is unavailable", { cause, retryAfterS: 1 }) };

@@ -73,7 +73,10 @@ export function headSealOf(seal: Sealer, { sequence, mac, notes, at }: Omit<Head
   return seal("head", sequence, mac, notes, at.getTime());
 }
 
-export function noteSealOf(seal: Sealer, { number, missing, adopted }: Omit<NoteDocument, "_id" | "chain" | "seal">): Mac {
+export function noteSealOf(
+  seal: Sealer,
+  { number, missing, adopted }: Omit<NoteDocument, "_id" | "chain" | "seal">,
+): Mac {
   return seal("note", number, missing.join(), adopted.map((one) => `${one.seal} ${one.event_id}`).join("\n"));
 }
 

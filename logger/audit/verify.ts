@@ -231,6 +231,8 @@ export async function verify(
     const at = { chain, from: sequence, to: sequence, ...eventId };
     if (mac === undefined || known.seal("entry", contentOf(entry)) !== mac) {
       findings.broken({ ...at, what: "it was changed" });
+      // What stands there is told; that what stood there is gone needs not be told besides.
+      known.absent.add(sequence);
       return;
     }
     if (sequence > known.there.size) {

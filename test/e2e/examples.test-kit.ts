@@ -245,6 +245,9 @@ export async function makeWorld(platform: Platform): Promise<World> {
     "POST /v1/events/dead-letters/replay": nothing,
     "POST /v1/events/dead-letters/drop": nothing,
     "GET /v1/logs/gaps": () => ({ query: { limit: "2", producer: "one" } }),
+    "GET /v1/logs/audit": nothing,
+    "POST /v1/logs": nothing,
+    "POST /otlp/v1/logs": nothing,
     "GET /v1/health": nothing,
   };
 
