@@ -46,7 +46,13 @@ test("one entry is answered as the log action is; of several each has an outcome
     });
   }
   expect(logger.stored).toHaveLength(5);
-  for (const body of [[], Array.from({ length: 1_001 }, () => ENTRY), { entries: [ENTRY], more: 1 }, { entries: 1 }, 1]) {
+  for (const body of [
+    [],
+    Array.from({ length: 1_001 }, () => ENTRY),
+    { entries: [ENTRY], more: 1 },
+    { entries: 1 },
+    1,
+  ]) {
     expect((await send("/v1/logs", body)).status).toBe(422);
   }
   expect((await send("/v1/logs?x=1", ENTRY)).status).toBe(422);

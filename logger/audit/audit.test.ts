@@ -166,5 +166,5 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`the audit trail ${NEEDS_MONGODB
     });
     expect(await new Response(again.stdout).text()).toContain("chain 2, entry 5: they are gone");
     expect(await again.exited).toBe(1);
-  }, 30_000);
+  }, 120_000);
 });
