@@ -13,7 +13,7 @@ const ROUNDS = Number(process.argv[3] ?? 5);
 
 await using database = await makeDatabase();
 await using logger = await startLogger(mongoUrl(database.name));
-await logger.ready();
+await logger.ready(60_000);
 await using client = await connectRpc(logger);
 
 const entryOf = (name: string) => ({

@@ -18,6 +18,8 @@ function randomOf(seed: number): (below: number) => number {
   };
 }
 
+const PLACE = ["audit_chain", "audit_sequence", "audit_previous", "audit_mac"];
+
 type Random = (below: number) => number;
 
 /** What somebody does who can write to the database, and does not know the secret. */
@@ -46,7 +48,7 @@ const TAMPERINGS: Readonly<Record<string, (trail: Trail, random: Random) => void
   },
   "swap the places of two"({ entries }, random) {
     const [one, other] = two(entries, random);
-    for (const field of ["audit_chain", "audit_sequence", "audit_previous", "audit_mac"]) {
+    for (const field of PLACE) {
       [one[field], other[field]] = [other[field], one[field]];
     }
   },
@@ -61,7 +63,8 @@ const TAMPERINGS: Readonly<Record<string, (trail: Trail, random: Random) => void
     entries.push({ ...one, event_id: `copy-${random(1e6)}` });
   },
   "add one of no chain"({ entries }, random) {
-    const { audit_chain, audit_sequence, audit_previous, audit_mac, ...one } = entries[random(entries.length)] as Entry;
+    const one = { ...(entries[random(entries.length)] as Entry) };
+    for (const field of PLACE) Reflect.deleteProperty(one, field);
     const back = random(2) === 0 ? {} : { stored_at: new Date(0) };
     entries.push({ ...one, ...back, event_id: `added-${random(1e6)}` });
   },

@@ -40,8 +40,8 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`intake at the logger ${NEEDS_MO
   const otlp = (body: unknown, headers: Record<string, string> = {}) => logger.post(body, PATH, headers);
   const bodies = async (name = "otlp") =>
     (await database.logs.find({ name }).toArray())
-      .map((document) => (document["data"] as { body: unknown }).body)
-      .sort();
+      .map((document) => String((document["data"] as { body: unknown }).body))
+      .sort((a, b) => (a < b ? -1 : 1));
 
   test.each([
     ["JSON", JsonExporter, "none"],
