@@ -66,6 +66,9 @@ const LIMITS = {
   queueBytes: 64 * MIB,
 } satisfies Partial<GroupCommitOptions<LogRecord>>;
 
+/** More than of others, since each is also sealed before it is over: one head seals all that wait for it. */
+const AUDIT_BATCHES_IN_FLIGHT = 4;
+
 const validRequest = makeValidator(LogRequest);
 const validEntry = makeValidator(LogEntry, { name: "entry" });
 const validOnce = makeValidator(Type.Object({ ...LogEntry.properties, event_id: EventId }), { name: "entry" });
@@ -139,17 +142,18 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics, audit 
     gauge.set(commit.waiting + (auditCommit === commit ? 0 : auditCommit.waiting)),
   );
 
-  const commitTo = (to: BatchStore<LogRecord>) =>
+  const commitTo = (to: BatchStore<LogRecord>, batchesInFlight: number) =>
     makeGroupCommit<LogRecord>({
       ...LIMITS,
+      batchesInFlight,
       store: to,
       onBatch: (items, seconds) => {
         sizes.observe(items);
         durations.observe(seconds);
       },
     });
-  const commit = commitTo(store);
-  const auditCommit = audit === undefined ? commit : commitTo(audit);
+  const commit = commitTo(store, LIMITS.batchesInFlight);
+  const auditCommit = audit === undefined ? commit : commitTo(audit, AUDIT_BATCHES_IN_FLIGHT);
 
   const refuse = (error: Failure): Result<never> => {
     taken.inc({ result: error.code });

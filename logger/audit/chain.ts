@@ -17,6 +17,7 @@ import {
   type Adopted,
   auditOf,
   type ChainDocument,
+  type Head,
   headSealOf,
   headsSealOf,
   type HeadsDocument,
@@ -63,8 +64,15 @@ interface Open {
   notes: number;
   /** Takes nothing more: it is not known what is behind its head. */
   ended: boolean;
-  /** Batches are sealed in the order of their places. */
-  sealing: Promise<unknown>;
+  /** What is not stored of a batch is noted in the order of places. */
+  noting: Promise<unknown>;
+  /** How far it is known what is stored: what the next head says. */
+  known: Omit<Head, "seal" | "at">;
+  /** The head that is being written, and the one after it, for all batches that came in between. */
+  writing: Promise<void>;
+  next: Promise<void> | undefined;
+  /** Whether a head could not be written: none is written after it. */
+  headless: boolean;
 }
 
 function unsealed(cause: unknown): Result<never> {
@@ -130,7 +138,10 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
     log.info("audit chain begun", { chain: number, mac: registration });
     older ??= sealOlder(logs);
     const seal = key.sealOf(registration);
-    return { number, seal, epoch, sequence: 0, mac: registration, notes: 0, ended: false, sealing: Promise.resolve() };
+    const known = { sequence: 0, mac: registration, notes: 0 };
+    const nothing = Promise.resolve();
+    const state = { ended: false, noting: nothing, writing: nothing, next: undefined, headless: false };
+    return { number, seal, epoch, ...known, known, ...state };
   }
 
   /** Once for a database: what was there before the first chain, as a whole. */
@@ -188,7 +199,36 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
     chain.notes += 1;
   }
 
-  async function sealBatch(
+  /** Writes how far the chain has come. */
+  async function writeHead(logs: Logs, chain: Open): Promise<void> {
+    chain.next = undefined;
+    if (chain.headless) throw new Error("a head before this one could not be written");
+    const head = { ...chain.known, at: new Date() };
+    const update = { $set: { head: { ...head, seal: headSealOf(chain.seal, head) } } };
+    try {
+      const written = auditOf(logs).chains.updateOne({ _id: chain.number }, update);
+      const { matchedCount } = await Deadline.after(SEAL_MS).bound(written, "MongoDB");
+      if (matchedCount === 1) return;
+      log.error("the head of the audit chain is gone: somebody has removed it", { chain: chain.number });
+      throw new Error("the head of the chain is gone");
+    } catch (error) {
+      chain.headless = true;
+      throw error;
+    }
+  }
+
+  /** One head at a time, and the next for all batches that wait for one: as a group commit. */
+  function headFor(logs: Logs, chain: Open): Promise<void> {
+    if (chain.next !== undefined) return chain.next;
+    const next = chain.writing.then(() => writeHead(logs, chain));
+    chain.next = next;
+    // Each that waits for it hears of its failure; the one after it hears by `headless`.
+    chain.writing = next.catch(() => undefined);
+    return next;
+  }
+
+  /** Takes down what is stored of a batch. @returns the outcomes, to be told once a head covers them. */
+  async function noteBatch(
     logs: Logs,
     chain: Open,
     documents: readonly LogDocument[],
@@ -214,15 +254,8 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
         return isKnown ? outcome : unsealed(undefined);
       });
     }
-    const head = { sequence: last.audit_sequence, mac: last.audit_mac, notes: chain.notes, at: new Date() };
-    const update = { $set: { head: { ...head, seal: headSealOf(chain.seal, head) } } };
-    const { matchedCount } = await deadline.bound(
-      auditOf(logs).chains.updateOne({ _id: chain.number }, update),
-      "MongoDB",
-    );
-    if (matchedCount === 1) return ok(sealed);
-    log.error("the head of the audit chain is gone: somebody has removed it", { chain: chain.number });
-    throw new Error("the head of the chain is gone");
+    chain.known = { sequence: last.audit_sequence, mac: last.audit_mac, notes: chain.notes };
+    return ok(sealed);
   }
 
   return {
@@ -247,9 +280,9 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
         document.audit_previous = chain.mac;
         document.audit_mac = chain.mac = chain.seal("entry", contentOf(document));
       }
-      const earlier = chain.sealing;
+      const earlier = chain.noting;
       const { promise: done, resolve: finish } = Promise.withResolvers<void>();
-      chain.sealing = done;
+      chain.noting = done;
       return ok({
         async seal(outcomes) {
           await earlier;
@@ -259,7 +292,10 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
               chain.ended = true;
               return outcomes;
             }
-            return await sealBatch(logs, chain, documents, outcomes.value);
+            const noted = await noteBatch(logs, chain, documents, outcomes.value);
+            finish();
+            await headFor(logs, chain);
+            return noted;
           } catch (error) {
             chain.ended = true;
             connection.suspect();
@@ -276,7 +312,8 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
     },
     async [Symbol.asyncDispose]() {
       const chain = await current?.catch(() => undefined);
-      await chain?.sealing;
+      await chain?.noting;
+      await chain?.writing;
       stopping.abort(new Error("the logger is stopping"));
       await older;
       // A line elsewhere than in the database, which a later verification can be held against.
