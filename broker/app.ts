@@ -9,6 +9,7 @@ import { exposureOf, guardOf, httpApp, listen, makeClientAddress } from "#shared
 import { type App, type Runtime, StartError } from "#shared/lifecycle";
 import { makeLimiter } from "#shared/limits";
 import { makeRedis } from "#shared/redis";
+import { OTLP_ROUTE } from "#shared/otlp";
 import { openSpool, type Spool } from "#shared/spool";
 import { makeWaysOut } from "./clients.ts";
 import { makeAccess } from "./access/access.ts";
@@ -34,6 +35,7 @@ import { makeBrokerTail } from "./tail/hub.ts";
 import { tailRoutes } from "./tail/routes.ts";
 import { askMe, v1 } from "./v1/routes.ts";
 import { makeDesk } from "./v1/desk.ts";
+import { intakeRoutes } from "./v1/intake.ts";
 import { identityRoutes } from "./v1/identity.ts";
 import { logLevelRoutes } from "./v1/log-levels.ts";
 import { logRoutes } from "./v1/logs.ts";
@@ -205,6 +207,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   const exposure = exposureOf(config, { isPublic: true });
   const app = httpApp(runtime, corsOriginsOf(config), {
     bodiless: ["/", "/v1/unsubscribe/*"],
+    foreign: { "/otlp/v1/logs": OTLP_ROUTE },
     enforce: access.enforce,
     exposure,
     clientAddress: makeClientAddress(config),
@@ -227,6 +230,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
       },
     ),
   );
+  app.use(intakeRoutes({ operations, access }));
   app.use(
     v1({
       sessions,

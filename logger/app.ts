@@ -4,10 +4,14 @@ import { advertised, announce } from "#shared/discovery";
 import { Failure } from "#shared/errors";
 import { exposureOf, httpApp, listen } from "#shared/http";
 import { type App, EXIT, type Runtime, StartError } from "#shared/lifecycle";
+import { OTLP_ROUTE } from "#shared/otlp";
+import { makeAuditChain } from "./audit/chain.ts";
+import { makeAuditDesk } from "./audit/desk.ts";
+import { intakeRoutes } from "./intake/routes.ts";
 import type { Deadline } from "#shared/resilience";
 import { type RpcServer, serveRpc } from "#shared/rpc";
 import { makeCallers } from "#shared/service-keys";
-import type { Config } from "./config.ts";
+import { auditKeysOf, type Config } from "./config.ts";
 import { type LogRecord, makeEntries } from "./entries.ts";
 import { makeFinder } from "./find.ts";
 import { makeGaps } from "./gaps.ts";
@@ -66,8 +70,18 @@ export async function start(config: Config, runtime: Runtime, { retention }: Sta
   const onStored = ({ name, severity }: LogRecord, bytes: number): void =>
     counters.added({ name, severity, storedAt: new Date(), bytes });
   const tail = makeTailHub(connection, metrics);
-  const store = makeStore(connection, registry, { slots, segments: catalog }, log, tail);
-  const entries = opened.use(makeEntries(store, { log, metrics, onStored }));
+  const auditKeys = auditKeysOf(config);
+  const chain = opened.use(makeAuditChain({ connection, key: auditKeys[0], log }));
+  const audit = opened.use(makeAuditDesk(connection, auditKeys, { log }));
+  const places = { slots, segments: catalog };
+  const entries = opened.use(
+    makeEntries(makeStore(connection, registry, places, log, { followed: tail }), {
+      log,
+      metrics,
+      onStored,
+      audit: makeStore(connection, registry, places, log, { followed: tail, chain }),
+    }),
+  );
   const onGone = async (gone: readonly Gone[], logs: Logs, deadline: Deadline): Promise<void> => {
     for (const entry of gone) {
       const counted = sizes.countedOf(entry);
@@ -79,9 +93,14 @@ export async function start(config: Config, runtime: Runtime, { retention }: Sta
   opened.use(startRetention({ connection, policy, log, metrics, waiting, onGone, ...retention }));
   const rpc = opened.use(openRpc(config, runtime, methodsOf(entries, makeFinder(connection))));
   const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
-  const app = httpApp(runtime, corsOriginsOf(config), { callers, exposure: exposureOf(config) });
+  const app = httpApp(runtime, corsOriginsOf(config), {
+    callers,
+    exposure: exposureOf(config),
+    foreign: { "/otlp/v1/logs": OTLP_ROUTE },
+  });
+  app.use(intakeRoutes(entries));
   tailRoutes(app, tail);
-  routes(app, entries, makeGaps(makeGapsStore(connection)), sizes);
+  routes(app, entries, makeGaps(makeGapsStore(connection)), sizes, audit);
   const stopping = new AbortController();
   queryRoutes(app, { queries: makeQueries(connection, catalog), stopping: stopping.signal, log, metrics });
   const http = opened.use(listen(app, config));

@@ -1,7 +1,23 @@
-import { commonFields, knownCredentials, list, optional, port, secret, secretUrl, type Values } from "#shared/config";
+import {
+  commonFields,
+  knownCredentials,
+  list,
+  optional,
+  port,
+  Secret,
+  secret,
+  secretUrl,
+  type Values,
+} from "#shared/config";
 import { advertiseFields, announcingKeyField } from "#shared/discovery";
 import { rpcTokenProblems, serviceCallersField, serviceKeyProblems } from "#shared/service-keys";
 import { readRules } from "./retention/policy.ts";
+import { type AuditKey, auditKeyOf } from "./audit/seal.ts";
+
+/** Shortest AUDIT_SECRET (characters) that production starts with. */
+const MIN_SECRET = 32;
+/** Stands in for AUDIT_SECRET on a developer's machine: everybody knows it. */
+const DEVELOPMENT_SECRET = "development only, known to everybody";
 
 /** Every variable that the logger reads. */
 export const fields = {
@@ -26,6 +42,12 @@ export const fields = {
   ),
   SERVICE_KEY: announcingKeyField,
   ...advertiseFields,
+  AUDIT_SECRET: secret(
+    "Seals the audit trail (docs/audit.md): the same for all loggers. Production needs 32 characters or more; development has a fixed one",
+  ),
+  AUDIT_OLD_SECRETS: secret(
+    "Secrets that sealed the audit trail before AUDIT_SECRET, separated by spaces or commas: it is verified with them, and nothing is sealed",
+  ),
 };
 
 export type Config = Values<typeof fields>;
@@ -37,5 +59,27 @@ export function problemsOf(config: Config): string[] {
     ...serviceKeyProblems(config, ["SERVICE_CALLERS"]),
     ...rpcTokenProblems(config),
     ...readRules(config.RETENTION).problems.map((problem) => `RETENTION ${problem}`),
+    ...auditProblems(config),
   ];
+}
+
+function auditProblems({ ENVIRONMENT, AUDIT_SECRET }: Config): string[] {
+  if (ENVIRONMENT !== "production") return [];
+  if (AUDIT_SECRET === undefined) {
+    return [
+      `AUDIT_SECRET is missing: production needs text of at least ${MIN_SECRET} characters (openssl rand -base64 32), or AUDIT_SECRET_FILE`,
+    ];
+  }
+  const secret = AUDIT_SECRET.reveal();
+  const isWeak = secret.length < MIN_SECRET || /[\s,]/.test(secret);
+  return isWeak
+    ? [`AUDIT_SECRET must be at least ${MIN_SECRET} characters long in production, without spaces and commas`]
+    : [];
+}
+
+/** The key that seals, and after it those that only verify. */
+export function auditKeysOf({ AUDIT_SECRET, AUDIT_OLD_SECRETS }: Config): readonly [AuditKey, ...AuditKey[]] {
+  const present = AUDIT_SECRET ?? new Secret(DEVELOPMENT_SECRET);
+  const old = (AUDIT_OLD_SECRETS?.reveal() ?? "").split(/[\s,]+/).filter((secret) => secret !== "");
+  return [auditKeyOf(present.reveal()), ...old.map(auditKeyOf)];
 }

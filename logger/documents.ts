@@ -1,12 +1,13 @@
 /** Documents of the collection `logs`. */
 import type { ObjectId } from "mongodb";
 import type { LogOrigin, Producer } from "#contracts/logs";
+import type { Place } from "./audit/seal.ts";
 import type { StoredData } from "./data.ts";
 import type { LogRecord } from "./entries.ts";
 import { blockOf } from "./numbers.ts";
 
 /** Documents of older writers have `name`, `data` and `created_at`; what else they need is given by `prepare`. */
-export interface LogDocument extends StoredData {
+export interface LogDocument extends StoredData, Partial<Place> {
   _id: ObjectId;
   event_id: string;
   name: string;

@@ -13,11 +13,12 @@ import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { asSpan, type CallContext, idsOf, inSpan, type Metrics, type Trace, traceOf } from "#shared/telemetry";
 import { makeValidator, timeOf } from "#shared/validation";
+import { isAudit } from "./audit/name.ts";
 import { encodeData, type StoredData } from "./data.ts";
 import { type BatchStore, type GroupCommitOptions, makeGroupCommit, type Stored } from "./group-commit.ts";
 
 /** The way an entry came in. */
-export type Source = "http" | "rpc";
+export type Source = "http" | "rpc" | "otlp";
 
 /** An entry as it is stored. */
 export interface LogRecord {
@@ -55,6 +56,11 @@ export interface Entries extends AsyncDisposable {
   takeOnce(value: unknown, context: CallContext): Promise<Result<LogOnceResult>>;
   /** Entries that wait to be written. */
   readonly waiting: number;
+  /**
+   * As `takeEntry`, for an entry that came in another way and has an `event_id`: tells what the store made of it
+   * (`taken`: it was there before, and with what content could not be found out).
+   */
+  takeFrom(source: Source, value: unknown, context: CallContext): Promise<Result<Stored>>;
   /** Takes nothing more and waits until everything taken is stored or has failed. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -73,6 +79,9 @@ const LIMITS = {
   queueItems: 20_000,
   queueBytes: 64 * MIB,
 } satisfies Partial<GroupCommitOptions<LogRecord>>;
+
+/** More than of others, since each is also sealed before it is over: one head seals all that wait for it. */
+const AUDIT_BATCHES_IN_FLIGHT = 4;
 
 const validRequest = makeValidator(LogRequest);
 const validEntry = makeValidator(LogEntry, { name: "entry" });
@@ -144,9 +153,11 @@ export interface EntriesOptions {
   readonly metrics: Metrics;
   /** Told of each entry that is stored now. @param bytes about what it takes. */
   readonly onStored?: (record: LogRecord, bytes: number) => void;
+  /** Where entries of the audit trail go: theirs are batches of their own, so that others wait for no seal. Default: as all. */
+  readonly audit?: BatchStore<LogRecord>;
 }
 
-export function makeEntries(store: BatchStore<LogRecord>, { log, metrics, onStored }: EntriesOptions): Entries {
+export function makeEntries(store: BatchStore<LogRecord>, { log, metrics, onStored, audit }: EntriesOptions): Entries {
   const taken = metrics.counter("logger_entries_total", "Log entries by what became of them.", ["result"]);
   const duplicates = metrics.counter("logger_duplicates_total", "Entries whose event_id was stored before.");
   const conflicts = metrics.counter("logger_id_conflicts_total", "Those among them that had other content.");
@@ -157,16 +168,22 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics, onStor
     [1, 2, 5, 10, 20, 50, 100, 200, 500],
   );
   const durations = metrics.histogram("logger_store_seconds", "Time of one write to the store.");
-  metrics.gauge("logger_queue_entries", "Entries that wait to be written.", [], (gauge) => gauge.set(commit.waiting));
+  metrics.gauge("logger_queue_entries", "Entries that wait to be written.", [], (gauge) =>
+    gauge.set(commit.waiting + (auditCommit === commit ? 0 : auditCommit.waiting)),
+  );
 
-  const commit = makeGroupCommit<LogRecord>({
-    ...LIMITS,
-    store,
-    onBatch: (items, seconds) => {
-      sizes.observe(items);
-      durations.observe(seconds);
-    },
-  });
+  const commitTo = (to: BatchStore<LogRecord>, batchesInFlight: number) =>
+    makeGroupCommit<LogRecord>({
+      ...LIMITS,
+      batchesInFlight,
+      store: to,
+      onBatch: (items, seconds) => {
+        sizes.observe(items);
+        durations.observe(seconds);
+      },
+    });
+  const commit = commitTo(store, LIMITS.batchesInFlight);
+  const auditCommit = audit === undefined ? commit : commitTo(audit, AUDIT_BATCHES_IN_FLIGHT);
 
   const refuse = (error: Failure): Result<never> => {
     taken.inc({ result: error.code });
@@ -189,7 +206,12 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics, onStor
       own,
       "store entry",
       { attributes: { "log.record.uid": record.eventId } },
-      ({ trace }, span) => commit.add(span.isRecorded ? { ...record, trace } : record, bytes, context.deadline),
+      ({ trace }, span) =>
+        (isAudit(record.name) ? auditCommit : commit).add(
+          span.isRecorded ? { ...record, trace } : record,
+          bytes,
+          context.deadline,
+        ),
     );
     if (!result.ok) return refuse(result.error);
     if (result.value === "stored") {
@@ -232,14 +254,17 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics, onStor
     },
     takeEntry: async (value, context) =>
       nothingMore(await guarded(context, () => take(validEntry(value), "rpc", context))),
+    takeFrom: (source, value, context) => guarded(context, () => take(validOnce(value), source, context, true)),
     async takeOnce(value, context) {
       const result = await guarded(context, () => take(validOnce(value), "rpc", context, true));
       if (!result.ok || result.value !== "taken") return result as Result<LogOnceResult>;
       return fail("unavailable", "the event_id is taken, and by what could not be found out", { retryAfterS: 1 });
     },
     get waiting() {
-      return commit.waiting;
+      return commit.waiting + auditCommit.waiting;
     },
-    [Symbol.asyncDispose]: () => commit.drain(),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([commit.drain(), auditCommit.drain()]);
+    },
   };
 }

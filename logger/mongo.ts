@@ -72,6 +72,17 @@ function databaseOf(url: string): string {
   return named === undefined ? DATABASE : decodeURIComponent(named);
 }
 
+function logsOf(client: MongoClient, url: string): Logs {
+  return client.db(databaseOf(url)).collection<LogDocument>(COLLECTION);
+}
+
+/** For a command: the collection as it is, with nothing prepared. @throws what the driver throws, within seconds where nobody answers. */
+export async function withLogs<T>(url: string, work: (logs: Logs) => Promise<T>): Promise<T> {
+  await using client = clientOf(url);
+  await Deadline.after(CONNECT_MS).bound(client.connect(), "connecting to MongoDB");
+  return await work(logsOf(client, url));
+}
+
 /** @throws StartError where the URL has a form or an option that the driver does not take. */
 export function connectMongo({ url, dependency, log, metrics, onRefused }: MongoOptions): MongoConnection {
   try {
@@ -121,7 +132,7 @@ export function connectMongo({ url, dependency, log, metrics, onRefused }: Mongo
   const open = async (): Promise<Session> => {
     const client = clientOf(url);
     watchPool(client);
-    const logs = client.db(databaseOf(url)).collection<LogDocument>(COLLECTION);
+    const logs = logsOf(client, url);
     const session = { client, logs, lost: new AbortController() };
     let writable = false;
     // The driver hears of a lost server first: nobody has to wait for it then.

@@ -1,7 +1,10 @@
 /** HTTP in: translates, never decides. */
+import { Type } from "@sinclair/typebox";
+import { orThrow } from "#shared/errors";
 import { contextOf, envelope, type HttpApp } from "#shared/http";
 import type { CallerTable } from "#shared/service-keys";
 import { makeQueryValidator } from "#shared/validation";
+import type { AuditDesk } from "./audit/desk.ts";
 import type { Entries } from "./entries.ts";
 import { type Gaps, GapsQuery } from "./gaps.ts";
 import { DAYS_DEFAULT, type Sizes, SizesQuery } from "./sizes/sizes.ts";
@@ -12,8 +15,10 @@ export const CALLERS: CallerTable = { broker: ["*"] };
 const gapsQuery = makeQueryValidator(GapsQuery);
 const sizesQuery = makeQueryValidator(SizesQuery);
 
+const noQuery = makeQueryValidator(Type.Object({}));
+
 /** The routes of the logger; `/api/log` is the same as `/log`. */
-export function routes(app: HttpApp, entries: Entries, gaps: Gaps, sizes: Sizes) {
+export function routes(app: HttpApp, entries: Entries, gaps: Gaps, sizes: Sizes, audit: AuditDesk) {
   const log = async ({
     body,
     request,
@@ -44,5 +49,15 @@ export function routes(app: HttpApp, entries: Entries, gaps: Gaps, sizes: Sizes)
       const report = await gaps.report(query.value, contextOf(request));
       if (!report.ok) throw report.error;
       return envelope(report.value.missing === 0 ? "nothing is missing" : "numbers are missing", report.value);
+    })
+    .get("/logs/audit", async ({ request }) => {
+      orThrow(noQuery(request.url));
+      const report = orThrow(await audit.report(contextOf(request)));
+      const { state, intact, breaks } = report;
+      if (state === "running") return envelope("it is being verified: ask again", report);
+      return envelope(
+        intact === true ? "the audit trail is intact" : `the audit trail is broken in ${breaks} places`,
+        report,
+      );
     });
 }

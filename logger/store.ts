@@ -3,6 +3,7 @@ import { MongoBulkWriteError, MongoError, type WriteError } from "mongodb";
 import { Failure, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { Deadline } from "#shared/resilience";
+import type { AuditChain } from "./audit/chain.ts";
 import { documentOf, type LogDocument, type Placed } from "./documents.ts";
 import type { LogRecord } from "./entries.ts";
 import type { BatchStore, Stored } from "./group-commit.ts";
@@ -96,12 +97,18 @@ export interface Places {
   readonly segments: SegmentWriter;
 }
 
+export interface StoreOptions {
+  readonly followed?: Followed;
+  /** For entries of the audit trail: where it is given, all of them are. */
+  readonly chain?: Pick<AuditChain, "append">;
+}
+
 export function makeStore(
   connection: MongoConnection,
   registry: Registry,
   { slots, segments }: Places,
   log: Log,
-  followed?: Followed,
+  { followed, chain }: StoreOptions = {},
 ): BatchStore<LogRecord> {
   const writer = followed?.writer ?? makeWriter();
   /** A number whose content is stored already, under another one or none, stands for nothing. */
@@ -164,8 +171,15 @@ export function makeStore(
       const documents = records.map(
         (record, at): LogDocument => ({ _id: writer.nextId(), ...documentOf(record, placed[at]) }),
       );
-      const result = await insert(logs, records, documents, deadline);
-      if (segment !== undefined) note(segment, records, result);
+      const chained = await chain?.append(logs, documents);
+      if (chained?.ok === false) {
+        if (segment !== undefined) segments.took(segment, []);
+        batch?.over([]);
+        return chained;
+      }
+      const written = await insert(logs, records, documents, deadline);
+      if (segment !== undefined) note(segment, records, written);
+      const result = chained === undefined ? written : await chained.value.seal(written);
       const isHeard = result.ok && followed?.tap.isHeard === true;
       batch?.over(isHeard ? documents.filter((_, index) => isStored(result.value[index])) : []);
       return result;

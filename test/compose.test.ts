@@ -115,6 +115,7 @@ test("it starts with nothing set; and in production with what production asks fo
     LOGGER_RPC_TOKEN: "l".repeat(32),
     RECEIPT_SECRET: "r".repeat(32),
     AUTH_SECRET: "a".repeat(32),
+    AUDIT_SECRET: "t".repeat(32),
     ACCESS: "closed",
   };
   const load = {

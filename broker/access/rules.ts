@@ -62,6 +62,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
   "GET /sessions": "public",
 
   "POST /": log,
+  "POST /v1/logs": log,
+  "POST /otlp/v1/logs": log,
   "POST /handle": { actions: { auth: "public", log, mail } },
 
   // Who has an id, which nobody guesses, may ask what became of it.
@@ -124,6 +126,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   "GET /v1/logs/sizes": by("logs:read", "development"),
   "GET /v1/logs/gaps": by("logs:read", "development"),
   "GET /v1/logs/tail": by("logs:read", "development"),
+  "GET /v1/logs/audit": by("logs:read", "development"),
 };
 
 export function isByAction(rule: Rule): rule is ActionRules {

@@ -26,6 +26,7 @@ import {
   UserPatch,
   UserView,
 } from "#contracts/auth";
+import { AuditBreak, AuditReport } from "#contracts/audit";
 import { AuthAction, BatchItem, Degraded, LogAction, MailAction } from "#contracts/broker";
 import {
   DeadLetter,
@@ -49,7 +50,7 @@ import {
 } from "#contracts/health";
 import { LogHistogram, LogItem, LogPage } from "#contracts/log-queries";
 import { LogSizes } from "#contracts/log-sizes";
-import { GapsReport, ProducerGaps } from "#contracts/logs";
+import { GapsReport, LogEntriesRequest, LogRequest, ProducerGaps } from "#contracts/logs";
 import {
   BounceReport,
   BounceRequest,
@@ -77,6 +78,8 @@ export const SCHEMAS = {
   ApiKeyRequest,
   ApiKeyRotation,
   ApiKeyView,
+  AuditBreak,
+  AuditReport,
   AuthAction,
   BackingHealth,
   BatchItem,
@@ -105,6 +108,8 @@ export const SCHEMAS = {
   LogHistogram,
   LogItem,
   LogPage,
+  LogEntriesRequest,
+  LogRequest,
   LoginReply,
   MailAction,
   MailContent,

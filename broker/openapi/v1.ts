@@ -2,6 +2,7 @@
 import { API_KEYS } from "./api-keys.ts";
 import { LOG_LEVELS } from "./log-levels.ts";
 import { LOGS } from "./logs.ts";
+import { INTAKE } from "./intake.ts";
 import { MAIL_LISTS } from "./mail-lists.ts";
 import { MAILS } from "./mails.ts";
 import { OPERATORS } from "./operators.ts";
@@ -101,6 +102,7 @@ export const V1 = {
   ...SESSIONS,
   ...USERS,
   ...API_KEYS,
+  ...INTAKE,
   ...RECEIPTS,
   ...MAILS,
   ...MAIL_LISTS,

@@ -10,6 +10,7 @@ import {
   ReplayRequest,
 } from "#contracts/dead-letters";
 import { LogSizes } from "#contracts/log-sizes";
+import { AuditReport } from "#contracts/audit";
 import { GapsReport, Producer } from "#contracts/logs";
 import type { Neighbour } from "../forward.ts";
 import { type Desk, NO_QUERY } from "./desk.ts";
@@ -49,5 +50,6 @@ export function operatorRoutes({ desk, listener, listenerCommands, logger }: Ope
       doing(listenerCommands, "/events/dead-letters/drop", DropRequest, DeadLetterOutcome),
     )
     .get("/logs/sizes", reading(logger, "/logs/sizes", SizesQuery, LogSizes))
-    .get("/logs/gaps", reading(logger, "/logs/gaps", GapsQuery, GapsReport));
+    .get("/logs/gaps", reading(logger, "/logs/gaps", GapsQuery, GapsReport))
+    .get("/logs/audit", reading(logger, "/logs/audit", NO_QUERY, AuditReport));
 }

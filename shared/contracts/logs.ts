@@ -83,6 +83,19 @@ export type LogBatchResult = Static<typeof LogBatchResult>;
 export const LogOnceResult = Type.Union([Type.Literal("stored"), Type.Literal("duplicate"), Type.Literal("conflict")]);
 export type LogOnceResult = Static<typeof LogOnceResult>;
 
+/** What a client sends to have several entries logged, each by itself: also as a list without a name. */
+export const LogEntriesRequest = Type.Object({
+  entries: Type.Array(LogRequest, { minItems: 1, maxItems: LOG_BATCH_MAX }),
+});
+
+/** The entries of a body that is several, whatever they are; undefined where it is to be one. */
+export function entriesOf(body: unknown): readonly unknown[] | undefined {
+  if (Array.isArray(body)) return body;
+  if (typeof body !== "object" || body === null || !Object.hasOwn(body, "entries")) return undefined;
+  const { entries } = body as { entries: unknown };
+  return Array.isArray(entries) ? entries : undefined;
+}
+
 /** An entry that is stored, without its data. Times are RFC 3339 in UTC. */
 export const FoundEntry = Type.Object({
   event_id: EventId,

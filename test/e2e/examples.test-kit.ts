@@ -280,6 +280,9 @@ export async function makeWorld(platform: Platform): Promise<World> {
     },
     "GET /v1/logs/sizes": () => ({ query: { days: "7" } }),
     "GET /v1/logs/gaps": () => ({ query: { limit: "2", producer: "one" } }),
+    "GET /v1/logs/audit": nothing,
+    "POST /v1/logs": nothing,
+    "POST /otlp/v1/logs": nothing,
     "GET /v1/health": nothing,
   };
 

@@ -103,6 +103,7 @@ describe.each(SERVICES)("%s", (service) => {
 const PRODUCTION = {
   ENVIRONMENT: "production",
   AUTH_SECRET: "x".repeat(32),
+  AUDIT_SECRET: "x".repeat(32),
   RECEIPT_SECRET: "x".repeat(32),
   ACCESS: "closed",
   RABBITMQ_URL: "amqp://platform:Xk29vLqT@127.0.0.1:9",
