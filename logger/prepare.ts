@@ -14,14 +14,15 @@ const NUMBERS: IndexDescription = {
   sparse: true,
 };
 
+/** What was stored since: see tail/since.ts. */
+const SLOTS: IndexDescription = { name: "stored_slot_1", key: { stored_slot: 1 }, sparse: true };
+
 /** Of words, in the name and wherever in the data: no language, so that words are what they are. */
 export const TEXT_INDEX = "words_text";
 
 /** Each way to ask (query/indexed.ts): newest first, with `_id` so that a page can go on where the last one ended. */
 const ASKED: IndexDescription[] = [
   { name: "created_at_-1__id_-1", key: { created_at: -1, _id: -1 } },
-  // What was stored since: see tail/since.ts.
-  { name: "stored_slot_1", key: { stored_slot: 1 }, sparse: true },
   { name: "name_1_created_at_-1__id_-1", key: { name: 1, created_at: -1, _id: -1 } },
   { name: "severity_1_created_at_-1__id_-1", key: { severity: 1, created_at: -1, _id: -1 } },
   { name: "producer_id_1_created_at_-1__id_-1", key: { producer_id: 1, created_at: -1, _id: -1 }, sparse: true },
@@ -35,6 +36,8 @@ const FORMER = ["name_1_created_at_-1", "severity_1_created_at_-1"];
 /** FerretDB answers all but equality by reading everything: it is asked by the catalog (query/catalog.ts) instead. */
 const SEGMENTS: IndexDescription = { name: "segment_1", key: { segment: 1 } };
 
+/** What every document has. */
+const NEEDED = ["event_id", "severity", "created_at"] as const;
 const CHUNK = 1_000;
 const CHUNK_FERRETDB = 10;
 const NAMESPACE_NOT_FOUND = 26;
@@ -57,7 +60,7 @@ export async function isPrepared(logs: Logs, isFerretdb: boolean): Promise<boole
 }
 
 function indexesFor(isFerretdb: boolean): readonly IndexDescription[] {
-  return isFerretdb ? [NUMBERS, SEGMENTS] : [NUMBERS, ...ASKED];
+  return isFerretdb ? [NUMBERS, SLOTS, SEGMENTS] : [NUMBERS, SLOTS, ...ASKED];
 }
 
 /** When an older document was made: as it says, else by its `_id`. */
@@ -73,7 +76,7 @@ function eventIdFor(document: Partial<LogDocument>): string {
 
 function lackOf(document: Partial<LogDocument>): Partial<LogDocument> {
   return {
-    event_id: eventIdFor(document),
+    ...(document.event_id === undefined ? { event_id: eventIdFor(document) } : {}),
     ...(document.severity === undefined ? { severity: "INFO" } : {}),
     ...(document.created_at === undefined ? { created_at: timeOf(document) } : {}),
   };
@@ -83,9 +86,9 @@ function lackOf(document: Partial<LogDocument>): Partial<LogDocument> {
  * Gives older documents what they lack. Each is changed only while it lacks it, so several replicas may do this at once.
  * FerretDB 1.24 holds a connection of its own for every update of a command, has 50 of them, and hangs for ever beyond.
  */
-async function giveIds(logs: Logs, chunk: number): Promise<number> {
+async function complete(logs: Logs, chunk: number): Promise<number> {
   let given = 0;
-  const lacking = { event_id: { $exists: false } };
+  const lacking = { $or: NEEDED.map((field) => ({ [field]: { $exists: false } })) };
   const give = async (documents: readonly Partial<LogDocument>[]): Promise<void> => {
     const updates = documents.map((document) => ({
       updateOne: { filter: { _id: document._id, ...lacking }, update: { $set: lackOf(document) } },
@@ -93,7 +96,7 @@ async function giveIds(logs: Logs, chunk: number): Promise<number> {
     if (updates.length > 0) given += (await logs.bulkWrite(updates as never, { ordered: false })).modifiedCount;
   };
   let documents: Partial<LogDocument>[] = [];
-  for await (const document of logs.find(lacking, { projection: { severity: 1, created_at: 1 } })) {
+  for await (const document of logs.find(lacking, { projection: { event_id: 1, severity: 1, created_at: 1 } })) {
     documents.push(document);
     if (documents.length < chunk) continue;
     await give(documents);
@@ -148,9 +151,9 @@ export async function prepare(logs: Logs, { isFerretdb, log }: { isFerretdb: boo
   // The collection was dropped, and what it held with it.
   if (isFerretdb && names.size === 0) await forgetSummaries(logs);
   if (!names.has("event_id_1")) {
-    const given = await giveIds(logs, isFerretdb ? CHUNK_FERRETDB : CHUNK);
+    const given = await complete(logs, isFerretdb ? CHUNK_FERRETDB : CHUNK);
     const parted = await partRepeated(logs);
-    if (given + parted > 0) log.info("older entries migrated", { given_event_id: given, parted_event_id: parted });
+    if (given + parted > 0) log.info("older entries migrated", { completed: given, parted_event_id: parted });
   }
   // Also where it is listed: another replica may still be building it, and this call waits for that.
   await logs.createIndexes([UNIQUE]);
