@@ -1,5 +1,15 @@
 import { expect, test } from "bun:test";
-import { newContext, newTrace, requestIdOf, traceOf, traceparentOf, within } from "#shared/telemetry";
+import {
+  childOf,
+  idsOf,
+  newContext,
+  newTrace,
+  requestIdOf,
+  traceHeaders,
+  traceOf,
+  traceparentOf,
+  within,
+} from "#shared/telemetry";
 
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT = "00f067aa0ba902b7";
@@ -72,4 +82,28 @@ test("a context within a shorter time stays the same request and trace", () => {
   expect(inner).toMatchObject({ requestId: outer.requestId, trace: outer.trace });
   expect(inner.deadline.remainingMs()).toBeLessThanOrEqual(10);
   expect(within(outer, 60_000).deadline.remainingMs()).toBeLessThanOrEqual(1_000);
+});
+
+test("what other tracers wrote into tracestate goes on to every span of the trace, as it came", () => {
+  const state = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE";
+  const trace = childOf(traceOf(`00-${TRACE}-${PARENT}-01`, state));
+  expect(traceHeaders(trace)).toEqual({ traceparent: traceparentOf(trace), tracestate: state });
+});
+
+test.each([
+  ["none", undefined],
+  ["empty", ""],
+  ["too long", `a=${"b".repeat(511)}`],
+  ["with a line break", "a=b\r\nx-other: 1"],
+])("a tracestate that is no good is left out: %s", (_what, state) => {
+  expect(Object.keys(traceHeaders(traceOf(`00-${TRACE}-${PARENT}-01`, state)))).toEqual(["traceparent"]);
+});
+
+test("a tracestate without a traceparent that is good counts for nothing", () => {
+  expect(Object.keys(traceHeaders(traceOf("malformed", "a=b")))).toEqual(["traceparent"]);
+});
+
+test("lines of a log are tied to a request by its id and its trace", () => {
+  const context = newContext();
+  expect(idsOf(context)).toEqual({ request_id: context.requestId, trace_id: context.trace.traceId });
 });

@@ -12,6 +12,8 @@ export interface Trace {
   readonly parentId?: string;
   /** Whether its spans are recorded: decided once, at the root. */
   readonly sampled: boolean;
+  /** `tracestate` of whoever called us: handed on as it came where HTTP goes on, and never read (§3.3). */
+  readonly state?: string;
 }
 
 /** Whom a request is for: where from, and with what. Text for people; no access follows from it. */
@@ -32,6 +34,8 @@ export interface CallContext {
 }
 
 const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
+/** Other tracers' own: what is longer is let go whole, since half of a list member is worse than none (§3.3.1.5). */
+const TRACESTATE = /^[\x20-\x7e]{1,512}$/;
 const SANE_ID = /^[A-Za-z0-9._:/+=@-]{1,128}$/;
 
 function randomHex(bytes: number): string {
@@ -43,12 +47,16 @@ export function newTrace(): Trace {
 }
 
 /** A span of its own within `trace`. */
-export function childOf({ traceId, spanId, sampled }: Trace): Trace {
-  return { traceId, spanId: randomHex(8), parentId: spanId, sampled };
+export function childOf({ traceId, spanId, sampled, state }: Trace): Trace {
+  const child = { traceId, spanId: randomHex(8), parentId: spanId, sampled };
+  return state === undefined ? child : { ...child, state };
 }
 
-/** The trace that a `traceparent` header continues, or a new one where there is none or a malformed one (§4.3). */
-export function traceOf(traceparent: unknown): Trace {
+/**
+ * The trace that a `traceparent` header continues, or a new one where there is none or a malformed one (§4.3).
+ * @param tracestate the header that came with it.
+ */
+export function traceOf(traceparent: unknown, tracestate?: unknown): Trace {
   const parts = typeof traceparent === "string" ? TRACEPARENT.exec(traceparent) : null;
   const [, version, traceId, parentId, flags, rest] = parts ?? [];
   const malformed =
@@ -59,12 +67,29 @@ export function traceOf(traceparent: unknown): Trace {
     /^0+$/.test(traceId) ||
     /^0+$/.test(parentId);
   if (malformed) return newTrace();
-  return childOf({ traceId, spanId: parentId, sampled: (Number.parseInt(flags ?? "0", 16) & 1) === 1 });
+  const given = { traceId, spanId: parentId, sampled: (Number.parseInt(flags ?? "0", 16) & 1) === 1 };
+  return childOf(
+    typeof tracestate === "string" && TRACESTATE.test(tracestate) ? { ...given, state: tracestate } : given,
+  );
 }
 
 /** As the `traceparent` header carries it. */
 export function traceparentOf(trace: Trace): string {
   return `00-${trace.traceId}-${trace.spanId}-${trace.sampled ? "01" : "00"}`;
+}
+
+/** What an HTTP request carries of a trace. */
+export function traceHeaders(trace: Trace): Record<string, string> {
+  const traceparent = traceparentOf(trace);
+  return trace.state === undefined ? { traceparent } : { traceparent, tracestate: trace.state };
+}
+
+/** What ties a line of a log to its request. */
+export function idsOf({ requestId, trace }: Pick<CallContext, "requestId" | "trace">): {
+  request_id: string;
+  trace_id: string;
+} {
+  return { request_id: requestId, trace_id: trace.traceId };
 }
 
 /** The caller's request id if it is sane, else a new one (UUIDv7, so that ids sort by time). */

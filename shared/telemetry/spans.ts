@@ -4,7 +4,7 @@
  * Names and attributes follow OpenTelemetry's semantic conventions (https://opentelemetry.io/docs/specs/semconv/).
  */
 import { Failure, type FailureCode, failureOf } from "#shared/errors";
-import { type CallContext, childOf, type Trace } from "./context.ts";
+import { childOf, type Trace } from "./context.ts";
 import { currentSink } from "./sink.ts";
 
 export type SpanKind = "internal" | "server" | "client" | "producer" | "consumer";
@@ -39,6 +39,11 @@ export interface SpanOptions {
   readonly kind?: SpanKind;
   readonly attributes?: SpanAttributes;
   readonly links?: readonly SpanLink[];
+}
+
+/** What work is given to know which span it is a part of: a `CallContext`, or less. */
+interface Traced {
+  readonly trace: Trace;
 }
 
 /** A span that is under way. */
@@ -99,13 +104,14 @@ export function isRecorded(trace: Trace): boolean {
  * Does `work` as a span of its own within the trace of `context`: what it calls with the context that it is given
  * becomes a part of that span. Where it throws or returns a failed `Result`, the span says so.
  */
-export async function inSpan<T>(
-  context: CallContext,
+export async function inSpan<C extends Traced, T>(
+  context: C,
   name: string,
   { kind = "internal", attributes = {}, links = [] }: SpanOptions,
-  work: (context: CallContext, span: Span) => Promise<T>,
+  work: (context: C, span: Span) => Promise<T>,
 ): Promise<T> {
-  if (!isRecorded(context.trace)) return work(context, NO_SPAN);
+  // The sink first: the trace of a call by RPC is made when it is asked for.
+  if (currentSink() === undefined || !context.trace.sampled) return work(context, NO_SPAN);
   const trace = childOf(context.trace);
   const startedAt = preciseNow();
   const known: Record<string, SpanAttributes[string]> = { ...attributes };
