@@ -18,6 +18,7 @@ import { guardFields, proxyFields } from "#shared/http";
 import { rateLimitsField } from "#shared/limits";
 import { redisUrlField } from "#shared/redis";
 import { operatorTokenField } from "./access/operator-token.ts";
+import { tracesUrlField, tracingFields } from "#shared/tracing";
 
 /** Shortest RECEIPT_SECRET (characters) that production starts with. */
 const MIN_SECRET = 32;
@@ -26,6 +27,8 @@ const DEVELOPMENT_SECRET = "development only, known to everybody";
 
 export const fields = {
   ...commonFields(8080),
+  ...tracingFields,
+  ...tracesUrlField,
   ...guardFields,
   AUTH_URL: url("The auth service", "http://localhost:8081", ["http", "https"]),
   MAIL_URL: url("The mail service", "http://localhost:8083", ["http", "https"]),

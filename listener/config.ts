@@ -2,9 +2,12 @@
 import { bindingsField, queueField } from "#shared/amqp";
 import { commonFields, integer, knownCredentials, optional, secret, secretUrl, url, type Values } from "#shared/config";
 import { rpcTokenProblems, serviceCallersField, serviceKeyField, serviceKeyProblems } from "#shared/service-keys";
+import { tracesUrlField, tracingFields } from "#shared/tracing";
 
 export const fields = {
   ...commonFields(8084),
+  ...tracingFields,
+  ...tracesUrlField,
   RABBITMQ_URL: secretUrl("RabbitMQ, its virtual host as the path", "amqp://guest:guest@localhost:5672", [
     "amqp",
     "amqps",

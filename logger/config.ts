@@ -1,9 +1,11 @@
 import { commonFields, knownCredentials, port, secret, secretUrl, type Values } from "#shared/config";
 import { rpcTokenProblems, serviceCallersField, serviceKeyProblems } from "#shared/service-keys";
+import { tracingFields } from "#shared/tracing";
 
 /** Every variable that the logger reads. */
 export const fields = {
   ...commonFields(8082),
+  ...tracingFields,
   MONGODB_URL: secretUrl("MongoDB; database `logs` where the URL names none", "mongodb://localhost:27017/logs", [
     "mongodb",
     "mongodb+srv",

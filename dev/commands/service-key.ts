@@ -2,7 +2,7 @@ import { makeServiceKey } from "#shared/service-keys";
 import { type Command, UsageError } from "../command.ts";
 
 /** The services that call others over HTTP. */
-const CALLERS = ["broker", "auth", "listener"];
+const CALLERS = ["broker", "auth", "mail", "listener"];
 
 export const serviceKey: Command = {
   name: "service-key",

@@ -10,7 +10,7 @@ import { Failure, failureOf } from "#shared/errors";
 import type { Runtime } from "#shared/lifecycle";
 import { Deadline, REST_CEILING_MS } from "#shared/resilience";
 import type { Admission, Callers } from "#shared/service-keys";
-import { type CallContext, type Client, requestIdOf, traceOf } from "#shared/telemetry";
+import { type CallContext, type Client, requestIdOf, traceFromOutside, traceOf } from "#shared/telemetry";
 import { currentTls } from "#shared/tls";
 import { checkLength, readJson } from "./body.ts";
 import { type AddressedCall, type ClientAddress, makeClientAddress } from "./address.ts";
@@ -64,14 +64,15 @@ export function envelope(message: string, data?: unknown): Envelope {
   return data === undefined ? { error: false, message } : { error: false, message, data };
 }
 
-function begin(request: Request): Call {
+/** @param isOutside whoever asks is none of our services. */
+function begin(request: Request, isOutside: boolean): Call {
   const asked = Number(request.headers.get(TIMEOUT_HEADER) ?? Number.NaN);
   const ms = asked > 0 ? Math.min(asked, REST_CEILING_MS) : REST_CEILING_MS;
   const call: Call = {
     startedAt: performance.now(),
     context: {
       requestId: requestIdOf(request.headers.get(REQUEST_ID_HEADER)),
-      trace: traceOf(request.headers.get("traceparent")),
+      trace: (isOutside ? traceFromOutside : traceOf)(request.headers.get("traceparent")),
       deadline: Deadline.after(ms, request.signal),
     },
   };
@@ -143,6 +144,7 @@ export function httpApp(
     for (const { name, state } of health.report().dependencies) gauge.set({ dependency: name }, state === "up" ? 1 : 0);
   });
 
+  const isOutside = callers === undefined;
   const secure = currentTls().server !== undefined;
   const isBodiless = (path: string): boolean =>
     bodiless.some((given) => (given.endsWith("*") ? path.startsWith(given.slice(0, -1)) : path === given));
@@ -156,7 +158,7 @@ export function httpApp(
     serve: { maxRequestBodySize: Number.MAX_SAFE_INTEGER, idleTimeout: 60, reusePort: false, development: false },
   })
     .onRequest(({ request, set }) => {
-      const { context } = begin(request);
+      const { context } = begin(request, isOutside);
       Object.assign(set.headers, SECURITY_HEADERS);
       set.headers[REQUEST_ID_HEADER] = context.requestId;
     })
@@ -203,7 +205,7 @@ export function httpApp(
           );
         }
       }
-      const context = calls.get(request)?.context ?? begin(request).context;
+      const context = calls.get(request)?.context ?? begin(request, isOutside).context;
       if (failure.code === "internal") {
         log.error("request failed: this is a bug", { request_id: context.requestId, error: failure.cause ?? error });
       } else if (failure.status >= 500) {

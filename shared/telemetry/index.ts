@@ -7,6 +7,7 @@ export {
   newTrace,
   requestIdOf,
   type Trace,
+  traceFromOutside,
   traceHeaders,
   traceOf,
   traceparentOf,
