@@ -12,7 +12,7 @@ import { Deadline, REST_CEILING_MS } from "#shared/resilience";
 import type { Admission, Callers } from "#shared/service-keys";
 import { type CallContext, type Client, requestIdOf, traceFromOutside, traceOf } from "#shared/telemetry";
 import { currentTls } from "#shared/tls";
-import { checkLength, readJson } from "./body.ts";
+import { checkLength, type ForeignRoute, readForeign, readJson } from "./body.ts";
 import { type AddressedCall, type ClientAddress, makeClientAddress } from "./address.ts";
 import { actorFrom, clientFrom } from "./client.ts";
 import { arrivedAt } from "./door.ts";
@@ -91,6 +91,8 @@ function failureAt(code: string | number, error: unknown): Failure {
 export interface HttpOptions {
   /** Paths of POST routes whose body, if any, is ignored rather than read as JSON; all that begin so where one ends in `*`. */
   bodiless?: readonly string[];
+  /** Routes with a body and failures by a protocol of their own, by path: their body is a Uint8Array. */
+  foreign?: Readonly<Record<string, ForeignRoute>>;
   /** Who may call a service behind, and is believed about clients and actors. Absent: it is open to the outside, where nobody is. */
   callers?: Callers;
   /** Tells who sent a request. Default: the other end of its connection, since no proxy is trusted. */
@@ -132,7 +134,7 @@ function isStranger(request: Request, { code }: Failure): boolean {
 export function httpApp(
   runtime: Runtime,
   corsOrigins: readonly string[],
-  { bodiless = [], callers, clientAddress = makeClientAddress(), enforce, exposure = OPEN }: HttpOptions = {},
+  { bodiless = [], foreign = {}, callers, clientAddress = makeClientAddress(), enforce, exposure = OPEN }: HttpOptions = {},
 ) {
   const { log, metrics, health } = runtime;
   const durations = metrics.histogram("http_request_duration_seconds", "Time from the first byte seen to the answer.", [
@@ -148,6 +150,8 @@ export function httpApp(
   const secure = currentTls().server !== undefined;
   const isBodiless = (path: string): boolean =>
     bodiless.some((given) => (given.endsWith("*") ? path.startsWith(given.slice(0, -1)) : path === given));
+  const foreignAt = (path: string): ForeignRoute | undefined =>
+    Object.hasOwn(foreign, path) ? foreign[path] : undefined;
   // Browsers send scheme and host in lower case.
   const allowed = new Set(corsOrigins.map((origin) => origin.toLowerCase()));
   const app = new Elysia({
@@ -189,9 +193,12 @@ export function httpApp(
       if (isBodiless(path)) return null;
       // What a DELETE has for a body means nothing (RFC 9110 §9.3.5).
       if (request.method === "DELETE") return null;
-      return readJson(request, contextOf(request).deadline.within(BODY_MS), () => {
+      const deadline = contextOf(request).deadline.within(BODY_MS);
+      const onLate = (): void => {
         set.headers["connection"] = "close";
-      });
+      };
+      const own = foreignAt(path);
+      return own === undefined ? readJson(request, deadline, onLate) : readForeign(request, own, deadline, onLate);
     })
     .onError(({ code, error, request, path, set }) => {
       let failure = failureAt(code, error);
@@ -222,7 +229,12 @@ export function httpApp(
         const isSaid = String(set.headers["ratelimit"] ?? "").includes(";r=0;");
         if (failure.code === "exhausted" && !isSaid) set.headers["ratelimit"] = `"limit";r=0;t=${waitS}`;
       }
-      return { error: true, message: failure.message } satisfies Envelope;
+      const own = foreignAt(path);
+      if (own === undefined) return { error: true, message: failure.message } satisfies Envelope;
+      const { status, type, body } = own.failure(failure, request);
+      set.status = status;
+      set.headers["content-type"] = type;
+      return body;
     })
     .onAfterResponse(({ request, route, set }) => {
       const call = calls.get(request);
