@@ -14,6 +14,12 @@ import { makeRegistry } from "./registry.ts";
 import { CALLERS, routes } from "./routes.ts";
 import { methodsOf } from "./rpc.ts";
 import { makeStore } from "./store.ts";
+import { takeRequest, TRACES_ROUTE, traceRoutes } from "./traces/routes.ts";
+import { makeTraceStore } from "./traces/store.ts";
+import { makeTraces } from "./traces/traces.ts";
+
+/** Longest that a logger that stops waits for its own spans to be taken (ms). */
+const OWN_SPANS_MS = 500;
 
 export interface LoggerApp extends App {
   readonly rpcPort: number;
@@ -39,9 +45,26 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
   );
   const registry = opened.use(makeRegistry(connection, log));
   const entries = opened.use(makeEntries(makeStore(connection, registry, log), { log, metrics }));
+  const traces = opened.use(
+    makeTraces({
+      store: makeTraceStore(connection),
+      log,
+      metrics,
+      max: config.TRACES_MAX,
+      maxAgeS: config.TRACES_MAX_AGE_S,
+      maxSpans: config.TRACE_MAX_SPANS,
+    }),
+  );
+  // Its own spans need no way round by HTTP.
+  if (config.TRACES_MAX > 0) runtime.tracing?.deliverTo((request) => Promise.resolve(takeRequest(traces, request)));
   const rpc = opened.use(openRpc(config, runtime, methodsOf(entries, makeFinder(connection))));
   const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
-  const app = httpApp(runtime, corsOriginsOf(config), { callers, exposure: exposureOf(config) });
+  const app = httpApp(runtime, corsOriginsOf(config), {
+    callers,
+    exposure: exposureOf(config),
+    foreign: TRACES_ROUTE,
+  });
+  app.use(traceRoutes(traces));
   const http = opened.use(listen(routes(app, entries, makeGaps(makeGapsStore(connection))), config));
   log.info("RPC listening", { host: config.HOST, port: rpc.port });
   const open = opened.move();
@@ -51,6 +74,7 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
     async [Symbol.asyncDispose]() {
       // The doors first, both at once: they wait for the calls in hand. Then what these took is stored, then MongoDB left.
       await Promise.all([http[Symbol.asyncDispose](), rpc[Symbol.asyncDispose]()]);
+      await runtime.tracing?.flush(OWN_SPANS_MS);
       await open.disposeAsync();
     },
   };

@@ -1,12 +1,18 @@
 /** HTTP in: translates, never decides. */
 import { contextOf, envelope, type HttpApp } from "#shared/http";
 import type { CallerTable } from "#shared/service-keys";
+import { TRACES_PATH } from "#shared/tracing";
 import { makeQueryValidator } from "#shared/validation";
 import type { Entries } from "./entries.ts";
 import { type Gaps, GapsQuery } from "./gaps.ts";
 
 /** Which service may ask what. Entries of services come by RPC. */
-export const CALLERS: CallerTable = { broker: ["*"] };
+export const CALLERS: CallerTable = {
+  broker: ["*"],
+  auth: [`POST ${TRACES_PATH}`],
+  mail: [`POST ${TRACES_PATH}`],
+  listener: [`POST ${TRACES_PATH}`],
+};
 
 const gapsQuery = makeQueryValidator(GapsQuery);
 

@@ -116,6 +116,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
   "POST /v1/events/dead-letters/replay": by("events:manage", "development"),
   "POST /v1/events/dead-letters/drop": by("events:manage", "development"),
   "GET /v1/logs/gaps": by("logs:read", "development"),
+  "GET /v1/traces": by("logs:read", "development"),
+  "GET /v1/traces/:id": by("logs:read", "development"),
 };
 
 export function isByAction(rule: Rule): rule is ActionRules {

@@ -58,6 +58,7 @@ import {
   TemplateView,
 } from "#contracts/mail";
 import { Receipt, ReceiptStep } from "#contracts/receipts";
+import { TraceDetail, TracePage, TraceSpan, TraceSummary } from "#contracts/traces";
 
 /** The schemas that requests and answers are checked with, by the names that they have in the description. */
 export const SCHEMAS = {
@@ -82,6 +83,10 @@ export const SCHEMAS = {
   DropRequest,
   Envelope,
   GapsReport,
+  TraceDetail,
+  TracePage,
+  TraceSpan,
+  TraceSummary,
   HealthReport,
   LogAction,
   LoginReply,

@@ -4,6 +4,7 @@ import { MAIL_LISTS } from "./mail-lists.ts";
 import { MAILS } from "./mails.ts";
 import { OPERATORS } from "./operators.ts";
 import { SESSIONS } from "./sessions.ts";
+import { TRACES } from "./traces.ts";
 import { USERS } from "./users.ts";
 import { answer, AT, NO_QUERY, path, RECEIPT_ID, ref, refusal } from "./parts.ts";
 
@@ -84,4 +85,14 @@ const HEALTH = {
   },
 };
 
-export const V1 = { ...SESSIONS, ...USERS, ...API_KEYS, ...RECEIPTS, ...MAILS, ...MAIL_LISTS, ...OPERATORS, ...HEALTH };
+export const V1 = {
+  ...SESSIONS,
+  ...USERS,
+  ...API_KEYS,
+  ...RECEIPTS,
+  ...MAILS,
+  ...MAIL_LISTS,
+  ...OPERATORS,
+  ...TRACES,
+  ...HEALTH,
+};

@@ -134,7 +134,14 @@ function isStranger(request: Request, { code }: Failure): boolean {
 export function httpApp(
   runtime: Runtime,
   corsOrigins: readonly string[],
-  { bodiless = [], foreign = {}, callers, clientAddress = makeClientAddress(), enforce, exposure = OPEN }: HttpOptions = {},
+  {
+    bodiless = [],
+    foreign = {},
+    callers,
+    clientAddress = makeClientAddress(),
+    enforce,
+    exposure = OPEN,
+  }: HttpOptions = {},
 ) {
   const { log, metrics, health } = runtime;
   const durations = metrics.histogram("http_request_duration_seconds", "Time from the first byte seen to the answer.", [

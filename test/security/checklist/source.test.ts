@@ -11,6 +11,7 @@ beforeAll(async () => {
 const CALLS_OUT: Readonly<Record<string, string>> = {
   "shared/client/index.ts": "addresses of services, from the configuration",
   "shared/lifecycle/run.ts": "this service itself",
+  "shared/tracing/otlp.ts": "TRACES_URL, and the collector in the configuration",
   "broker/v1/unsubscribe.ts": "MAIL_URL",
   "broker/sessions/key-set.ts": "AUTH_URL",
   "broker/page/browser/account.ts": "in the browser, the page's own origin",
