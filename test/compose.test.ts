@@ -86,6 +86,7 @@ test("it starts with nothing set; and in production with what production asks fo
     PUBLIC_URL: "https://api.example.com",
     BROKER_SERVICE_KEY: key.key,
     AUTH_SERVICE_KEY: key.key,
+    MAIL_SERVICE_KEY: key.key,
     LISTENER_SERVICE_KEY: key.key,
     SERVICE_CALLERS: `broker:${key.sha256}`,
     LOGGER_RPC_TOKEN: "l".repeat(32),
