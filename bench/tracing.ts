@@ -93,14 +93,14 @@ async function broker(kind: Kind, rpc: string, traces: string, dir: string): Pro
 interface Child {
   readonly child: Bun.Subprocess;
   readonly first: Record<string, number>;
-  ask(): Promise<{ cpu: number; counts: Record<string, number> }>;
+  readonly ask: () => Promise<{ cpu: number; counts: Record<string, number> }>;
 }
 
 async function spawn(...args: string[]): Promise<Child> {
   const heard: ((message: never) => void)[] = [];
   const next = <T>(): Promise<T> =>
     new Promise((resolve) => {
-      heard.push(resolve as (message: never) => void);
+      heard.push(resolve);
     });
   const first = next<Record<string, number>>();
   const child = Bun.spawn([process.execPath, import.meta.path, ...args], {

@@ -34,7 +34,7 @@ function supervised(first: string, silentMs: number) {
       serviceKey: undefined,
       mailUrl: "",
       tls: {},
-    tracing: undefined,
+      tracing: undefined,
     },
     log: silentLog,
     silentMs,

@@ -81,7 +81,7 @@ function firstOf(spans: readonly KeptSpan[]): KeptSpan | undefined {
 }
 
 function updateOf({ traceId, spans, isCut }: Part): AnyBulkWriteOperation<TraceDocument> {
-  if (spans.length === 0) return { updateOne: { filter: { _id: traceId }, update: { $set: { cut: true } } as never } };
+  if (spans.length === 0) return { updateOne: { filter: { _id: traceId }, update: { $set: { cut: true } } } };
   const first = firstOf(spans);
   const set: Record<string, unknown> = {
     ...Object.fromEntries(spans.map(({ service }) => [`services.${service}`, true])),
@@ -98,7 +98,7 @@ function updateOf({ traceId, spans, isCut }: Part): AnyBulkWriteOperation<TraceD
     $inc: { spans: spans.length },
     $set: set,
   };
-  return { updateOne: { filter: { _id: traceId }, update: update as never, upsert: true } };
+  return { updateOne: { filter: { _id: traceId }, update, upsert: true } };
 }
 
 function* chunksOf<T>(items: readonly T[]): Generator<T[]> {

@@ -72,12 +72,12 @@ export function makeConverter({ resource, version }: Pick<TracingSettings, "reso
           ...attributes,
           ...(error === undefined ? {} : { "error.type": error }),
           ...(fromOutside === true ? { [FROM_OUTSIDE]: true } : {}),
-        } as Record<string, string>,
+        },
         links: links.map(linkOf),
       },
       context,
     );
-    for (const event of events) span.addEvent(event.name, event.attributes as Record<string, string>, event.at);
+    for (const event of events) span.addEvent(event.name, event.attributes, event.at);
     if (error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR });
     span.end(endedAt);
     if (ended === undefined) throw new Error("a span did not end");

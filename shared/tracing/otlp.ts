@@ -83,7 +83,9 @@ async function acceptedOf(
   const bytes = await answer.bytes();
   try {
     const { partialSuccess } = serializer.deserializeResponse(bytes);
-    const rejected = Number(partialSuccess?.rejectedSpans ?? 0);
+    // As text in JSON, like all that has 64 bits there.
+    const told: unknown = partialSuccess?.rejectedSpans;
+    const rejected = Number(told ?? 0);
     return {
       sent: true,
       rejected: Number.isSafeInteger(rejected) && rejected > 0 ? rejected : 0,

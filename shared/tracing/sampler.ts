@@ -40,7 +40,7 @@ function rootOf({ name, argument }: SamplerSettings, now?: () => number): Root {
       const sampler = new TraceIdRatioBasedSampler(argument);
       return (traceId) => sampler.shouldSample(ROOT_CONTEXT, traceId).decision === SamplingDecision.RECORD_AND_SAMPLED;
     }
-    case "parentbased_ratelimited":
+    default:
       return makeTokens(argument, now);
   }
 }

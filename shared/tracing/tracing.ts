@@ -45,7 +45,7 @@ export function makeSpanCounters(metrics: Metrics): (count: SpanCount) => void {
 }
 
 /** For `onCount` of a thread: sums, until they are taken to where the metrics are. */
-export function makeSpanTally(): { add(count: SpanCount): void; take(): SpanCount[] } {
+export function makeSpanTally(): { readonly add: (count: SpanCount) => void; readonly take: () => SpanCount[] } {
   let sums = new Map<string, SpanCount>();
   return {
     add(count) {

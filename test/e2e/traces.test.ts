@@ -119,7 +119,7 @@ describe.skipIf(!HAS_BACKING)("traces (needs the backing services of `bun run te
   let platform: Platform;
   beforeAll(async () => {
     // All of them, also those that somebody outside begins.
-    platform = await startPlatform({ env: { OTEL_TRACES_SAMPLER: "parentbased_always_on" } });
+    platform = await startPlatform({ env: { OTEL_TRACES_SAMPLER: "parentbased_always_on", BCRYPT_COST: "4" } });
   }, START_MS);
   afterAll(() => platform?.[Symbol.asyncDispose](), 60_000);
 
