@@ -12,6 +12,9 @@ const AT_A_TIME = 6;
 /** Longest until the last part of a trace is kept, from its call's answer on (ms): a mail's way through the outbox is the longest. */
 const WHOLE_MS = 60_000;
 
+/** Tries of a call that is answered too late. */
+const TRIES = 10;
+
 interface Hop {
   readonly service: string;
   readonly kind: TraceDetail["spans"][number]["kind"];
@@ -138,17 +141,26 @@ describe.skipIf(!HAS_BACKING)("traces (needs the backing services of `bun run te
       .filter((line) => /^(trace_spans_dropped|logger_trace_spans_dropped)_total\{.* [1-9]/.test(line));
   }
 
+  /** One that was answered as it should be: a busy machine may be too slow for a login, which is another trace then. */
+  async function call(kind: (typeof KINDS)[number], index: number): Promise<{ id: string; parent: string }> {
+    for (let attempt = 1; ; attempt += 1) {
+      const [id, parent] = [hex(16), hex(8)];
+      const headers = { traceparent: `00-${id}-${parent}-01` };
+      const { status } = await platform.post("broker", kind.path, kind.body(index), headers);
+      if (status < 500 || attempt === TRIES) {
+        expect([kind.name, status]).toEqual([kind.name, kind.status]);
+        return { id, parent };
+      }
+    }
+  }
+
   test(`${CALLS} of ${CALLS} calls give one whole trace each`, async () => {
     const calls: { readonly id: string; readonly parent: string; readonly kind: (typeof KINDS)[number] }[] = [];
     let next = 0;
     const caller = async (): Promise<void> => {
       for (let index = next++; index < CALLS; index = next++) {
         const kind = IN_TURN[index % IN_TURN.length] as (typeof KINDS)[number];
-        const [id, parent] = [hex(16), hex(8)];
-        const headers = { traceparent: `00-${id}-${parent}-01` };
-        const answer = await platform.post("broker", kind.path, kind.body(index), headers);
-        expect([kind.name, answer.status]).toEqual([kind.name, kind.status]);
-        calls.push({ id, parent, kind });
+        calls.push({ kind, ...(await call(kind, index)) });
       }
     };
     await Promise.all(Array.from({ length: AT_A_TIME }, caller));
