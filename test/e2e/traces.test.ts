@@ -15,6 +15,9 @@ const WHOLE_MS = 60_000;
 /** Tries of a call that is answered too late. */
 const TRIES = 10;
 
+/** Its hash is a cheap one: what hashing costs is not what is asked here. */
+const USER = { email: "traced@example.com", password: "a first secret" };
+
 interface Hop {
   readonly service: string;
   readonly kind: TraceDetail["spans"][number]["kind"];
@@ -62,7 +65,7 @@ const KINDS = [
     name: "auth",
     share: 1,
     path: "/handle",
-    body: () => ({ action: "auth", auth: { email: "admin@example.com", password: "verysecret" } }),
+    body: () => ({ action: "auth", auth: USER }),
     status: 202,
     hops: [
       hop("broker", "server", /POST \/handle/),
@@ -123,6 +126,7 @@ describe.skipIf(!HAS_BACKING)("traces (needs the backing services of `bun run te
   beforeAll(async () => {
     // All of them, also those that somebody outside begins.
     platform = await startPlatform({ env: { OTEL_TRACES_SAMPLER: "parentbased_always_on", BCRYPT_COST: "4" } });
+    expect((await platform.post("broker", "/v1/users", USER)).status).toBe(201);
   }, START_MS);
   afterAll(() => platform?.[Symbol.asyncDispose](), 60_000);
 
