@@ -18,6 +18,7 @@ import {
 import { advertiseFields, discoveryFields, discoveryProblems } from "#shared/discovery";
 import { serviceCallersField, serviceKeyField, serviceKeyProblems } from "#shared/service-keys";
 import { redisUrlField } from "#shared/redis";
+import { tracesUrlField, tracingFields } from "#shared/tracing";
 
 /** Shortest AUTH_SECRET (characters) and least bcrypt cost (OWASP Password Storage) that production starts with. */
 const MIN_SECRET = 32;
@@ -30,6 +31,8 @@ const LOCAL_URL = "http://localhost:8080";
 
 export const fields = {
   ...commonFields(8081),
+  ...tracingFields,
+  ...tracesUrlField,
   DATABASE_URL: secretUrl("PostgreSQL with the users", "postgres://postgres@localhost:5432/users", [
     "postgres",
     "postgresql",

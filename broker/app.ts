@@ -41,6 +41,7 @@ import { logLevelRoutes } from "./v1/log-levels.ts";
 import { logRoutes } from "./v1/logs.ts";
 import { mailRoutes } from "./v1/mails.ts";
 import { operatorRoutes } from "./v1/operators.ts";
+import { traceRoutes } from "./v1/traces.ts";
 import { unsubscribeRoutes } from "./v1/unsubscribe.ts";
 
 /** How long a broker that stops waits for operators' questions and commands (ms): less than its drain has. */
@@ -247,14 +248,16 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   const stopping = new AbortController();
   let patience: ReturnType<typeof setTimeout> | undefined;
   const desk = makeDesk({ tells: "actor", answers, stopping: stopping.signal });
+  const loggerReports = { client: logger, edge: edge("logger_reports") };
   app.use(
     operatorRoutes({
       desk,
       listener: { client: listener, edge: edge("listener") },
       listenerCommands: { client: listener, edge: edge("listener_commands") },
-      logger: { client: logger, edge: edge("logger_reports") },
+      logger: loggerReports,
     }),
   );
+  app.use(traceRoutes(desk, loggerReports));
   app.use(
     logRoutes({
       desk,

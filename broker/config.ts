@@ -20,6 +20,7 @@ import { guardFields, proxyFields } from "#shared/http";
 import { rateLimitsField } from "#shared/limits";
 import { redisUrlField } from "#shared/redis";
 import { operatorTokenField } from "./access/operator-token.ts";
+import { tracesUrlField, tracingFields } from "#shared/tracing";
 
 /** Shortest RECEIPT_SECRET (characters) that production starts with. */
 const MIN_SECRET = 32;
@@ -28,6 +29,8 @@ const DEVELOPMENT_SECRET = "development only, known to everybody";
 
 export const fields = {
   ...commonFields(8080),
+  ...tracingFields,
+  ...tracesUrlField,
   ...guardFields,
   AUTH_URL: urls("The auth service, or each of its instances", "http://localhost:8081", ["http", "https"]),
   MAIL_URL: urls("The mail service, or each of its instances", "http://localhost:8083", ["http", "https"]),

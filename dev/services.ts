@@ -108,6 +108,7 @@ export function environmentOf(name: ServiceName, options: EnvironmentOptions): R
     LOGGER_URL: urlOf("logger", ports, env),
     LISTENER_URL: urlOf("listener", ports, env),
     LOGGER_RPC_URL: rpcUrlOf(ports, env),
+    TRACES_URL: isSet("TRACES_URL") ? undefined : urlOf("logger", ports, env),
     SPOOL_DIR: join(options.dataDir, "spool", name),
     PUBLIC_URL: isSet("PUBLIC_URL") ? undefined : urlOf("broker", ports, env),
     UNSUBSCRIBE_SECRET: isSet("UNSUBSCRIBE_SECRET") ? undefined : LINKS_SECRET,

@@ -74,11 +74,15 @@ export async function start(
         },
         serviceKey: config.SERVICE_KEY?.reveal(),
         tls: filesOf(config),
+        tracing: runtime.tracing?.settings,
       },
       log,
       ...(openWorker === undefined ? {} : { open: openWorker }),
       ...(silentMs === undefined ? {} : { silentMs }),
-      onReport: (index, report) => status.onReport(index, report),
+      onReport(index, report) {
+        for (const count of report?.spans ?? []) runtime.tracing?.count(count);
+        status.onReport(index, report);
+      },
       onRestart: () => status.onRestart(),
       onMismatch(reason) {
         if (mismatched) return;

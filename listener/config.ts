@@ -12,9 +12,12 @@ import {
 } from "#shared/config";
 import { advertiseFields, discoveryFields, discoveryProblems } from "#shared/discovery";
 import { rpcTokenProblems, serviceCallersField, serviceKeyField, serviceKeyProblems } from "#shared/service-keys";
+import { tracesUrlField, tracingFields } from "#shared/tracing";
 
 export const fields = {
   ...commonFields(8084),
+  ...tracingFields,
+  ...tracesUrlField,
   RABBITMQ_URL: secretUrl("RabbitMQ, its virtual host as the path", "amqp://guest:guest@localhost:5672", [
     "amqp",
     "amqps",

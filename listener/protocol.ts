@@ -5,6 +5,7 @@ import type { LogLevel } from "#shared/log";
 import type { DependencyState } from "#shared/lifecycle";
 import type { ThreadMetrics } from "#shared/telemetry";
 import type { TlsFiles } from "#shared/tls";
+import type { SpanCount, TracingSettings } from "#shared/tracing";
 
 /** All that a worker needs; secrets as text, since objects do not keep their class between threads. */
 export interface WorkerSettings {
@@ -24,6 +25,8 @@ export interface WorkerSettings {
   readonly discovery: DiscoveryConfig;
   readonly serviceKey: string | undefined;
   readonly tls: TlsFiles;
+  /** Undefined where no spans are made. */
+  readonly tracing: TracingSettings | undefined;
   /** The worker before this one crashed: one message at a time, until it is known that none of them did it. */
   readonly cautious: boolean;
   /** Messages that ended workers, by their fingerprints, and why they have to go. */
@@ -69,6 +72,8 @@ export interface WorkerReport {
   readonly queues: readonly QueueReport[];
   /** It handles one message at a time. */
   readonly cautious: boolean;
+  /** What became of its spans since the last report. */
+  readonly spans: readonly SpanCount[];
 }
 
 /** What became of messages: stored or done, dead-lettered, put off into a delay queue, given back to the queue. */

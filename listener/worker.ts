@@ -8,6 +8,7 @@ import { type Dependency, type DependencyReport, makeHealth } from "#shared/life
 import { type LogLevel, makeLog, silentLog } from "#shared/log";
 import { Deadline } from "#shared/resilience";
 import { useTls } from "#shared/tls";
+import { makeSpanTally, startTracing } from "#shared/tracing";
 import { inSpan, makeMetrics, type Trace } from "#shared/telemetry";
 import { makeCaution } from "./caution.ts";
 import { makeStore, probeLogger } from "./clients.ts";
@@ -45,6 +46,10 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
   // Of this thread, for as long as it lives. The main thread has told of what is wrong with them.
   useTls(settings.tls, log);
   const metrics = makeMetrics("listener", settings.version);
+  // The main thread has the metrics that are looked at: it is told with each report.
+  const spans = makeSpanTally();
+  const tracing =
+    settings.tracing === undefined ? undefined : startTracing(settings.tracing, { log, onCount: spans.add });
   // The main thread tells of changes, once for all workers.
   const health = makeHealth(silentLog);
   const consuming = health.dependency("consuming");
@@ -180,7 +185,12 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
   if (settings.cautious) setCautious(true);
 
   function report(): WorkerReport {
-    return { dependencies: states(), queues: handlers.map((handler) => handler.report()), cautious: caution.on };
+    return {
+      dependencies: states(),
+      queues: handlers.map((handler) => handler.report()),
+      cautious: caution.on,
+      spans: spans.take(),
+    };
   }
 
   /** RabbitMQ has two connections, and one name. */
@@ -219,6 +229,7 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
       caution[Symbol.dispose]();
       await consumer[Symbol.asyncDispose]();
       await Promise.all([publisher[Symbol.asyncDispose](), discovery[Symbol.asyncDispose]()]);
+      await tracing?.[Symbol.asyncDispose]();
       metrics[Symbol.dispose]();
       tell({ type: "stopped", report: { ...report(), dependencies } });
     },

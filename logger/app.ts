@@ -32,6 +32,12 @@ import { startSizes } from "./sizes/sizes.ts";
 import { makeStore } from "./store.ts";
 import { makeTailHub } from "./tail/hub.ts";
 import { tailRoutes } from "./tail/routes.ts";
+import { takeRequest, TRACES_ROUTE, traceRoutes } from "./traces/routes.ts";
+import { makeTraceStore } from "./traces/store.ts";
+import { makeTraces } from "./traces/traces.ts";
+
+/** Longest that a logger that stops waits for its own spans to be taken (ms). */
+const OWN_SPANS_MS = 500;
 
 export interface LoggerApp extends App {
   readonly rpcPort: number;
@@ -91,14 +97,27 @@ export async function start(config: Config, runtime: Runtime, { retention }: Sta
   };
   const waiting = (): number => entries.waiting;
   opened.use(startRetention({ connection, policy, log, metrics, waiting, onGone, ...retention }));
+  const traces = opened.use(
+    makeTraces({
+      store: makeTraceStore(connection),
+      log,
+      metrics,
+      max: config.TRACES_MAX,
+      maxAgeS: config.TRACES_MAX_AGE_S,
+      maxSpans: config.TRACE_MAX_SPANS,
+    }),
+  );
+  // Its own spans need no way round by HTTP.
+  if (config.TRACES_MAX > 0) runtime.tracing?.deliverTo((request) => Promise.resolve(takeRequest(traces, request)));
   const rpc = opened.use(openRpc(config, runtime, methodsOf(entries, makeFinder(connection))));
   const callers = makeCallers(config.SERVICE_CALLERS, CALLERS);
   const app = httpApp(runtime, corsOriginsOf(config), {
     callers,
     exposure: exposureOf(config),
-    foreign: { "/otlp/v1/logs": OTLP_ROUTE },
+    foreign: { "/otlp/v1/logs": OTLP_ROUTE, ...TRACES_ROUTE },
   });
   app.use(intakeRoutes(entries));
+  app.use(traceRoutes(traces));
   tailRoutes(app, tail);
   routes(app, entries, makeGaps(makeGapsStore(connection)), sizes, audit);
   const stopping = new AbortController();
@@ -119,6 +138,7 @@ export async function start(config: Config, runtime: Runtime, { retention }: Sta
       await announcing[Symbol.asyncDispose]();
       // The doors first, both at once: they wait for the calls in hand. Then what these took is stored, then MongoDB left.
       await Promise.all([http[Symbol.asyncDispose](), rpc[Symbol.asyncDispose]()]);
+      await runtime.tracing?.flush(OWN_SPANS_MS);
       await open.disposeAsync();
     },
   };

@@ -1,5 +1,6 @@
 import {
   commonFields,
+  integer,
   knownCredentials,
   list,
   optional,
@@ -11,6 +12,7 @@ import {
 } from "#shared/config";
 import { advertiseFields, announcingKeyField } from "#shared/discovery";
 import { rpcTokenProblems, serviceCallersField, serviceKeyProblems } from "#shared/service-keys";
+import { tracingFields } from "#shared/tracing";
 import { readRules } from "./retention/policy.ts";
 import { type AuditKey, auditKeyOf } from "./audit/seal.ts";
 
@@ -22,6 +24,7 @@ const DEVELOPMENT_SECRET = "development only, known to everybody";
 /** Every variable that the logger reads. */
 export const fields = {
   ...commonFields(8082),
+  ...tracingFields,
   MONGODB_URL: secretUrl("MongoDB; database `logs` where the URL names none", "mongodb://localhost:27017/logs", [
     "mongodb",
     "mongodb+srv",
@@ -48,6 +51,12 @@ export const fields = {
   AUDIT_OLD_SECRETS: secret(
     "Secrets that sealed the audit trail before AUDIT_SECRET, separated by spaces or commas: it is verified with them, and nothing is sealed",
   ),
+  TRACES_MAX: integer("Traces that are kept, of all services; 0: none", 10_000, { min: 0, max: 10_000_000 }),
+  TRACES_MAX_AGE_S: integer("How long a trace is kept (s)", 86_400, { min: 60, max: 31_536_000 }),
+  TRACE_MAX_SPANS: integer("Spans that one logger keeps of one trace; the rest is dropped, and counted", 1_000, {
+    min: 1,
+    max: 100_000,
+  }),
 };
 
 export type Config = Values<typeof fields>;

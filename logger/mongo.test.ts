@@ -19,7 +19,7 @@ const NUMBERS = "producer_id_1_sequence_block_1_sequence_1";
 /** FerretDB is asked by segments, MongoDB by an index for each way to ask. */
 async function expectedIndexes({ client }: Database): Promise<string[]> {
   const own = "ferretdbVersion" in (await client.db().admin().buildInfo()) ? ["segment_1"] : [...ASKED, TEXT_INDEX];
-  return ["_id_", "event_id_1", NUMBERS, ...own].sort();
+  return ["_id_", "event_id_1", "stored_slot_1", NUMBERS, ...own].sort();
 }
 const ASKED = ["created_at", "name", "severity", "producer_id", "trace_id", "request_id"]
   .map((field) => (field === "created_at" ? "created_at_-1__id_-1" : `${field}_1_created_at_-1__id_-1`))

@@ -4,6 +4,7 @@ import type { Log } from "#shared/log";
 import type { LogDocument } from "./documents.ts";
 import { forgetSummaries, migrateSegments } from "./query/catalog.ts";
 import { registryOf } from "./registry.ts";
+import { prepareTraces } from "./traces/store.ts";
 
 const UNIQUE: IndexDescription = { name: "event_id_1", key: { event_id: 1 }, unique: true };
 
@@ -173,4 +174,5 @@ export async function prepare(logs: Logs, { isFerretdb, log }: { isFerretdb: boo
   await producers.createIndexes([{ name: "first_stored_at_-1__id_1", key: { first_stored_at: -1, _id: 1 } }]);
   await blocks.createIndexes([{ name: "producer_id_1_block_1", key: { producer_id: 1, block: 1 } }]);
   await voids.createIndexes([{ name: "producer_id_1_block_1", key: { producer_id: 1, block: 1 } }]);
+  await prepareTraces(logs);
 }

@@ -3,6 +3,7 @@ import { Type } from "@sinclair/typebox";
 import { orThrow } from "#shared/errors";
 import { contextOf, envelope, type HttpApp } from "#shared/http";
 import type { CallerTable } from "#shared/service-keys";
+import { TRACES_PATH } from "#shared/tracing";
 import { makeQueryValidator } from "#shared/validation";
 import type { AuditDesk } from "./audit/desk.ts";
 import type { Entries } from "./entries.ts";
@@ -10,7 +11,12 @@ import { type Gaps, GapsQuery } from "./gaps.ts";
 import { DAYS_DEFAULT, type Sizes, SizesQuery } from "./sizes/sizes.ts";
 
 /** Which service may ask what. Entries of services come by RPC. */
-export const CALLERS: CallerTable = { broker: ["*"] };
+export const CALLERS: CallerTable = {
+  broker: ["*"],
+  auth: [`POST ${TRACES_PATH}`],
+  mail: [`POST ${TRACES_PATH}`],
+  listener: [`POST ${TRACES_PATH}`],
+};
 
 const gapsQuery = makeQueryValidator(GapsQuery);
 const sizesQuery = makeQueryValidator(SizesQuery);

@@ -127,6 +127,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
   "GET /v1/logs/gaps": by("logs:read", "development"),
   "GET /v1/logs/tail": by("logs:read", "development"),
   "GET /v1/logs/audit": by("logs:read", "development"),
+  "GET /v1/traces": by("logs:read", "development"),
+  "GET /v1/traces/:id": by("logs:read", "development"),
 };
 
 export function isByAction(rule: Rule): rule is ActionRules {

@@ -70,6 +70,7 @@ import {
   TemplateView,
 } from "#contracts/mail";
 import { Receipt, ReceiptStep } from "#contracts/receipts";
+import { TraceDetail, TracePage, TraceSpan, TraceSummary } from "#contracts/traces";
 
 /** The schemas that requests and answers are checked with, by the names that they have in the description. */
 export const SCHEMAS = {
@@ -97,6 +98,10 @@ export const SCHEMAS = {
   Envelope,
   GapsReport,
   LogSizes,
+  TraceDetail,
+  TracePage,
+  TraceSpan,
+  TraceSummary,
   HealthReport,
   InstanceLevel,
   LevelList,

@@ -8,6 +8,7 @@ import { MAILS } from "./mails.ts";
 import { OPERATORS } from "./operators.ts";
 import { SESSIONS } from "./sessions.ts";
 import { TAIL } from "./tail.ts";
+import { TRACES } from "./traces.ts";
 import { USERS } from "./users.ts";
 import { answer, AT, NO_QUERY, path, RECEIPT_ID, ref, refusal } from "./parts.ts";
 
@@ -110,5 +111,6 @@ export const V1 = {
   ...OPERATORS,
   ...LOG_LEVELS,
   ...TAIL,
+  ...TRACES,
   ...HEALTH,
 };

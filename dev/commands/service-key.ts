@@ -3,8 +3,8 @@ import { announcerOf, makeServiceKey } from "#shared/service-keys";
 import { type Command, UsageError } from "../command.ts";
 
 const ALL = ["broker", "auth", "listener", "logger", "mail"];
-/** Over HTTP these call no other. */
-const ONLY_CALLED = ["logger", "mail"];
+/** Over HTTP it calls no other. */
+const ONLY_CALLED = ["logger"];
 /** This one is called by none. */
 const ONLY_CALLS = ["broker"];
 

@@ -25,6 +25,7 @@ import {
   preciseNow,
   recordSpan,
   requestIdOf,
+  traceFromOutside,
   traceOf,
 } from "#shared/telemetry";
 import { currentTls } from "#shared/tls";
@@ -83,14 +84,18 @@ export function envelope(message: string, data?: unknown): Envelope {
   return data === undefined ? { error: false, message } : { error: false, message, data };
 }
 
-function begin(request: Request): Call {
+/** @param isOutside whoever asks is none of our services. */
+function begin(request: Request, isOutside: boolean): Call {
   const asked = Number(request.headers.get(TIMEOUT_HEADER) ?? Number.NaN);
   const ms = asked > 0 ? Math.min(asked, REST_CEILING_MS) : REST_CEILING_MS;
   const call: Call = {
     startedAt: performance.now(),
     context: {
       requestId: requestIdOf(request.headers.get(REQUEST_ID_HEADER)),
-      trace: traceOf(request.headers.get("traceparent"), request.headers.get("tracestate")),
+      trace: (isOutside ? traceFromOutside : traceOf)(
+        request.headers.get("traceparent"),
+        request.headers.get("tracestate"),
+      ),
       deadline: Deadline.after(ms, request.signal),
     },
   };
@@ -206,6 +211,7 @@ export function httpApp(
     for (const { name, state } of health.report().dependencies) gauge.set({ dependency: name }, state === "up" ? 1 : 0);
   });
 
+  const isOutside = callers === undefined;
   const secure = currentTls().server !== undefined;
   const isBodiless = (path: string): boolean =>
     bodiless.some((given) => (given.endsWith("*") ? path.startsWith(given.slice(0, -1)) : path === given));
@@ -221,7 +227,7 @@ export function httpApp(
     serve: { maxRequestBodySize: Number.MAX_SAFE_INTEGER, idleTimeout: 60, reusePort: false, development: false },
   })
     .onRequest(({ request, set }) => {
-      const { context } = begin(request);
+      const { context } = begin(request, isOutside);
       Object.assign(set.headers, SECURITY_HEADERS);
       set.headers[REQUEST_ID_HEADER] = context.requestId;
       set.headers[TRACE_ID_HEADER] = context.trace.traceId;
@@ -272,7 +278,7 @@ export function httpApp(
           );
         }
       }
-      const call = calls.get(request) ?? begin(request);
+      const call = calls.get(request) ?? begin(request, isOutside);
       const { context } = call;
       call.failed = failure.code;
       if (failure.code === "internal") {

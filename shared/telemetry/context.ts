@@ -1,6 +1,6 @@
 /** What travels with a request from part to part: its id, its trace, its time. */
 import { Deadline, REST_CEILING_MS } from "#shared/resilience";
-import { isRootSampled } from "./sink.ts";
+import { isContinuedSampled, isRootSampled } from "./sink.ts";
 
 /** W3C Trace Context, version 00 (https://www.w3.org/TR/trace-context/). */
 export interface Trace {
@@ -10,6 +10,8 @@ export interface Trace {
   readonly spanId: string;
   /** The span that this one is a part of; absent at the root. */
   readonly parentId?: string;
+  /** The parent is a span of somebody who is none of us: nobody here has it. */
+  readonly fromOutside?: true;
   /** Whether its spans are recorded: decided once, at the root. */
   readonly sampled: boolean;
   /** `tracestate` of whoever called us: handed on as it came where HTTP goes on, and never read (§3.3). */
@@ -43,7 +45,8 @@ function randomHex(bytes: number): string {
 }
 
 export function newTrace(): Trace {
-  return { traceId: randomHex(16), spanId: randomHex(8), sampled: isRootSampled() };
+  const traceId = randomHex(16);
+  return { traceId, spanId: randomHex(8), sampled: isRootSampled(traceId) };
 }
 
 /** A trace that nobody records: of probes, which would be most of what there is. */
@@ -62,6 +65,16 @@ export function childOf({ traceId, spanId, sampled, state }: Trace): Trace {
  * @param tracestate the header that came with it.
  */
 export function traceOf(traceparent: unknown, tracestate?: unknown): Trace {
+  return continued(traceparent, tracestate, false);
+}
+
+/** The same for what somebody sends who is none of us: that it is to be recorded is his wish, and is met within limits. */
+export function traceFromOutside(traceparent: unknown, tracestate?: unknown): Trace {
+  const trace = continued(traceparent, tracestate, true);
+  return trace.parentId === undefined ? trace : { ...trace, fromOutside: true };
+}
+
+function continued(traceparent: unknown, tracestate: unknown, fromOutside: boolean): Trace {
   const parts = typeof traceparent === "string" ? TRACEPARENT.exec(traceparent) : null;
   const [, version, traceId, parentId, flags, rest] = parts ?? [];
   const malformed =
@@ -72,7 +85,8 @@ export function traceOf(traceparent: unknown, tracestate?: unknown): Trace {
     /^0+$/.test(traceId) ||
     /^0+$/.test(parentId);
   if (malformed) return newTrace();
-  const given = { traceId, spanId: parentId, sampled: (Number.parseInt(flags ?? "0", 16) & 1) === 1 };
+  const asked = (Number.parseInt(flags ?? "0", 16) & 1) === 1;
+  const given = { traceId, spanId: parentId, sampled: isContinuedSampled(traceId, asked, fromOutside) };
   return childOf(
     typeof tracestate === "string" && TRACESTATE.test(tracestate) ? { ...given, state: tracestate } : given,
   );

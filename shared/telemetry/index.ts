@@ -8,6 +8,7 @@ export {
   quietContext,
   requestIdOf,
   type Trace,
+  traceFromOutside,
   traceHeaders,
   traceOf,
   traceparentOf,

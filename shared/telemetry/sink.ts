@@ -3,7 +3,12 @@ import type { FinishedSpan } from "./spans.ts";
 
 export interface SpanSink {
   /** Whether a trace that begins here is recorded. */
-  isRootSampled(): boolean;
+  isRootSampled(traceId: string): boolean;
+  /**
+   * Whether a trace that goes on here is. Default: as it was decided where it began.
+   * @param fromOutside by somebody who is none of us, and may have asked for more than we can do.
+   */
+  isContinuedSampled?(traceId: string, sampled: boolean, fromOutside: boolean): boolean;
   /** Takes a span of a trace that is sampled. Never throws, never waits. */
   record(span: FinishedSpan): void;
 }
@@ -25,6 +30,10 @@ export function currentSink(): SpanSink | undefined {
   return sink;
 }
 
-export function isRootSampled(): boolean {
-  return sink?.isRootSampled() ?? true;
+export function isRootSampled(traceId: string): boolean {
+  return sink?.isRootSampled(traceId) ?? true;
+}
+
+export function isContinuedSampled(traceId: string, sampled: boolean, fromOutside: boolean): boolean {
+  return sink?.isContinuedSampled?.(traceId, sampled, fromOutside) ?? sampled;
 }

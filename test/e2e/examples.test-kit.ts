@@ -143,6 +143,19 @@ export async function makeWorld(platform: Platform): Promise<World> {
     publish(),
   ]);
 
+  /** Kept by the logger as a service tells it. */
+  async function aTrace(): Promise<string> {
+    const hex = (bytes: number): string => crypto.getRandomValues(Buffer.alloc(bytes)).toString("hex");
+    const [traceId, spanId, now] = [hex(16), hex(8), String(BigInt(Date.now()) * 1_000_000n)];
+    const span = { traceId, spanId, name: "POST /handle", kind: 2, startTimeUnixNano: now, endTimeUnixNano: now };
+    const resource = { attributes: [{ key: "service.name", value: { stringValue: "broker" } }] };
+    await platform.post("logger", "/otlp/v1/traces", {
+      resourceSpans: [{ resource, scopeSpans: [{ spans: [span] }] }],
+    });
+    await until("it is kept", async () => (await fetch(`${platform.url("logger")}/traces/${traceId}`)).ok);
+    return traceId;
+  }
+
   const nothing = (): Needs => ({});
   const asSomeone = async (): Promise<Needs> => ({ token: (await person()).access_token });
   const aPerson = async (): Promise<Needs> => ({ path: { id: String((await person()).id) } });
@@ -210,6 +223,14 @@ export async function makeWorld(platform: Platform): Promise<World> {
       const { body } = await platform.handle({ action: "log", log: { name: "example", data: 1 } });
       return { path: { id: (body.data as { receipt_id: string }).receipt_id } };
     },
+
+    "GET /v1/traces": async () => {
+      await aTrace();
+      await aTrace();
+      const query = { limit: "2", name: "POST /handle", service: "broker", error: "false", min_duration_ms: "0" };
+      return { query };
+    },
+    "GET /v1/traces/{id}": async () => ({ path: { id: await aTrace() } }),
 
     "POST /v1/mails": (title) => (title === "template" ? { body: { send_at: tomorrow() } } : {}),
     "GET /v1/mails": () => ({

@@ -12,6 +12,7 @@ const CALLS_OUT: Readonly<Record<string, string>> = {
   "shared/discovery/endpoint.ts":
     "addresses of services, from the configuration, DNS, or announcements that are signed",
   "shared/lifecycle/run.ts": "this service itself",
+  "shared/tracing/otlp.ts": "TRACES_URL, and the collector in the configuration",
   "broker/page/browser/account.ts": "in the browser, the page's own origin",
   "broker/page/browser/api.ts": "in the browser, the page's own origin",
   "broker/page/browser/home.ts": "in the browser, the page's own origin",
