@@ -113,4 +113,6 @@ export const V1 = {
   ...TAIL,
   ...TRACES,
   ...HEALTH,
+  // Of both.
+  "/v1/logs": { ...LOGS["/v1/logs"], ...INTAKE["/v1/logs"] },
 };

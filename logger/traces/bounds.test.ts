@@ -44,6 +44,7 @@ test.skipIf(TEST_MONGODB_URL === undefined)(
       url: mongoUrl(database.name),
       dependency: health.dependency("mongodb"),
       log: silentLog,
+      metrics,
       onRefused: () => undefined,
     });
     await until(() => connection.logs !== undefined, "connected");

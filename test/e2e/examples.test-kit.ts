@@ -31,18 +31,6 @@ export interface World {
 }
 
 /** Of the entries that `publish` makes. */
-const logFilter = (): Record<string, string> => ({
-  name: "numbered",
-  severity: "INFO",
-  from: new Date(0).toISOString(),
-  to: tomorrow(),
-  producer: "one",
-  trace_id: "4bf92f3577b34da6a3ce929d0e0e4736",
-  request_id: "one",
-  event_id: "one",
-  q: "numbered",
-});
-
 type Made = Needs | Promise<Needs>;
 
 const tomorrow = (): string => new Date(Date.now() + DAY_MS).toISOString();
@@ -142,6 +130,23 @@ export async function makeWorld(platform: Platform): Promise<World> {
     person(),
     publish(),
   ]);
+
+  /** What an entry that is there can be found by. */
+  async function logFilter(): Promise<Record<string, string>> {
+    const entry = await platform.entries.findOne({ name: "numbered", producer_id: "one" });
+    const own = (field: string): string => String(entry?.[field]);
+    return {
+      name: "numbered",
+      severity: "INFO",
+      from: new Date(0).toISOString(),
+      to: tomorrow(),
+      producer: "one",
+      trace_id: own("trace_id"),
+      request_id: own("request_id"),
+      event_id: own("event_id"),
+      q: "numbered",
+    };
+  }
 
   /** Kept by the logger as a service tells it. */
   async function aTrace(): Promise<string> {
@@ -292,9 +297,9 @@ export async function makeWorld(platform: Platform): Promise<World> {
         after: new Date().toISOString(),
       },
     }),
-    "GET /v1/logs": () => ({ query: { limit: "2", ...logFilter() } }),
-    "GET /v1/logs/histogram": () => ({ query: { interval: "12h", ...logFilter() } }),
-    "GET /v1/logs/export": () => ({ query: logFilter() }),
+    "GET /v1/logs": async () => ({ query: { limit: "2", ...(await logFilter()) } }),
+    "GET /v1/logs/histogram": async () => ({ query: { interval: "12h", ...(await logFilter()) } }),
+    "GET /v1/logs/export": async () => ({ query: await logFilter() }),
     "GET /v1/logs/{id}": async () => {
       const entry = await platform.entries.findOne({ name: "numbered" });
       return { path: { id: String(entry?.["event_id"]) } };
