@@ -88,15 +88,16 @@ export async function start(config: Config, runtime: Runtime, { retention }: Sta
       audit: makeStore(connection, registry, places, log, { followed: tail, chain }),
     }),
   );
-  const onGone = async (gone: readonly Gone[], logs: Logs, deadline: Deadline): Promise<void> => {
+  const onDue = (due: readonly Gone[], logs: Logs, deadline: Deadline): Promise<void> =>
+    catalog.removed(logs, due, deadline);
+  const onGone = (gone: readonly Gone[]): void => {
     for (const entry of gone) {
       const counted = sizes.countedOf(entry);
       if (counted !== undefined) counters.removed(counted);
     }
-    await catalog.removed(logs, gone, deadline);
   };
   const waiting = (): number => entries.waiting;
-  opened.use(startRetention({ connection, policy, log, metrics, waiting, onGone, ...retention }));
+  opened.use(startRetention({ connection, policy, log, metrics, waiting, onDue, onGone, ...retention }));
   const traces = opened.use(
     makeTraces({
       store: makeTraceStore(connection),

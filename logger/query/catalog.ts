@@ -8,6 +8,7 @@
  */
 import { Binary, type Collection, MongoServerError } from "mongodb";
 import { LRUCache } from "lru-cache";
+import { Failure } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { Deadline } from "#shared/resilience";
 import { decodeData } from "../data.ts";
@@ -100,7 +101,7 @@ export interface Catalog extends SegmentWriter, AsyncDisposable {
   list(logs: Logs, deadline: Deadline): Promise<readonly Listed[]>;
   /** @throws as `enter`. */
   segment(logs: Logs, listed: Listed, deadline: Deadline): Promise<Segment>;
-  /** These entries were deleted: they count no more. @throws as `enter`. */
+  /** These entries are about to be deleted: they are neither found nor counted any more. @throws as `enter`. */
   removed(logs: Logs, entries: readonly { event_id: string; segment?: number }[], deadline: Deadline): Promise<void>;
 }
 
@@ -218,6 +219,7 @@ export function makeCatalog(connection: MongoConnection, log: Log): Catalog {
   let known = 0;
   let epoch = -1;
   let loading: Promise<void> | undefined;
+  let counting: Promise<void> | undefined;
   let loadedAt = Number.NEGATIVE_INFINITY;
   let order: Listed[] | undefined;
 
@@ -240,29 +242,56 @@ export function makeCatalog(connection: MongoConnection, log: Log): Catalog {
     known = 0;
     order = undefined;
     loading = undefined;
+    counting = undefined;
     loadedAt = Number.NEGATIVE_INFINITY;
   };
 
-  const loadAll = async (logs: Logs): Promise<void> => {
-    const { markers, summaries } = collectionsOf(logs);
+  /** What is announced now. @returns its numbers. */
+  const readMarkers = async (logs: Logs): Promise<ReadonlySet<number>> => {
     const began = epoch;
     const numbers = new Set<number>();
-    for await (const { _id, opened_at } of markers.find({}, { maxTimeMS: LOAD_MS })) {
+    for await (const { _id, opened_at } of collectionsOf(logs).markers.find({}, { maxTimeMS: LOAD_MS })) {
+      if (epoch !== began) break;
       numbers.add(_id);
       if (!listed.has(_id) && !writing.has(_id)) unsealed.set(_id, opened_at.getTime());
       known = Math.max(known, _id);
     }
+    return numbers;
+  };
+
+  /** Nothing is left of it, and no other needs it to find the next one. */
+  const isNeedless = (number: number, { rows }: Segment): boolean => rows === 0 && number < known - MARKERS_KEPT;
+
+  const drop = async (logs: Logs, number: number, deadline: Deadline): Promise<void> => {
+    const { markers, summaries } = collectionsOf(logs);
+    await deadline.bound(markers.deleteOne({ _id: number }), "MongoDB");
+    await deadline.bound(summaries.deleteOne({ _id: number }), "MongoDB");
+    listed.delete(number);
+    unsealed.delete(number);
+    cache.delete(number);
+    order = undefined;
+  };
+
+  const loadAll = async (logs: Logs): Promise<void> => {
+    const { summaries } = collectionsOf(logs);
+    const began = epoch;
+    const before = new Set(listed.keys());
+    const numbers = await readMarkers(logs);
+    const needless: number[] = [];
     const summarized = new Set<number>();
     for await (const { _id, body } of summaries.find({}, { maxTimeMS: LOAD_MS, batchSize: 50 })) {
       if (epoch !== began) return;
       const segment = decodeSegment(body.value());
       if (segment === undefined) continue;
       summarized.add(_id);
-      put(_id, segment);
+      if (isNeedless(_id, segment)) needless.push(_id);
+      else put(_id, segment);
     }
-    // What another replica has removed since, and what was completed while this was read: the next look tells.
-    for (const number of listed.keys()) {
-      if (summarized.has(number) || sealing.has(number)) continue;
+    if (epoch !== began) return;
+    for (const number of needless) await drop(logs, number, Deadline.after(SEAL_MS));
+    // What another replica has removed since; never what was completed while this was read.
+    for (const number of before) {
+      if (!listed.has(number) || summarized.has(number) || sealing.has(number)) continue;
       listed.delete(number);
       if (numbers.has(number)) unsealed.set(number, Date.now());
       order = undefined;
@@ -272,9 +301,12 @@ export function makeCatalog(connection: MongoConnection, log: Log): Catalog {
 
   const load = async (logs: Logs, deadline: Deadline): Promise<void> => {
     if (performance.now() - loadedAt < RELOAD_MS) return;
-    loading ??= loadAll(logs).finally(() => {
-      loading = undefined;
-    });
+    if (loading === undefined) {
+      const one = loadAll(logs).finally(() => {
+        if (loading === one) loading = undefined;
+      });
+      loading = one;
+    }
     const isFirst = loadedAt === Number.NEGATIVE_INFINITY;
     const done = deadline.bound(loading, "the index of entries");
     // Later ones are for what others have removed: nobody waits for that.
@@ -310,10 +342,11 @@ export function makeCatalog(connection: MongoConnection, log: Log): Catalog {
     sealing.set(number, sealed);
   };
 
-  const finish = (one: Writing, logs: Logs): void => {
+  const finish = (one: Writing, logs: Logs | undefined): void => {
     if (!one.isFull || one.inFlight > 0 || !writing.has(one.number)) return;
     writing.delete(one.number);
-    if (one.isUncertain) unsealed.set(one.number, one.openedAt);
+    // Also where MongoDB is away: whoever asks for it next reads it.
+    if (one.isUncertain || logs === undefined) unsealed.set(one.number, one.openedAt);
     else seal(logs, one.number, one.builder.build());
   };
 
@@ -324,24 +357,35 @@ export function makeCatalog(connection: MongoConnection, log: Log): Catalog {
     finish(one, logs);
   };
 
+  /** All that others have announced: goes on where whoever waits for it has no more time, and is there for the next one. */
+  const count = async (logs: Logs, deadline: Deadline): Promise<void> => {
+    if (counting === undefined) {
+      const one = readMarkers(logs)
+        .then(() => undefined)
+        .finally(() => {
+          if (counting === one) counting = undefined;
+        });
+      counting = one;
+    }
+    await deadline.bound(counting, "the count of segments");
+  };
+
   const open = async (logs: Logs, deadline: Deadline): Promise<Writing> => {
     const { markers } = collectionsOf(logs);
-    if (known === 0) {
-      // Where the count stands is best known to the server.
-      for await (const { _id, opened_at } of markers.find({}, { maxTimeMS: LOAD_MS })) {
-        if (!listed.has(_id)) unsealed.set(_id, opened_at.getTime());
-        known = Math.max(known, _id);
-      }
-    }
+    const began = epoch;
+    // Where the count stands is best known to the server.
+    if (known === 0) await count(logs, deadline);
     for (;;) {
       const number = known + 1;
       const openedAt = new Date();
       const isOurs = await deadline.bound(insertOnce(markers, { _id: number, opened_at: openedAt }), "MongoDB");
-      known = Math.max(known, number);
+      if (epoch !== began) throw new Failure("unavailable", "MongoDB was away meanwhile", { retryAfterS: 1 });
       if (!isOurs) {
-        unsealed.set(number, openedAt.getTime());
+        // Others may have come far.
+        await count(logs, deadline);
         continue;
       }
+      known = Math.max(known, number);
       const one: Writing = {
         number,
         openedAt: openedAt.getTime(),
@@ -351,8 +395,36 @@ export function makeCatalog(connection: MongoConnection, log: Log): Catalog {
         isUncertain: false,
         isFull: false,
       };
+      // Whoever looked meanwhile has taken it for another's.
+      unsealed.delete(number);
       writing.set(number, one);
       return one;
+    }
+  };
+
+  const rowsOf = (segment: Segment, ids: ReadonlySet<string>): Set<number> =>
+    new Set([...segment.times.keys()].filter((row) => ids.has(segment.eventId(row))));
+
+  /** Takes entries out of a summary as it is stored: another replica may have changed it. One without is read itself. */
+  const withdraw = async (logs: Logs, number: number, ids: ReadonlySet<string>, deadline: Deadline): Promise<void> => {
+    const { summaries } = collectionsOf(logs);
+    await deadline.bound(sealing.get(number) ?? Promise.resolve(), "MongoDB");
+    for (;;) {
+      const summary = await deadline.bound(summaries.findOne({ _id: number }), "MongoDB");
+      const segment = summary === null ? undefined : decodeSegment(summary.body.value());
+      if (summary === null || segment === undefined) return;
+      const rows = rowsOf(segment, ids);
+      const rest = rows.size === 0 ? segment : withoutRows(segment, rows);
+      if (isNeedless(number, rest)) return await drop(logs, number, deadline);
+      if (rows.size > 0) {
+        // Each change leaves fewer: where the number is another one, somebody else came first.
+        const which = { _id: number, entries: summary.entries };
+        const update = { $set: { entries: rest.rows, body: new Binary(encodeSegment(rest)) } };
+        const { matchedCount } = await deadline.bound(summaries.updateOne(which, update), "MongoDB");
+        if (matchedCount === 0) continue;
+      }
+      put(number, rest);
+      return;
     }
   };
 
@@ -362,7 +434,7 @@ export function makeCatalog(connection: MongoConnection, log: Log): Catalog {
     if (one === undefined) return;
     one.inFlight -= 1;
     how(one);
-    if (logs !== undefined) finish(one, logs);
+    finish(one, logs);
   };
 
   return {
@@ -424,8 +496,11 @@ export function makeCatalog(connection: MongoConnection, log: Log): Catalog {
         }
       }
       order ??= [...listed.values()].filter(({ rows }) => rows > 0).sort((a, b) => b.newest - a.newest);
-      if (transient.length === 0) return order;
-      return [...transient.filter(({ rows }) => rows > 0), ...order].sort((a, b) => b.newest - a.newest);
+      // Each once, also one that was completed or left while others were looked at.
+      const others = new Map(transient.map((one) => [one.number, one]));
+      for (const [number, { rows }] of others) if (rows === 0 || listed.has(number)) others.delete(number);
+      if (others.size === 0) return order;
+      return [...others.values(), ...order].sort((a, b) => b.newest - a.newest);
     },
     async segment(logs, { number }, deadline) {
       const one = writing.get(number);
@@ -440,30 +515,25 @@ export function makeCatalog(connection: MongoConnection, log: Log): Catalog {
     },
     async removed(logs, entries, deadline) {
       if (!connection.isFerretdb || entries.length === 0) return;
-      const all = await this.list(logs, deadline);
+      forgetOld();
       const gone = new Set(entries.map(({ event_id }) => event_id));
       const numbers = new Set(entries.map(({ segment }) => segment));
+      for (const number of numbers) {
+        const one = number === undefined ? undefined : writing.get(number);
+        if (one === undefined) continue;
+        // What it holds in hand is not what will be there: it is read when it is completed.
+        one.isUncertain = true;
+        close(one, logs);
+      }
+      // Completes what writers have left, so that it can be changed.
+      const all = await this.list(logs, deadline);
+      for (const number of numbers) if (number !== undefined) await withdraw(logs, number, gone, deadline);
       // Those of older writers do not say where they are.
-      const isAnywhere = numbers.has(undefined);
+      if (!numbers.has(undefined)) return;
       for (const one of all) {
-        if (!isAnywhere && !numbers.has(one.number)) continue;
+        if (numbers.has(one.number)) continue;
         const segment = await this.segment(logs, one, deadline);
-        const rows = new Set([...segment.times.keys()].filter((row) => gone.has(segment.eventId(row))));
-        if (rows.size === 0 || !listed.has(one.number)) continue;
-        await sealing.get(one.number);
-        const rest = withoutRows(segment, rows);
-        const { summaries, markers } = collectionsOf(logs);
-        if (rest.rows === 0 && one.number < known - MARKERS_KEPT) {
-          await deadline.bound(markers.deleteOne({ _id: one.number }), "MongoDB");
-          await deadline.bound(summaries.deleteOne({ _id: one.number }), "MongoDB");
-          listed.delete(one.number);
-          cache.delete(one.number);
-          order = undefined;
-          continue;
-        }
-        const update = { $set: { entries: rest.rows, body: new Binary(encodeSegment(rest)) } };
-        await deadline.bound(summaries.updateOne({ _id: one.number }, update), "MongoDB");
-        put(one.number, rest);
+        if (rowsOf(segment, gone).size > 0) await withdraw(logs, one.number, gone, deadline);
       }
     },
     async [Symbol.asyncDispose]() {

@@ -1,5 +1,6 @@
 /** Reads by the catalog: finds out in memory which entries they are, and fetches only those. */
 import type { LogFilter } from "#contracts/log-queries";
+import { Failure } from "#shared/errors";
 import type { Deadline } from "#shared/resilience";
 import type { Logs } from "../mongo.ts";
 import type { Catalog, Listed } from "./catalog.ts";
@@ -8,9 +9,13 @@ import { bytesOf, itemOf, type StoredEntry } from "./item.ts";
 import { ANSWER_MS, type FoundItem, PAGE_BYTES, type Place, type Reader } from "./reader.ts";
 import type { Segment } from "./segment.ts";
 import { termsAsked } from "./terms.ts";
+import { makeTurns } from "./turns.ts";
 
-/** Look-ups by id at a time: beyond, FerretDB on two cores becomes no faster. */
-const FETCHED_AT_ONCE = 8;
+/**
+ * Look-ups by id at a time, of all that is asked: beyond, FerretDB on two cores becomes hardly faster, and those who store
+ * need connections too (mongo.ts has ten).
+ */
+const FETCHED_AT_ONCE = 6;
 /** To look one entry up takes as long as to read so many of a segment. */
 const LOOKUP_WORTH = 12;
 /** Documents of a segment that come in one message. */
@@ -54,11 +59,6 @@ type Sized = Omit<FoundItem, "place">;
 
 const sized = (document: StoredEntry): Sized => ({ item: itemOf(document), bytes: bytesOf(document) });
 
-async function fetchOne(logs: Logs, eventId: string, deadline: Deadline): Promise<Sized | undefined> {
-  const found = await deadline.bound(logs.findOne({ event_id: eventId }, boundsOf(deadline)), "MongoDB");
-  return found === null ? undefined : sized(found);
-}
-
 /** Reads a whole segment; gives nothing where that is too much at once, or its documents do not name it. */
 async function fetchSegment(
   logs: Logs,
@@ -90,42 +90,51 @@ interface Fetched {
   readonly rows: number;
 }
 
-async function fetchRows(logs: Logs, rows: readonly Row[], deadline: Deadline): Promise<Fetched> {
-  const entries = new Map<string, Sized>();
-  const bySegment = Map.groupBy(rows, ({ listed }) => listed.number);
-  const read = new Set<number>();
-  let bytes = 0;
-  for (const [number, some] of bySegment) {
-    if (some.length * LOOKUP_WORTH <= (some[0]?.listed.rows ?? 0) || bytes > PAGE_BYTES) continue;
-    const found = await fetchSegment(logs, number, new Set(some.map(idOf)), deadline);
-    if (found.size > 0) read.add(number);
-    for (const [id, entry] of found) {
-      entries.set(id, entry);
-      bytes += entry.bytes;
-    }
-  }
-  let end = rows.length;
-  const rest = rows.entries();
-  const work = async (): Promise<void> => {
-    for (const [index, row] of rest) {
-      if (read.has(row.listed.number)) continue;
-      // One is always fetched, however large.
-      if (bytes > PAGE_BYTES && index > 0) {
-        end = Math.min(end, index);
-        return;
-      }
-      const id = idOf(row);
-      const entry = await fetchOne(logs, id, deadline);
-      if (entry === undefined) continue;
-      entries.set(id, entry);
-      bytes += entry.bytes;
-    }
-  };
-  await Promise.all(Array.from({ length: FETCHED_AT_ONCE }, work));
-  return { entries, rows: end };
-}
-
 export function makeCatalogReader(catalog: Catalog): Reader {
+  const lookUps = makeTurns({ atOnce: FETCHED_AT_ONCE });
+
+  const fetchOne = (logs: Logs, eventId: string, deadline: Deadline): Promise<Sized | undefined> =>
+    lookUps.take(deadline, async () => {
+      const found = await deadline.bound(logs.findOne({ event_id: eventId }, boundsOf(deadline)), "MongoDB");
+      return found === null ? undefined : sized(found);
+    });
+
+  const fetchRows = async (logs: Logs, rows: readonly Row[], deadline: Deadline): Promise<Fetched> => {
+    const entries = new Map<string, Sized>();
+    const bySegment = Map.groupBy(rows, ({ listed }) => listed.number);
+    const read = new Set<number>();
+    let bytes = 0;
+    for (const [number, some] of bySegment) {
+      if (some.length * LOOKUP_WORTH <= (some[0]?.listed.rows ?? 0) || bytes > PAGE_BYTES) continue;
+      const wanted = new Set(some.map(idOf));
+      const found = await lookUps.take(deadline, () => fetchSegment(logs, number, wanted, deadline));
+      if (found.size > 0) read.add(number);
+      for (const [id, entry] of found) {
+        entries.set(id, entry);
+        bytes += entry.bytes;
+      }
+    }
+    let end = rows.length;
+    const rest = rows.entries();
+    const work = async (): Promise<void> => {
+      for (const [index, row] of rest) {
+        if (read.has(row.listed.number)) continue;
+        // One is always fetched, however large.
+        if (bytes > PAGE_BYTES && index > 0) {
+          end = Math.min(end, index);
+          return;
+        }
+        const id = idOf(row);
+        const entry = await fetchOne(logs, id, deadline);
+        if (entry === undefined) continue;
+        entries.set(id, entry);
+        bytes += entry.bytes;
+      }
+    };
+    await Promise.all(Array.from({ length: FETCHED_AT_ONCE }, work));
+    return { entries, rows: end };
+  };
+
   return {
     async page(logs, filter, after, limit, deadline) {
       const isMatch = makeMatcher(filter);
@@ -177,8 +186,15 @@ export function makeCatalogReader(catalog: Catalog): Reader {
         pool.sort(newestFirst);
         const settledRows = pool.filter(({ at }) => at > time).slice(0, need);
         if (settledRows.length === 0) {
+          if (index === segments.length) break;
+          const place = last ?? after;
+          if (index === 0 || (place !== undefined && time >= place.at)) {
+            // Nowhere yet to go on from but the same place: a cursor never goes back.
+            if (last === undefined) throw new Failure("deadline", "the query took too long: ask again");
+            break;
+          }
           // All that is newer has been looked at.
-          if (index < segments.length) last = { at: time, id: LAST_ID };
+          last = { at: time, id: LAST_ID };
           break;
         }
         const fetched = await fetchRows(logs, settledRows, deadline);

@@ -69,17 +69,19 @@ function textsOf(data: unknown): string[] {
 /** Letters, digits and `_` of any script: what else there is parts words, as it does in MongoDB's own text indexes. */
 const WORD = /[\p{L}\p{N}\p{M}_]+/gu;
 
-/** The words of a text, as they are compared. */
-export function wordsOf(text: string): string[] {
-  return text.toLowerCase().match(WORD) ?? [];
+/** The words of a text, as they are compared: one after the other, for texts of which not all are wanted. */
+export function* eachWord(text: string): Generator<string, void, undefined> {
+  for (const [word] of text.toLowerCase().matchAll(WORD)) yield word;
 }
+
+export const wordsOf = (text: string): string[] => [...eachWord(text)];
 
 /** Whether all of `words` are among those of the name and the texts of `data`. */
 function hasWords(item: Pick<LogItem, "name" | "data">, words: readonly string[]): boolean {
   const missing = new Set(words);
   for (const text of [item.name, ...textsOf(item.data)]) {
-    for (const word of wordsOf(text)) missing.delete(word);
     if (missing.size === 0) return true;
+    for (const word of eachWord(text)) if (missing.delete(word) && missing.size === 0) return true;
   }
   return missing.size === 0;
 }

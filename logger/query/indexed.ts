@@ -66,6 +66,8 @@ export function makeIndexReader(): Reader {
       const hasText = filter.q !== undefined && (await deadline.bound(hasTextIndex(logs), "MongoDB"));
       const conditions = conditionsOf(filter, hasText);
       const isMatch = makeMatcher(filter);
+      // A field of `data` may be a list there that has the value, or a text that is kept in another form.
+      const isDecided = filter.q === undefined && filter.data === undefined;
       const items: FoundItem[] = [];
       let looked = 0;
       let bytes = 0;
@@ -74,7 +76,7 @@ export function makeIndexReader(): Reader {
       const isSpent = (): boolean => items.length >= limit || bytes > PAGE_BYTES || looked >= LOOKED_AT_MAX;
       while (isMore && !isSpent() && (looked === 0 || deadline.remainingMs() > ANSWER_MS)) {
         // Where the server decides it all, what it gives is what is asked for.
-        const wanted = filter.q === undefined ? limit - items.length : BATCH;
+        const wanted = isDecided ? limit - items.length : BATCH;
         const cursor = logs
           .find(allOf([...conditions, ...(last === undefined ? [] : behind(last))]), {
             maxTimeMS: Math.max(1, deadline.remainingMs()),
@@ -115,8 +117,8 @@ export function makeIndexReader(): Reader {
       const hasText = filter.q !== undefined && (await deadline.bound(hasTextIndex(logs), "MongoDB"));
       const options = { maxTimeMS: Math.max(1, deadline.remainingMs()), signal: deadline.signal };
       const conditions = conditionsOf(range, hasText);
-      if (filter.q !== undefined && !hasText) {
-        // Nothing on the server knows words: each entry is looked at.
+      if (filter.q !== undefined || filter.data !== undefined) {
+        // What the server takes for equal, or for a word, is a little more than what is asked for: see `page`.
         const isMatch = makeMatcher(range);
         for await (const document of logs.find(allOf(conditions), options)) {
           const item = itemOf(document);

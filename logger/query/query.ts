@@ -10,11 +10,12 @@ import { decodePlace, encodePlace } from "./cursor.ts";
 import { bucketsOf, Histogram } from "./histogram.ts";
 import { makeIndexReader } from "./indexed.ts";
 import type { Found, Place, Reader } from "./reader.ts";
+import { makeTurns } from "./turns.ts";
 
 export interface Queries {
   /**
    * Newest first. A page may have fewer than `limit` entries, none even, and still a cursor: go on with it.
-   * Failures: `invalid` (the cursor), `unavailable`, `deadline`.
+   * Failures: `invalid` (the cursor), `unavailable`, `deadline`, `exhausted` where too many are asked at once.
    */
   page(filter: LogFilter, limit: number, cursor: string | undefined, context: CallContext): Promise<Result<LogPage>>;
   /** One entry; also fails as `not_found`. */
@@ -27,18 +28,25 @@ export interface Queries {
 
 /** Below what HTTP gives a request, so that the caller hears of it (ms). */
 const QUERY_MS = 28_000;
+/** At a time: beyond, they would only take connections from those who store. Exports have a limit of their own. */
+const QUERIES_AT_ONCE = 4;
+const QUERIES_WAITING = 32;
 /** A part of an export: some segments' worth, read at one go. */
 const EXPORTED_AT_ONCE = 1_000;
 
 export function makeQueries(connection: MongoConnection, catalog: Catalog): Queries {
   const catalogued = makeCatalogReader(catalog);
   const indexed = makeIndexReader();
+  const message = `${QUERIES_AT_ONCE} queries are at work and ${QUERIES_WAITING} wait: try again`;
+  const turns = makeTurns({ atOnce: QUERIES_AT_ONCE, waiting: QUERIES_WAITING, message });
   const reader = (): { reader: Reader; kind: string } =>
     connection.isFerretdb ? { reader: catalogued, kind: "f" } : { reader: indexed, kind: "m" };
 
+  const away = (): Failure => new Failure("unavailable", "MongoDB is unavailable", { retryAfterS: 1 });
+
   const ask = async <T>(deadline: Deadline, question: (logs: Logs) => Promise<T>): Promise<T> => {
     const { logs } = connection;
-    if (logs === undefined) throw new Failure("unavailable", "MongoDB is unavailable", { retryAfterS: 1 });
+    if (logs === undefined) throw away();
     try {
       return await question(logs);
     } catch (error) {
@@ -53,7 +61,7 @@ export function makeQueries(connection: MongoConnection, catalog: Catalog): Quer
   const answer = async <T>(context: CallContext, question: (logs: Logs, deadline: Deadline) => Promise<T>) => {
     const deadline = context.deadline.within(QUERY_MS);
     try {
-      return ok(await ask(deadline, (logs) => question(logs, deadline)));
+      return ok(await ask(deadline, (logs) => turns.take(deadline, () => question(logs, deadline))));
     } catch (error) {
       if (error instanceof Failure) return { ok: false as const, error };
       throw error;
@@ -62,6 +70,8 @@ export function makeQueries(connection: MongoConnection, catalog: Catalog): Quer
 
   return {
     async page(filter, limit, cursor, context) {
+      // Before it was there for the first time it is not known whose cursors these are.
+      if (connection.logs === undefined) return { ok: false, error: away() };
       const { reader: by, kind } = reader();
       const after = cursor === undefined ? ok(undefined) : decodePlace(cursor, kind);
       if (!after.ok) return after;
@@ -104,7 +114,13 @@ export function makeQueries(connection: MongoConnection, catalog: Catalog): Quer
       let after: Place | undefined;
       do {
         const deadline = Deadline.after(QUERY_MS, signal);
-        const found: Found = await ask(deadline, (logs) => by.page(logs, filter, after, EXPORTED_AT_ONCE, deadline));
+        let found: Found;
+        try {
+          found = await ask(deadline, (logs) => by.page(logs, filter, after, EXPORTED_AT_ONCE, deadline));
+        } catch (error) {
+          signal.throwIfAborted();
+          throw error;
+        }
         if (found.items.length > 0) yield found.items.map(({ item }) => item);
         after = found.next;
       } while (after !== undefined);

@@ -91,8 +91,9 @@ export function queryRoutes(app: HttpApp, { queries, stopping, log, metrics }: Q
     })
     .get("/logs/export", ({ request }) => {
       const filter = orThrow(filterOf(new URL(request.url).searchParams));
-      const stream = orThrow(startExport(request, filter));
-      return new Response(stream, { headers: { "content-type": "application/x-ndjson" } });
+      const headers = { "content-type": "application/x-ndjson" };
+      if (request.method === "HEAD") return new Response(null, { headers });
+      return new Response(orThrow(startExport(request, filter)), { headers });
     })
     .get("/logs/:id", async ({ request, params }) => {
       orThrow(noQuery(request.url));

@@ -1,6 +1,6 @@
 /** What an entry can be asked for by equality, each as one number: its terms. */
 import type { LogFilter, LogItem } from "#contracts/log-queries";
-import { wordsOf } from "./filter.ts";
+import { eachWord, wordsOf } from "./filter.ts";
 
 /** Of one entry. One that has more is looked at whatever is asked for. */
 const TERMS_MAX = 128;
@@ -32,7 +32,7 @@ export function termsOf({ name, severity, data, trace_id, request_id, producer }
   if (request_id !== undefined) hashes.add(hash(NAMED.request + request_id));
   if (producer !== undefined) hashes.add(hash(NAMED.producer + producer.id));
   const addWords = (text: string): void => {
-    for (const one of wordsOf(text)) {
+    for (const one of eachWord(text)) {
       hashes.add(hash(word(one)));
       if (hashes.size > TERMS_MAX) return;
     }

@@ -194,6 +194,20 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`retention ${NEEDS_MONGODB}`, ()
     expect(await left()).toBe(5);
   }, 180_000);
 
+  test("what a replica with former rules still places goes by the rules of now", async () => {
+    const logger = await start("INFO=1y");
+    await isRetimed(logger);
+    await store(logger, numbered("w", 1, 5));
+    // As one places it that has not been started anew yet.
+    const expire_at = new Date(Date.now() + 60 * MINUTE);
+    const hour = Math.floor(expire_at.getTime() / (60 * MINUTE));
+    await database.logs.updateMany({}, { $set: { expire_at } });
+    await collection("log_slots").updateMany({}, { $set: { expire_at, hour, rules: "former" } });
+    aheadMs = 130 * MINUTE;
+    await until(async () => (await collection("log_slots").countDocuments({ rules: "former" })) === 0, "looked at");
+    expect(await left({ expire_at: { $gt: new Date(Date.now() + 300 * DAY) } })).toBe(5);
+  }, 180_000);
+
   test("of two replicas one removes at a time, and nothing is missed where it stops", async () => {
     const one = await start("INFO=1h");
     const two = await start("INFO=1h");

@@ -11,7 +11,7 @@ import { retentionOf } from "./documents.ts";
 import { makeLease } from "./lease.ts";
 import type { Policy } from "./policy.ts";
 import { makeRemoved } from "./removed.ts";
-import { retime } from "./retime.ts";
+import { retime, retimeSlot } from "./retime.ts";
 import { STEP_MS, sweep, type SweepOptions } from "./sweep.ts";
 
 export interface RetentionOptions {
@@ -21,8 +21,10 @@ export interface RetentionOptions {
   readonly metrics: Metrics;
   /** Entries that wait to be stored. */
   readonly waiting: () => number;
-  /** Told of what was removed. What it throws ends the round. */
-  readonly onGone?: SweepOptions["onGone"];
+  /** Told of what is about to be removed: what it throws ends the round, and that stays. */
+  readonly onDue: SweepOptions["onDue"];
+  /** Told of what was removed. */
+  readonly onGone: SweepOptions["onGone"];
   /** Milliseconds since 1970 (default: the clock). */
   readonly now?: () => number;
   /** Between two looks at what is due (ms, default 30 s). */
@@ -54,7 +56,7 @@ const LAST_RESORT_S = 7 * 86_400;
 const TTL_INDEX = "expire_at_1";
 
 export function startRetention(options: RetentionOptions): Retention {
-  const { connection, policy, log, metrics, waiting, onGone, now = Date.now, everyMs = EVERY_MS } = options;
+  const { connection, policy, log, metrics, waiting, onDue, onGone, now = Date.now, everyMs = EVERY_MS } = options;
   const stopping = new AbortController();
   const { signal } = stopping;
   const lease = makeLease(`${hostname()} ${process.pid}`, now);
@@ -107,12 +109,20 @@ export function startRetention(options: RetentionOptions): Retention {
       log.info("all entries have their time by the rules", { rules: policy.rules.map(({ text }) => text) });
     }
     let count = 0;
-    const counted: SweepOptions["onGone"] = async (entries, ...where) => {
+    const counted: SweepOptions["onGone"] = (entries) => {
       count += entries.length;
       gone.inc(entries.length);
-      await onGone?.(entries, ...where);
+      onGone(entries);
     };
-    const lateMs = await sweep(logs, { removed, now, onGone: counted, between });
+    const lateMs = await sweep(logs, {
+      removed,
+      now,
+      rules: policy.fingerprint,
+      renew: (slot) => retimeSlot(logs, slot, { policy, now }),
+      onDue,
+      onGone: counted,
+      between,
+    });
     lateS = Math.max(0, lateMs / 1_000);
     if (count > 0) log.info("entries removed, their time being over", { entries: count });
     return lateMs > 0;

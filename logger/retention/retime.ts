@@ -15,10 +15,13 @@ const SOONEST_MS = 10 * 60_000;
 const CHUNK = 200;
 const CHUNK_FERRETDB = 10;
 
-export interface RetimeOptions {
+interface TimeOptions {
   readonly policy: Policy;
-  readonly isFerretdb: boolean;
   readonly now: () => number;
+}
+
+export interface RetimeOptions extends TimeOptions {
+  readonly isFerretdb: boolean;
   /** As in `sweep`. */
   readonly between: (tookMs: number) => Promise<boolean>;
 }
@@ -31,7 +34,7 @@ const PROJECTION = { name: 1, severity: 1, stored_at: 1, created_at: 1 } as cons
 const deadline = (): Deadline => Deadline.after(STEP_MS);
 
 /** When an entry goes by `policy`; undefined for never. */
-function timeOf({ name, severity, stored_at, created_at }: Known, { policy, now }: RetimeOptions): number | undefined {
+function timeOf({ name, severity, stored_at, created_at }: Known, { policy, now }: TimeOptions): number | undefined {
   const keepMs = policy.keepMs(name, severity);
   if (keepMs === Number.POSITIVE_INFINITY) return undefined;
   // Documents of older writers do not say when they were stored.
@@ -59,8 +62,8 @@ export async function retime(logs: Logs, options: RetimeOptions): Promise<boolea
   return options.policy.keepsAll || placeOthers(logs, options);
 }
 
-/** What is in one slot: all of a name and severity go together. */
-async function retimeSlot(logs: Logs, slot: SlotDocument, options: RetimeOptions): Promise<void> {
+/** Gives what is in one slot its time: all of a name and severity go together. */
+export async function retimeSlot(logs: Logs, slot: SlotDocument, options: TimeOptions): Promise<void> {
   const { slots } = retentionOf(logs);
   const expire_slot = slot._id;
   const entries = await deadline().bound(
@@ -103,7 +106,7 @@ async function retimeSlot(logs: Logs, slot: SlotDocument, options: RetimeOptions
   await deadline().bound(slots.updateOne({ _id: expire_slot }, rules), "MongoDB");
 }
 
-async function insertSlot(logs: Logs, id: string, at: number, entries: number, options: RetimeOptions): Promise<void> {
+async function insertSlot(logs: Logs, id: string, at: number, entries: number, options: TimeOptions): Promise<void> {
   const rules = options.policy.fingerprint;
   const document = { _id: id, expire_at: new Date(at), hour: hourOf(at), entries, rules };
   await deadline().bound(retentionOf(logs).slots.insertOne(document), "MongoDB");

@@ -23,13 +23,17 @@ export type Gone = Pick<LogDocument, "event_id" | "name" | "severity"> &
 export interface SweepOptions {
   readonly removed: Removed;
   readonly now: () => number;
+  /** Of the rules that hold: the policy's fingerprint. */
+  readonly rules: string;
+  /** Gives a slot of other rules (of a replica that still has them) its time by these. */
+  readonly renew: (slot: SlotDocument) => Promise<void>;
+  /** Told of what is about to go: what is not told for want of time or of MongoDB stays. */
+  readonly onDue: (entries: readonly Gone[], logs: Logs, deadline: Deadline) => Promise<void>;
   /** Told of what is gone. */
-  readonly onGone: (entries: readonly Gone[], logs: Logs, deadline: Deadline) => Promise<void>;
+  readonly onGone: (entries: readonly Gone[]) => void;
   /** Called after each step, with its time (ms): waits as long as others need. False ends the sweep. */
   readonly between: (tookMs: number) => Promise<boolean>;
 }
-
-type Due = Pick<SlotDocument, "_id" | "expire_at">;
 
 /** Of what is removed, what has to be known of it. */
 const PROJECTION = {
@@ -48,7 +52,7 @@ const PROJECTION = {
  * @throws what the driver throws, and Failure `deadline`: what is left is for the next time.
  */
 export async function sweep(logs: Logs, options: SweepOptions): Promise<number> {
-  const { now, between } = options;
+  const { now, between, rules, renew } = options;
   const { slots, state } = retentionOf(logs);
   const deadline = (): Deadline => Deadline.after(STEP_MS);
   const known = await deadline().bound(state.findOne({ _id: "state" }), "MongoDB");
@@ -56,13 +60,14 @@ export async function sweep(logs: Logs, options: SweepOptions): Promise<number> 
   for (let hour = finished - HOURS_AGAIN; hour <= hourOf(now() - SETTLE_MS); hour += 1) {
     for (;;) {
       const settled = new Date(now() - SETTLE_MS);
-      const found = slots.find<Due>({ hour, expire_at: { $lte: settled } }, { projection: { expire_at: 1 } });
+      const found = slots.find({ hour, expire_at: { $lte: settled } });
       const due = await deadline().bound(found.limit(SLOTS_AT_ONCE).toArray(), "MongoDB");
       if (due.length === 0) break;
       for (const slot of due) {
         const startedAt = performance.now();
-        const isEmpty = await removeOf(logs, slot, options);
-        if (isEmpty) await deadline().bound(slots.deleteOne({ _id: slot._id }), "MongoDB");
+        if (slot.rules !== rules) await renew(slot);
+        else if (await removeOf(logs, slot, options))
+          await deadline().bound(slots.deleteOne({ _id: slot._id }), "MongoDB");
         if (!(await between(performance.now() - startedAt)))
           return Math.max(1, settled.getTime() - slot.expire_at.getTime());
       }
@@ -77,16 +82,21 @@ export async function sweep(logs: Logs, options: SweepOptions): Promise<number> 
 }
 
 /** @returns whether nothing is left in it. */
-async function removeOf(logs: Logs, slot: Due, { removed, onGone }: SweepOptions): Promise<boolean> {
+async function removeOf(logs: Logs, slot: SlotDocument, { removed, onDue, onGone }: SweepOptions): Promise<boolean> {
   const deadline = Deadline.after(STEP_MS);
   const options = { projection: PROJECTION, maxTimeMS: STEP_MS, signal: deadline.signal };
   const found = logs.find<Gone & { _id: ObjectId }>({ expire_slot: slot._id }, options).limit(ENTRIES_AT_ONCE);
   const entries = (await deadline.bound(found.toArray(), "MongoDB")).filter(({ name }) => name !== AUDIT);
   if (entries.length === 0) return true;
   await removed.note(logs, entries, deadline);
+  await onDue(entries, logs, Deadline.after(STEP_MS));
   // Those that were read, and no other: their numbers are written down. The slot too, for FerretDB: see slots.ts.
   const which = { expire_slot: slot._id, _id: { $in: entries.map(({ _id }) => _id) } };
-  await deadline.bound(logs.deleteMany(which, { maxTimeMS: STEP_MS }), "MongoDB");
-  await onGone(entries, logs, Deadline.after(STEP_MS));
+  const { deletedCount } = await Deadline.after(STEP_MS).bound(
+    logs.deleteMany(which, { maxTimeMS: STEP_MS }),
+    "MongoDB",
+  );
+  // Another replica may have come first, whose turn began meanwhile: what it removed is told by it.
+  onGone(entries.slice(0, deletedCount));
   return entries.length < ENTRIES_AT_ONCE;
 }
