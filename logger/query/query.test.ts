@@ -2,8 +2,10 @@ import { connect, type Socket } from "node:net";
 import { expect, test, describe } from "bun:test";
 import { RPC_LOG_BATCH } from "#contracts/logs";
 import type { LogFilter, LogHistogram, LogItem, LogPage } from "#contracts/log-queries";
+import { Failure } from "#shared/errors";
 import { Deadline } from "#shared/resilience";
 import type { LogDocument } from "../documents.ts";
+import type { Logs, MongoConnection } from "../mongo.ts";
 import {
   connectRpc,
   type Logger,
@@ -13,8 +15,11 @@ import {
   startLogger,
   TEST_MONGODB_URL,
 } from "../testing.ts";
+import type { Catalog } from "./catalog.ts";
+import { encodePlace } from "./cursor.ts";
 import { makeMatcher } from "./filter.ts";
 import { makeIndexReader } from "./indexed.ts";
+import { makeQueries } from "./query.ts";
 import type { Place } from "./reader.ts";
 
 /** Other tests may keep the machine busy (ms). */
@@ -119,6 +124,26 @@ function queryOf({ name = [], severity = [], data = [], ...rest }: LogFilter): s
   return query.toString();
 }
 
+test("while MongoDB is away that is said, and not that a cursor is wrong; the head of an export needs no MongoDB", async () => {
+  await using logger = await startLogger("mongodb://127.0.0.1:1/nothing");
+  const { status } = await get(logger, `/logs?cursor=${encodePlace({ at: 1, id: "x" }, "f")}`);
+  expect(status).toBe(503);
+  const head = await fetch(`${logger.app.url}/logs/export`, { method: "HEAD" });
+  expect([head.status, head.headers.get("content-type")]).toEqual([200, "application/x-ndjson"]);
+  expect(await logger.metric("logger_exports_total{")).toBeNaN();
+});
+
+test("what ends an export is told by it, and not as a query that took too long", async () => {
+  const list = (_: Logs, deadline: Deadline) => deadline.bound(new Promise<never>(() => undefined), "MongoDB");
+  const connection = { logs: {}, isFerretdb: true, epoch: 1, suspect: () => undefined };
+  const queries = makeQueries(connection as unknown as MongoConnection, { list } as unknown as Catalog);
+  const stopping = new AbortController();
+  const first = queries.all({}, stopping.signal).next();
+  const why = new Failure("unavailable", "the logger is stopping");
+  stopping.abort(why);
+  expect(await first.catch((error: unknown) => error)).toBe(why);
+});
+
 describe.skipIf(TEST_MONGODB_URL === undefined)(`asking for entries ${NEEDS_MONGODB}`, () => {
   test("each filter finds what the matcher would, newest first, page by page, exported and counted", async () => {
     await using database = await makeDatabase();
@@ -158,6 +183,28 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`asking for entries ${NEEDS_MONG
       expect(isNewestFirst(found)).toBe(true);
     }
   }, 120_000);
+
+  test("where the server compares loosely, what it gives is compared again: also for counts, and a page is full", async () => {
+    await using database = await makeDatabase();
+    const logs = database.client.db(database.name).collection<LogDocument>("logs");
+    const tags = [["x"], "x", ["x", "y"], "x", "y"];
+    const documents = tags.map((tag, index) => ({
+      ...entry(index, { data: { tag } }),
+      created_at: new Date(T0 + index),
+    }));
+    await logs.insertMany(documents as unknown as LogDocument[]);
+    const filter: LogFilter = { data: [{ path: "tag", equals: "x" }] };
+    const reader = makeIndexReader();
+    const { items } = await reader.page(logs, filter, undefined, 2, Deadline.after(20_000));
+    expect(items.map(({ item }) => item.created_at)).toEqual([timeAt(3), timeAt(1)]);
+    let counted = 0;
+    const buckets = { from: T0, to: T0 + 1_000, intervalMs: 1_000 };
+    const count = (_at: number, _name: string, _severity: string, entries: number): void => {
+      counted += entries;
+    };
+    await reader.count(logs, filter, buckets, count, Deadline.after(20_000));
+    expect(counted).toBe(2);
+  }, 60_000);
 
   test("by a cursor no entry comes twice and none is left out, while others come: new ones, late ones, at equal times", async () => {
     await using database = await makeDatabase();
