@@ -50,7 +50,7 @@ const SEGMENT_ENTRIES = 1_024;
 const WRITTEN_MS = 10 * 60_000;
 /** ... so that after this time its writer is surely gone, and whoever reads it completes it. */
 const ABANDONED_MS = 15 * 60_000;
-/** What is kept in memory; segments beyond are read again where they are asked for. About 80 bytes an entry. */
+/** What is kept in memory; segments beyond are read again where they are asked for. 100 to 200 bytes an entry. */
 const CACHE_BYTES = 128 * 1_048_576;
 /** What another replica removes is noticed this late (ms). */
 const RELOAD_MS = 10 * 60_000;
