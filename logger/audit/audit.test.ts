@@ -127,6 +127,38 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`the audit trail ${NEEDS_MONGODB
     expect(await places({ event_id: { $gte: "audit-301", $lte: "audit-320" } })).toHaveLength(20);
   });
 
+  test("a whole batch that comes again is answered, and goes on in the same chain", async () => {
+    await using own = await makeDatabase();
+    await using logger = await startLogger(mongoUrl(own.name));
+    await logger.ready();
+    await using client = await connectRpc(logger);
+    const batch = entries(1, 500);
+    expect(await client.call(RPC_LOG_BATCH, [batch], 10_000)).toMatchObject({ ok: true });
+    // Of what cannot be looked at in time another round is told.
+    let left = batch;
+    for (let round = 0; left.length > 0 && round < 5; round += 1) {
+      const result = await client.call(RPC_LOG_BATCH, [left], 10_000);
+      const answers = result.ok ? (result.value as { ok?: true }[]) : [];
+      left = left.filter((_, index) => answers[index]?.ok !== true);
+    }
+    expect(left).toEqual([]);
+    expect(await verifyDatabase(own)).toMatchObject({ intact: true, chains: 1, unsealed: 0 });
+  }, 60_000);
+
+  test("what stands under the id of an audit entry and is none may be removed: the trail is intact", async () => {
+    await using own = await makeDatabase();
+    await using logger = await startLogger(mongoUrl(own.name));
+    await logger.ready();
+    await using client = await connectRpc(logger);
+    expect(await client.call(RPC_LOG_ONCE, [entry(1, { name: "planted" })])).toEqual({ ok: true, value: "stored" });
+    expect(await client.call(RPC_LOG_ONCE, [entry(1)])).toEqual({ ok: true, value: "conflict" });
+    expect(await client.call(RPC_LOG_ONCE, [entry(2)])).toEqual({ ok: true, value: "stored" });
+    await own.logs.updateOne({ name: "planted" }, { $set: { expire_slot: "another" } });
+    expect(await verifyDatabase(own)).toMatchObject({ intact: true });
+    await own.logs.deleteOne({ name: "planted" });
+    expect(await verifyDatabase(own)).toMatchObject({ intact: true, unsealed: 0 });
+  });
+
   test("somebody who asks the logger is told where it breaks", async () => {
     await using logger = await startLogger(mongoUrl(database.name));
     await logger.ready();

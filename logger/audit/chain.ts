@@ -26,7 +26,7 @@ import {
   noteSealOf,
   registrationOf,
 } from "./documents.ts";
-import { AUDIT_FILTER } from "./name.ts";
+import { AUDIT_FILTER, isAudit } from "./name.ts";
 import { type AuditKey, contentOf, type Mac, type Sealer } from "./seal.ts";
 
 /** What became of each document of a batch, or why it is not known. */
@@ -41,14 +41,17 @@ export interface Chained {
 export interface AuditChain extends AsyncDisposable {
   /**
    * Gives documents their places in the chain, in order.
-   * @returns failure `unavailable` where no chain can be begun.
+   * @returns failure `unavailable` where no chain can be begun, or their turn comes after the deadline.
    */
-  append(logs: Logs, documents: readonly LogDocument[]): Promise<Result<Chained>>;
+  append(logs: Logs, documents: readonly LogDocument[], deadline: Deadline): Promise<Result<Chained>>;
 }
 
 /** For beginning a chain, and for a seal (ms): callers are answered at their own deadline, whatever comes of it. */
 const OPEN_MS = 4_000;
 const SEAL_MS = 3_000;
+/** For looking at what stands where ids came again: of the rest, callers hear that it is not sealed, and send it again (ms). */
+const HOLDERS_MS = 1_500;
+const HOLDERS_AT_ONCE = 8;
 /** Replicas that begin chains at the same moment take the next number each. */
 const OPEN_TRIES = 20;
 const DUPLICATE_KEY = 11_000;
@@ -176,12 +179,20 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
   }
   let turn: Promise<unknown> = Promise.resolve();
 
-  async function holdersOf(logs: Logs, ids: readonly string[], deadline: Deadline): Promise<Map<string, LogDocument>> {
+  /** What is stored under ids that are taken; what cannot be had in time is left out: it is not told as stored then. */
+  async function holdersOf(logs: Logs, ids: readonly string[]): Promise<Map<string, LogDocument>> {
     const holders = new Map<string, LogDocument>();
-    for (const id of ids) {
-      const holder = await deadline.bound(logs.findOne({ event_id: id }), "MongoDB");
-      if (holder !== null) holders.set(id, holder);
-    }
+    const deadline = Deadline.after(HOLDERS_MS);
+    const rest = ids.values();
+    const look = async (): Promise<void> => {
+      for (const id of rest) {
+        if (deadline.passed) return;
+        const options = { maxTimeMS: Math.max(1, deadline.remainingMs()), signal: deadline.signal };
+        const holder = await deadline.bound(logs.findOne({ event_id: id }, options), "MongoDB");
+        if (holder !== null) holders.set(id, holder);
+      }
+    };
+    await Promise.allSettled(Array.from({ length: HOLDERS_AT_ONCE }, look));
     return holders;
   }
 
@@ -190,12 +201,11 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
     logs: Logs,
     chain: Open,
     { missing, adopted }: { missing: number[]; adopted: Adopted[] },
-    deadline: Deadline,
   ): Promise<void> {
     const numbered = { number: chain.notes + 1, missing, adopted };
     const document = { _id: `${chain.number}/${numbered.number}`, chain: chain.number, ...numbered };
     const seal = noteSealOf(chain.seal, numbered);
-    await deadline.bound(auditOf(logs).notes.insertOne({ ...document, seal }), "MongoDB");
+    await Deadline.after(SEAL_MS).bound(auditOf(logs).notes.insertOne({ ...document, seal }), "MongoDB");
     chain.notes += 1;
   }
 
@@ -234,7 +244,6 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
     documents: readonly LogDocument[],
     outcomes: readonly Result<Stored>[],
   ): Promise<Outcomes> {
-    const deadline = Deadline.after(SEAL_MS);
     const last = documents.at(-1);
     if (last?.audit_sequence === undefined || last.audit_mac === undefined) return ok(outcomes);
     const isThere = (outcome: Result<Stored> | undefined): boolean =>
@@ -243,11 +252,13 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
     let sealed = outcomes;
     if (absent.length > 0) {
       const repeated = documents.filter((_, index) => outcomes[index]?.ok === true && !isThere(outcomes[index]));
-      const holders = await holdersOf(logs, [...new Set(repeated.map((one) => one.event_id))], deadline);
+      const holders = await holdersOf(logs, [...new Set(repeated.map((one) => one.event_id))]);
       const adopted = [...holders.values()]
+        // What has another name is not of the trail: it may be removed, and given another time of its removal.
+        .filter((one) => isAudit(one.name))
         .filter((one) => !(one.audit_chain === chain.number && (one.audit_sequence ?? 0) <= (last.audit_sequence ?? 0)))
         .map((one) => ({ event_id: one.event_id, seal: chain.seal("adopted", contentOf(one), one.audit_mac ?? "") }));
-      await note(logs, chain, { missing: absent.map((one) => one.audit_sequence ?? 0), adopted }, deadline);
+      await note(logs, chain, { missing: absent.map((one) => one.audit_sequence ?? 0), adopted });
       // Nobody is told of an entry that it is stored where it is not known as what.
       sealed = outcomes.map((outcome, index) => {
         const isKnown = !outcome.ok || outcome.value === "stored" || holders.has(documents[index]?.event_id ?? "");
@@ -259,7 +270,7 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
   }
 
   return {
-    async append(logs, documents) {
+    async append(logs, documents, deadline) {
       const before = turn;
       const { promise, resolve } = Promise.withResolvers<void>();
       turn = promise;
@@ -267,6 +278,7 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
       await before;
       let chain: Open;
       try {
+        if (deadline.passed) return unsealed(undefined);
         chain = await chainFor(logs);
       } catch (error) {
         connection.suspect();
