@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setSystemTime, test } from "bun:test";
 import type { AuditReport } from "#contracts/audit";
 import { RPC_LOG_BATCH, RPC_LOG_INFO, RPC_LOG_ONCE } from "#contracts/logs";
 import {
@@ -158,6 +158,42 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`the audit trail ${NEEDS_MONGODB
     await own.logs.deleteOne({ name: "planted" });
     expect(await verifyDatabase(own)).toMatchObject({ intact: true, unsealed: 0 });
   });
+
+  test("what somebody has removed to have it made anew is not made anew", async () => {
+    await using own = await makeDatabase();
+    const old = { name: "audit", data: "of an older logger", severity: "INFO", event_id: "older-1" };
+    await own.logs.insertOne({ ...old, created_at: new Date(), stored_at: new Date() });
+    const db = own.client.db(own.name);
+    const heads = db.collection<{ _id: string }>("log_audit_heads");
+    const live = async (number: number) => {
+      await using logger = await startLogger(mongoUrl(own.name));
+      await logger.ready();
+      expect((await logger.post({ name: "audit", data: number })).status).toBe(202);
+    };
+    await live(1);
+    await live(2);
+    expect(await verifyDatabase(own)).toMatchObject({ intact: true, chains: 2, older: 1 });
+    // The last chain with all that is of it, and the count that tells of it.
+    const count = await heads.findOneAndDelete({ _id: "chains" });
+    await db.collection<{ _id: number }>("log_audit_chains").deleteOne({ _id: 2 });
+    await own.logs.deleteOne({ audit_chain: 2 });
+    await live(3);
+    expect(await verifyDatabase(own)).toMatchObject({ items: [{ what: "the number of chains is gone" }] });
+    if (count !== null) await heads.insertOne(count);
+    expect(await verifyDatabase(own)).toMatchObject({ intact: true });
+    // The seal of older entries, one of which is then something else.
+    await heads.deleteOne({ _id: "older" });
+    await own.logs.updateOne({ event_id: "older-1" }, { $set: { data: "something else" } });
+    setSystemTime(new Date(Date.now() + 25 * 3_600_000));
+    try {
+      await live(4);
+      expect(await verifyDatabase(own)).toMatchObject({
+        items: [{ what: "the seal of the entries from before the first chain is gone" }],
+      });
+    } finally {
+      setSystemTime();
+    }
+  }, 60_000);
 
   test("somebody who asks the logger is told where it breaks", async () => {
     await using logger = await startLogger(mongoUrl(database.name));

@@ -24,6 +24,7 @@ import {
   isOlder,
   MacSum,
   noteSealOf,
+  OLDER_MS,
   registrationOf,
 } from "./documents.ts";
 import { AUDIT_FILTER, isAudit } from "./name.ts";
@@ -82,6 +83,15 @@ function unsealed(cause: unknown): Result<never> {
   return fail("unavailable", "the audit trail cannot be sealed now", { cause, retryAfterS: 1 });
 }
 
+/** Waits for a write that another replica may have been first with. */
+async function unlessThere(write: Promise<unknown>): Promise<void> {
+  try {
+    await write;
+  } catch (error) {
+    if (!(error instanceof MongoServerError && error.code === DUPLICATE_KEY)) throw error;
+  }
+}
+
 export interface AuditChainOptions {
   readonly connection: MongoConnection;
   readonly key: AuditKey;
@@ -123,28 +133,41 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
     return { ...heads, key: key.id, seal: headsSealOf(key.seal, heads) };
   }
 
-  /** The number of chains, never less than it was: of two replicas, the later one counts. */
+  /**
+   * The number of chains, never less than it was: of two replicas, the later one counts. It is made before the first entry of
+   * the first chain; where it is gone later, it stays so, and is found: chains may have gone with it.
+   */
   async function count(logs: Logs, chains: number, deadline: Deadline): Promise<void> {
     const { _id, ...heads } = headsOf({ _id: "chains", count: chains });
     const filter = { _id, count: { $lt: chains } };
-    try {
-      await deadline.bound(auditOf(logs).heads.updateOne(filter, { $set: heads }, { upsert: true }), "MongoDB");
-    } catch (error) {
-      if (!(error instanceof MongoServerError && error.code === DUPLICATE_KEY)) throw error;
-    }
+    const used = await deadline.bound(auditOf(logs).chains.findOne({ "head.sequence": { $gt: 0 } }), "MongoDB");
+    const options = { upsert: used === null };
+    await unlessThere(deadline.bound(auditOf(logs).heads.updateOne(filter, { $set: heads }, options), "MongoDB"));
   }
 
   async function open(logs: Logs, epoch: number): Promise<Open> {
     const deadline = Deadline.after(OPEN_MS, stopping.signal);
     const { _id: number, registration } = await register(logs, deadline);
     await count(logs, number, deadline);
+    if (number === 1) await sealNone(logs, deadline);
     log.info("audit chain begun", { chain: number, mac: registration });
-    older ??= sealOlder(logs);
+    // Another database begins anew.
+    older = number === 1 ? sealOlder(logs) : (older ?? sealOlder(logs));
     const seal = key.sealOf(registration);
     const known = { sequence: 0, mac: registration, notes: 0 };
     const nothing = Promise.resolve();
     const state = { ended: false, noting: nothing, writing: nothing, next: undefined, headless: false };
     return { number, seal, epoch, ...known, known, ...state };
+  }
+
+  /** Before the first entry of all: that there was none before, where that is so, which is most often and quickly known. */
+  async function sealNone(logs: Logs, deadline: Deadline): Promise<void> {
+    if ((await deadline.bound(logs.findOne(AUDIT_FILTER), "MongoDB")) !== null) return;
+    await unlessThere(deadline.bound(insertOlder(logs, 0, new MacSum()), "MongoDB"));
+  }
+
+  async function insertOlder(logs: Logs, entries: number, sum: MacSum): Promise<void> {
+    await auditOf(logs).heads.insertOne(headsOf({ _id: "older", count: entries, sum: sum.text }));
   }
 
   /** Once for a database: what was there before the first chain, as a whole. */
@@ -154,6 +177,10 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
       if ((await heads.findOne({ _id: "older" })) !== null) return;
       const first = await chains.findOne({ _id: 1 });
       if (first === null) return;
+      if (Date.now() - first.opened_at.getTime() > OLDER_MS) {
+        log.error("audit entries from before the first chain are not sealed, or somebody has removed their seal");
+        return;
+      }
       const sum = new MacSum();
       let entries = 0;
       for await (const document of logs.find(AUDIT_FILTER, { signal: stopping.signal })) {
@@ -161,7 +188,7 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
         entries += 1;
         sum.add(key.seal("older", contentOf(document)));
       }
-      await heads.insertOne(headsOf({ _id: "older", count: entries, sum: sum.text }));
+      await insertOlder(logs, entries, sum);
     } catch (error) {
       // The next chain tries again; another replica may have been first.
       older = undefined;
