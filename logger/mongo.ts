@@ -7,7 +7,7 @@ import { Deadline, databaseBackoff, keepTrying, sleep } from "#shared/resilience
 import type { Metrics } from "#shared/telemetry";
 import { currentTls } from "#shared/tls";
 import type { LogDocument } from "./documents.ts";
-import { isPrepared, prepare } from "./prepare.ts";
+import { isPrepared, prepare, prepareQueries } from "./prepare.ts";
 
 export type Logs = Collection<LogDocument>;
 
@@ -96,6 +96,8 @@ export function connectMongo({ url, dependency, log, metrics, onRefused }: Mongo
   let everUp = false;
   let epoch = 0;
   let isFerretdb = false;
+  /** What only queries need is made behind their backs who store. It never fails. */
+  let indexing: Promise<unknown> = Promise.resolve();
   let wake = new AbortController();
   const suspect = (): void => wake.abort();
 
@@ -126,6 +128,7 @@ export function connectMongo({ url, dependency, log, metrics, onRefused }: Mongo
     epoch += 1;
     if (!everUp) log.info("MongoDB in use", { server: isFerretdb ? "FerretDB" : "MongoDB", version: info["version"] });
     up(logs);
+    indexing = Promise.all([indexing, prepareQueries(logs, { isFerretdb, log, signal: ends })]);
   };
 
   /** A client whose first connect failed answers nothing ever after (driver 7.9), so each try has its own. */
@@ -227,6 +230,7 @@ export function connectMongo({ url, dependency, log, metrics, onRefused }: Mongo
     async [Symbol.asyncDispose]() {
       stopping.abort(new Error("the logger is stopping"));
       await life;
+      await indexing;
     },
   };
 }

@@ -1,6 +1,7 @@
-/** Makes the collection ready: every document has an event_id of its own, and the indexes stand. */
+/** Makes the collection ready: every document has an event_id of its own, and the indexes stand. Storing waits for no index that only queries need. */
 import { type Collection, type IndexDescription, MongoServerError, ObjectId } from "mongodb";
 import type { Log } from "#shared/log";
+import { databaseBackoff, Deadline, pause } from "#shared/resilience";
 import type { LogDocument } from "./documents.ts";
 import { forgetSummaries, migrateSegments } from "./query/catalog.ts";
 import { registryOf } from "./registry.ts";
@@ -42,6 +43,9 @@ const NEEDED = ["event_id", "severity", "created_at"] as const;
 const CHUNK = 1_000;
 const CHUNK_FERRETDB = 10;
 const NAMESPACE_NOT_FOUND = 26;
+const INDEX_NOT_FOUND = 27;
+/** Indexes over a large collection of older entries take their time. */
+const QUERIES_MS = 30 * 60_000;
 
 type Logs = Collection<LogDocument>;
 
@@ -54,14 +58,14 @@ async function indexNames(logs: Logs): Promise<Set<string>> {
   }
 }
 
-/** Whether nothing is left to `prepare`; asks the server, so it also tells whether that answers. */
+/** Whether nothing is left to `prepare`, what only queries need aside; asks the server, so it also tells whether that answers. */
 export async function isPrepared(logs: Logs, isFerretdb: boolean): Promise<boolean> {
   const names = await indexNames(logs);
   return [UNIQUE, ...indexesFor(isFerretdb)].every(({ name }) => name !== undefined && names.has(name));
 }
 
 function indexesFor(isFerretdb: boolean): readonly IndexDescription[] {
-  return isFerretdb ? [NUMBERS, SLOTS, SEGMENTS] : [NUMBERS, SLOTS, ...ASKED];
+  return isFerretdb ? [NUMBERS, SLOTS, SEGMENTS] : [NUMBERS, SLOTS];
 }
 
 /** When an older document was made: as it says, else by its `_id`. */
@@ -132,19 +136,20 @@ async function partRepeated(logs: Logs): Promise<number> {
   }
 }
 
-/** Not every server has such an index: words are looked for without it then. */
+/** Not every server has such an index: words are looked for without it then. @throws where it does not answer. */
 async function indexWords(logs: Logs, log: Log): Promise<void> {
   try {
     // A document's own field `language` would be taken for its language, by default.
     const options = { default_language: "none", language_override: "no_language" };
     await logs.createIndexes([{ name: TEXT_INDEX, key: { "$**": "text" }, ...options }]);
   } catch (error) {
+    if (!(error instanceof MongoServerError)) throw error;
     log.warn("this server has no text index: words are looked for in each entry", { error });
   }
 }
 
 /**
- * Migrates older documents and makes the indexes that are missing. Idempotent, and safe in several replicas at once.
+ * Migrates older documents and makes the indexes that are missing, without which nothing is stored. Idempotent, and safe in several replicas at once.
  * Does without partial indexes, which not every server that speaks MongoDB's protocol has.
  */
 export async function prepare(logs: Logs, { isFerretdb, log }: { isFerretdb: boolean; log: Log }): Promise<void> {
@@ -167,12 +172,56 @@ export async function prepare(logs: Logs, { isFerretdb, log }: { isFerretdb: boo
     }
     await logs.createIndexes([index]);
   }
+}
+
+/** Tries of what only queries need: after the last one it is left until MongoDB is connected to again. */
+const TRIES = 5;
+
+/**
+ * Makes the indexes that only queries need; storing goes on meanwhile, and also without them. Idempotent.
+ * @param signal ends it early. @returns when they stand, or it was given up, which is told in the log.
+ */
+export async function prepareQueries(
+  logs: Logs,
+  { isFerretdb, log, signal }: { isFerretdb: boolean; log: Log; signal: AbortSignal },
+): Promise<void> {
+  for (let attempt = 1; !signal.aborted; attempt += 1) {
+    try {
+      await Deadline.after(QUERIES_MS, signal).bound(indexQueries(logs, isFerretdb, log), "making indexes for queries");
+      return;
+    } catch (error) {
+      if (signal.aborted) return;
+      log.warn("indexes for queries could not be made: entries are stored, and asking for them may be slow", {
+        attempt,
+        of: TRIES,
+        error,
+      });
+      if (attempt === TRIES) return;
+      await pause(databaseBackoff(attempt), signal);
+    }
+  }
+}
+
+async function indexQueries(logs: Logs, isFerretdb: boolean, log: Log): Promise<void> {
+  const names = await indexNames(logs);
+  if (!isFerretdb) {
+    for (const index of ASKED) if (!names.has(String(index.name))) await logs.createIndexes([index]);
+  }
   const needless = isFerretdb ? [...FORMER, ...ASKED.map(({ name }) => String(name))] : FORMER;
-  for (const name of needless) if (names.has(name)) await logs.dropIndex(name);
+  for (const name of needless) if (names.has(name)) await dropIndex(logs, name);
   if (!isFerretdb && !names.has(TEXT_INDEX)) await indexWords(logs, log);
   const { producers, blocks, voids } = registryOf(logs);
   await producers.createIndexes([{ name: "first_stored_at_-1__id_1", key: { first_stored_at: -1, _id: 1 } }]);
   await blocks.createIndexes([{ name: "producer_id_1_block_1", key: { producer_id: 1, block: 1 } }]);
   await voids.createIndexes([{ name: "producer_id_1_block_1", key: { producer_id: 1, block: 1 } }]);
   await prepareTraces(logs);
+}
+
+async function dropIndex(logs: Logs, name: string): Promise<void> {
+  try {
+    await logs.dropIndex(name);
+  } catch (error) {
+    // Another replica was first.
+    if (!(error instanceof MongoServerError && error.code === INDEX_NOT_FOUND)) throw error;
+  }
 }

@@ -161,28 +161,32 @@ export function makeStore(
       const { logs } = connection;
       if (logs === undefined) return { ok: false, error: unavailable(undefined) };
       const batch = followed?.tap.begin();
+      // At one go with that: of what a writer stores, ids are in the order of `stored_at`, and both in that of the tap.
+      const storedAt = new Date();
+      const ids = records.map(() => writer.nextId());
       const deadline = Deadline.after(INSERT_MS);
-      const entered = await enter(logs, records, deadline);
+      const entered = await enter(logs, records, storedAt, deadline);
       if (!entered.ok) {
         batch?.over([]);
         return entered;
       }
       const { segment, placed } = entered.value;
       const documents = records.map(
-        (record, at): LogDocument => ({ _id: writer.nextId(), ...documentOf(record, placed[at]) }),
+        (record, at): LogDocument => ({ _id: ids[at] ?? writer.nextId(), ...documentOf(record, placed[at]) }),
       );
-      const chained = await chain?.append(logs, documents);
+      const chained = await chain?.append(logs, documents, deadline);
       if (chained?.ok === false) {
         if (segment !== undefined) segments.took(segment, []);
         batch?.over([]);
         return chained;
       }
-      const written = await insert(logs, records, documents, deadline);
+      // Sent later, it could be stored after everybody has been told that it is not.
+      const written = deadline.passed ? unsent(records) : await insert(logs, records, documents, deadline);
       if (segment !== undefined) note(segment, records, written);
-      const result = chained === undefined ? written : await chained.value.seal(written);
-      const isHeard = result.ok && followed?.tap.isHeard === true;
-      batch?.over(isHeard ? documents.filter((_, index) => isStored(result.value[index])) : []);
-      return result;
+      // Before it is sealed: it is stored, and those who follow the others wait for no seal.
+      const isHeard = written.ok && followed?.tap.isHeard === true;
+      batch?.over(isHeard ? documents.filter((_, index) => isStored(written.value[index])) : []);
+      return chained === undefined ? written : await chained.value.seal(written);
     },
   };
 
@@ -190,18 +194,26 @@ export function makeStore(
   async function enter(
     logs: Logs,
     records: readonly LogRecord[],
+    stored_at: Date,
     deadline: Deadline,
   ): Promise<Result<{ segment: number | undefined; placed: Placed[] }>> {
-    const stored_at = new Date();
+    // None of the three waits for another.
+    const entering = segments.enter(logs, records.length, deadline);
     try {
-      const [expiries] = await Promise.all([
+      const [expiries, segment] = await Promise.all([
         slots.place(logs, records, stored_at, deadline),
+        entering,
         registry.register(logs, records, deadline),
       ]);
-      const segment = await segments.enter(logs, records.length, deadline);
       const inSegment = segment === undefined ? {} : { segment };
       return ok({ segment, placed: records.map((_, at) => ({ stored_at, ...expiries[at], ...inSegment })) });
     } catch (error) {
+      void entering.then(
+        (segment) => {
+          if (segment !== undefined) segments.took(segment, []);
+        },
+        () => undefined,
+      );
       connection.suspect();
       return { ok: false, error: unavailable(error) };
     }
@@ -243,6 +255,12 @@ export function makeStore(
       return { ok: false, error: unavailable(error) };
     }
   }
+}
+
+/** Each failed by itself: that nothing of the batch is stored is known. */
+function unsent(records: readonly LogRecord[]): Result<Result<Stored>[]> {
+  const error = unavailable(new Error("no time was left to send it"));
+  return ok(records.map(() => ({ ok: false, error })));
 }
 
 function isStored(result: Result<Stored> | undefined): boolean {

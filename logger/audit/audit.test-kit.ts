@@ -4,7 +4,7 @@ import type { Database } from "../testing.ts";
 import type { ChainDocument, HeadsDocument, NoteDocument } from "./documents.ts";
 import { auditKeyOf } from "./seal.ts";
 import { auditSource } from "./source.ts";
-import { type StoredEntry, verify } from "./verify.ts";
+import { type KeptHead, type StoredEntry, verify } from "./verify.ts";
 
 /** What loggers seal with that are given no secret. */
 export const KEY = auditKeyOf("development only, known to everybody");
@@ -48,11 +48,15 @@ async function* each<T>(items: readonly T[]): AsyncIterable<T> {
   yield* items;
 }
 
-export function verifyTrail({ heads, chains, notes, entries, others }: Trail): Promise<AuditReport> {
+export function verifyTrail(
+  { heads, chains, notes, entries, others }: Trail,
+  kept: readonly KeptHead[] = [],
+): Promise<AuditReport> {
   // Names may have been changed: a store finds by what is there.
   const audit = entries.filter(({ name }) => name === "audit");
   return verify({
     keys: [KEY],
+    kept,
     source: {
       heads: async () => heads,
       chains: () => each(chains),

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setSystemTime, test } from "bun:test";
 import type { AuditReport } from "#contracts/audit";
 import { RPC_LOG_BATCH, RPC_LOG_INFO, RPC_LOG_ONCE } from "#contracts/logs";
 import {
@@ -126,6 +126,74 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`the audit trail ${NEEDS_MONGODB
     expect(report).toMatchObject({ intact: true });
     expect(await places({ event_id: { $gte: "audit-301", $lte: "audit-320" } })).toHaveLength(20);
   });
+
+  test("a whole batch that comes again is answered, and goes on in the same chain", async () => {
+    await using own = await makeDatabase();
+    await using logger = await startLogger(mongoUrl(own.name));
+    await logger.ready();
+    await using client = await connectRpc(logger);
+    const batch = entries(1, 500);
+    expect(await client.call(RPC_LOG_BATCH, [batch], 10_000)).toMatchObject({ ok: true });
+    // Of what cannot be looked at in time another round is told.
+    let left = batch;
+    for (let round = 0; left.length > 0 && round < 5; round += 1) {
+      const result = await client.call(RPC_LOG_BATCH, [left], 10_000);
+      const answers = result.ok ? (result.value as { ok?: true }[]) : [];
+      left = left.filter((_, index) => answers[index]?.ok !== true);
+    }
+    expect(left).toEqual([]);
+    expect(await verifyDatabase(own)).toMatchObject({ intact: true, chains: 1, unsealed: 0 });
+  }, 60_000);
+
+  test("what stands under the id of an audit entry and is none may be removed: the trail is intact", async () => {
+    await using own = await makeDatabase();
+    await using logger = await startLogger(mongoUrl(own.name));
+    await logger.ready();
+    await using client = await connectRpc(logger);
+    expect(await client.call(RPC_LOG_ONCE, [entry(1, { name: "planted" })])).toEqual({ ok: true, value: "stored" });
+    expect(await client.call(RPC_LOG_ONCE, [entry(1)])).toEqual({ ok: true, value: "conflict" });
+    expect(await client.call(RPC_LOG_ONCE, [entry(2)])).toEqual({ ok: true, value: "stored" });
+    await own.logs.updateOne({ name: "planted" }, { $set: { expire_slot: "another" } });
+    expect(await verifyDatabase(own)).toMatchObject({ intact: true });
+    await own.logs.deleteOne({ name: "planted" });
+    expect(await verifyDatabase(own)).toMatchObject({ intact: true, unsealed: 0 });
+  });
+
+  test("what somebody has removed to have it made anew is not made anew", async () => {
+    await using own = await makeDatabase();
+    const old = { name: "audit", data: "of an older logger", severity: "INFO", event_id: "older-1" };
+    await own.logs.insertOne({ ...old, created_at: new Date(), stored_at: new Date() });
+    const db = own.client.db(own.name);
+    const heads = db.collection<{ _id: string }>("log_audit_heads");
+    const live = async (number: number) => {
+      await using logger = await startLogger(mongoUrl(own.name));
+      await logger.ready();
+      expect((await logger.post({ name: "audit", data: number })).status).toBe(202);
+    };
+    await live(1);
+    await live(2);
+    expect(await verifyDatabase(own)).toMatchObject({ intact: true, chains: 2, older: 1 });
+    // The last chain with all that is of it, and the count that tells of it.
+    const count = await heads.findOneAndDelete({ _id: "chains" });
+    await db.collection<{ _id: number }>("log_audit_chains").deleteOne({ _id: 2 });
+    await own.logs.deleteOne({ audit_chain: 2 });
+    await live(3);
+    expect(await verifyDatabase(own)).toMatchObject({ items: [{ what: "the number of chains is gone" }] });
+    if (count !== null) await heads.insertOne(count);
+    expect(await verifyDatabase(own)).toMatchObject({ intact: true });
+    // The seal of older entries, one of which is then something else.
+    await heads.deleteOne({ _id: "older" });
+    await own.logs.updateOne({ event_id: "older-1" }, { $set: { data: "something else" } });
+    setSystemTime(new Date(Date.now() + 25 * 3_600_000));
+    try {
+      await live(4);
+      expect(await verifyDatabase(own)).toMatchObject({
+        items: [{ what: "the seal of the entries from before the first chain is gone" }],
+      });
+    } finally {
+      setSystemTime();
+    }
+  }, 60_000);
 
   test("somebody who asks the logger is told where it breaks", async () => {
     await using logger = await startLogger(mongoUrl(database.name));

@@ -24,9 +24,10 @@ import {
   isOlder,
   MacSum,
   noteSealOf,
+  OLDER_MS,
   registrationOf,
 } from "./documents.ts";
-import { AUDIT_FILTER } from "./name.ts";
+import { AUDIT_FILTER, isAudit } from "./name.ts";
 import { type AuditKey, contentOf, type Mac, type Sealer } from "./seal.ts";
 
 /** What became of each document of a batch, or why it is not known. */
@@ -41,14 +42,17 @@ export interface Chained {
 export interface AuditChain extends AsyncDisposable {
   /**
    * Gives documents their places in the chain, in order.
-   * @returns failure `unavailable` where no chain can be begun.
+   * @returns failure `unavailable` where no chain can be begun, or their turn comes after the deadline.
    */
-  append(logs: Logs, documents: readonly LogDocument[]): Promise<Result<Chained>>;
+  append(logs: Logs, documents: readonly LogDocument[], deadline: Deadline): Promise<Result<Chained>>;
 }
 
 /** For beginning a chain, and for a seal (ms): callers are answered at their own deadline, whatever comes of it. */
 const OPEN_MS = 4_000;
 const SEAL_MS = 3_000;
+/** For looking at what stands where ids came again: of the rest, callers hear that it is not sealed, and send it again (ms). */
+const HOLDERS_MS = 1_500;
+const HOLDERS_AT_ONCE = 8;
 /** Replicas that begin chains at the same moment take the next number each. */
 const OPEN_TRIES = 20;
 const DUPLICATE_KEY = 11_000;
@@ -77,6 +81,15 @@ interface Open {
 
 function unsealed(cause: unknown): Result<never> {
   return fail("unavailable", "the audit trail cannot be sealed now", { cause, retryAfterS: 1 });
+}
+
+/** Waits for a write that another replica may have been first with. */
+async function unlessThere(write: Promise<unknown>): Promise<void> {
+  try {
+    await write;
+  } catch (error) {
+    if (!(error instanceof MongoServerError && error.code === DUPLICATE_KEY)) throw error;
+  }
 }
 
 export interface AuditChainOptions {
@@ -120,28 +133,41 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
     return { ...heads, key: key.id, seal: headsSealOf(key.seal, heads) };
   }
 
-  /** The number of chains, never less than it was: of two replicas, the later one counts. */
+  /**
+   * The number of chains, never less than it was: of two replicas, the later one counts. It is made before the first entry of
+   * the first chain; where it is gone later, it stays so, and is found: chains may have gone with it.
+   */
   async function count(logs: Logs, chains: number, deadline: Deadline): Promise<void> {
     const { _id, ...heads } = headsOf({ _id: "chains", count: chains });
     const filter = { _id, count: { $lt: chains } };
-    try {
-      await deadline.bound(auditOf(logs).heads.updateOne(filter, { $set: heads }, { upsert: true }), "MongoDB");
-    } catch (error) {
-      if (!(error instanceof MongoServerError && error.code === DUPLICATE_KEY)) throw error;
-    }
+    const used = await deadline.bound(auditOf(logs).chains.findOne({ "head.sequence": { $gt: 0 } }), "MongoDB");
+    const options = { upsert: used === null };
+    await unlessThere(deadline.bound(auditOf(logs).heads.updateOne(filter, { $set: heads }, options), "MongoDB"));
   }
 
   async function open(logs: Logs, epoch: number): Promise<Open> {
     const deadline = Deadline.after(OPEN_MS, stopping.signal);
     const { _id: number, registration } = await register(logs, deadline);
     await count(logs, number, deadline);
+    if (number === 1) await sealNone(logs, deadline);
     log.info("audit chain begun", { chain: number, mac: registration });
-    older ??= sealOlder(logs);
+    // Another database begins anew.
+    older = number === 1 ? sealOlder(logs) : (older ?? sealOlder(logs));
     const seal = key.sealOf(registration);
     const known = { sequence: 0, mac: registration, notes: 0 };
     const nothing = Promise.resolve();
     const state = { ended: false, noting: nothing, writing: nothing, next: undefined, headless: false };
     return { number, seal, epoch, ...known, known, ...state };
+  }
+
+  /** Before the first entry of all: that there was none before, where that is so, which is most often and quickly known. */
+  async function sealNone(logs: Logs, deadline: Deadline): Promise<void> {
+    if ((await deadline.bound(logs.findOne(AUDIT_FILTER), "MongoDB")) !== null) return;
+    await unlessThere(deadline.bound(insertOlder(logs, 0, new MacSum()), "MongoDB"));
+  }
+
+  async function insertOlder(logs: Logs, entries: number, sum: MacSum): Promise<void> {
+    await auditOf(logs).heads.insertOne(headsOf({ _id: "older", count: entries, sum: sum.text }));
   }
 
   /** Once for a database: what was there before the first chain, as a whole. */
@@ -151,6 +177,10 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
       if ((await heads.findOne({ _id: "older" })) !== null) return;
       const first = await chains.findOne({ _id: 1 });
       if (first === null) return;
+      if (Date.now() - first.opened_at.getTime() > OLDER_MS) {
+        log.error("audit entries from before the first chain are not sealed, or somebody has removed their seal");
+        return;
+      }
       const sum = new MacSum();
       let entries = 0;
       for await (const document of logs.find(AUDIT_FILTER, { signal: stopping.signal })) {
@@ -158,7 +188,7 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
         entries += 1;
         sum.add(key.seal("older", contentOf(document)));
       }
-      await heads.insertOne(headsOf({ _id: "older", count: entries, sum: sum.text }));
+      await insertOlder(logs, entries, sum);
     } catch (error) {
       // The next chain tries again; another replica may have been first.
       older = undefined;
@@ -176,12 +206,20 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
   }
   let turn: Promise<unknown> = Promise.resolve();
 
-  async function holdersOf(logs: Logs, ids: readonly string[], deadline: Deadline): Promise<Map<string, LogDocument>> {
+  /** What is stored under ids that are taken; what cannot be had in time is left out: it is not told as stored then. */
+  async function holdersOf(logs: Logs, ids: readonly string[]): Promise<Map<string, LogDocument>> {
     const holders = new Map<string, LogDocument>();
-    for (const id of ids) {
-      const holder = await deadline.bound(logs.findOne({ event_id: id }), "MongoDB");
-      if (holder !== null) holders.set(id, holder);
-    }
+    const deadline = Deadline.after(HOLDERS_MS);
+    const rest = ids.values();
+    const look = async (): Promise<void> => {
+      for (const id of rest) {
+        if (deadline.passed) return;
+        const options = { maxTimeMS: Math.max(1, deadline.remainingMs()), signal: deadline.signal };
+        const holder = await deadline.bound(logs.findOne({ event_id: id }, options), "MongoDB");
+        if (holder !== null) holders.set(id, holder);
+      }
+    };
+    await Promise.allSettled(Array.from({ length: HOLDERS_AT_ONCE }, look));
     return holders;
   }
 
@@ -190,12 +228,11 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
     logs: Logs,
     chain: Open,
     { missing, adopted }: { missing: number[]; adopted: Adopted[] },
-    deadline: Deadline,
   ): Promise<void> {
     const numbered = { number: chain.notes + 1, missing, adopted };
     const document = { _id: `${chain.number}/${numbered.number}`, chain: chain.number, ...numbered };
     const seal = noteSealOf(chain.seal, numbered);
-    await deadline.bound(auditOf(logs).notes.insertOne({ ...document, seal }), "MongoDB");
+    await Deadline.after(SEAL_MS).bound(auditOf(logs).notes.insertOne({ ...document, seal }), "MongoDB");
     chain.notes += 1;
   }
 
@@ -234,7 +271,6 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
     documents: readonly LogDocument[],
     outcomes: readonly Result<Stored>[],
   ): Promise<Outcomes> {
-    const deadline = Deadline.after(SEAL_MS);
     const last = documents.at(-1);
     if (last?.audit_sequence === undefined || last.audit_mac === undefined) return ok(outcomes);
     const isThere = (outcome: Result<Stored> | undefined): boolean =>
@@ -243,11 +279,13 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
     let sealed = outcomes;
     if (absent.length > 0) {
       const repeated = documents.filter((_, index) => outcomes[index]?.ok === true && !isThere(outcomes[index]));
-      const holders = await holdersOf(logs, [...new Set(repeated.map((one) => one.event_id))], deadline);
+      const holders = await holdersOf(logs, [...new Set(repeated.map((one) => one.event_id))]);
       const adopted = [...holders.values()]
+        // What has another name is not of the trail: it may be removed, and given another time of its removal.
+        .filter((one) => isAudit(one.name))
         .filter((one) => !(one.audit_chain === chain.number && (one.audit_sequence ?? 0) <= (last.audit_sequence ?? 0)))
         .map((one) => ({ event_id: one.event_id, seal: chain.seal("adopted", contentOf(one), one.audit_mac ?? "") }));
-      await note(logs, chain, { missing: absent.map((one) => one.audit_sequence ?? 0), adopted }, deadline);
+      await note(logs, chain, { missing: absent.map((one) => one.audit_sequence ?? 0), adopted });
       // Nobody is told of an entry that it is stored where it is not known as what.
       sealed = outcomes.map((outcome, index) => {
         const isKnown = !outcome.ok || outcome.value === "stored" || holders.has(documents[index]?.event_id ?? "");
@@ -259,7 +297,7 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
   }
 
   return {
-    async append(logs, documents) {
+    async append(logs, documents, deadline) {
       const before = turn;
       const { promise, resolve } = Promise.withResolvers<void>();
       turn = promise;
@@ -267,6 +305,7 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
       await before;
       let chain: Open;
       try {
+        if (deadline.passed) return unsealed(undefined);
         chain = await chainFor(logs);
       } catch (error) {
         connection.suspect();

@@ -6,7 +6,7 @@ import { withoutCredentials } from "#shared/log";
 import { auditKeysOf, type Config } from "../config.ts";
 import { withLogs } from "../mongo.ts";
 import { auditSource } from "./source.ts";
-import { verify } from "./verify.ts";
+import { type KeptHead, verify } from "./verify.ts";
 
 /** Exit codes: 0 nothing is wrong, 1 the trail is broken, 2 it could not be verified. */
 const BROKEN = 1;
@@ -25,21 +25,36 @@ function told(report: AuditReport): string {
   const counted = `${entries} entries of ${chains} chains; ${unsealed} not sealed yet, ${older} from before the first chain`;
   const listed = items.map((found) => `  ${[placeOf(found), found.what].filter(Boolean).join(": ")}`);
   const more = breaks > items.length ? [`  and ${breaks - items.length} more`] : [];
-  const last = heads.map(({ chain, sequence, mac }) => `  chain ${chain}: ${sequence} entries, ${mac}`);
+  const last = heads.map(({ chain, sequence, mac }) => `  --head ${chain}:${sequence}:${mac}`);
   return [
     breaks === 0 ? `intact: ${counted}` : `BROKEN in ${breaks} places: ${counted}`,
     ...listed,
     ...more,
-    "heads, newest first (keep them elsewhere):",
+    "heads, newest first (keep them elsewhere, and give them to a later verification):",
     ...last,
     "",
   ].join("\n");
 }
 
+const HEAD = /^(\d{1,15}):(\d{1,15}):([\w-]{22})$/;
+
+/** `verify [--head chain:sequence:mac]…`; undefined for anything else. */
+function keptOf([word, ...rest]: readonly string[]): KeptHead[] | undefined {
+  if (word !== "verify" || rest.length % 2 !== 0) return undefined;
+  const kept: KeptHead[] = [];
+  for (let at = 0; at < rest.length; at += 2) {
+    const [, chain, sequence, mac] = HEAD.exec(rest[at + 1] ?? "") ?? [];
+    if (rest[at] !== "--head" || mac === undefined) return undefined;
+    kept.push({ chain: Number(chain), sequence: Number(sequence), mac });
+  }
+  return kept;
+}
+
 /** @returns the exit code. */
 export async function auditCommand(config: Config, args: readonly string[]): Promise<number> {
-  if (args.length !== 1 || args[0] !== "verify") {
-    process.stderr.write("Usage: logger audit verify\n");
+  const kept = keptOf(args);
+  if (kept === undefined) {
+    process.stderr.write("Usage: logger audit verify [--head <chain>:<sequence>:<mac>]…\n");
     return EXIT.configuration;
   }
   let shownAt = performance.now();
@@ -53,7 +68,7 @@ export async function auditCommand(config: Config, args: readonly string[]): Pro
   process.once("SIGINT", () => stopping.abort(new Error("stopped")));
   try {
     const report = await withLogs(config.MONGODB_URL.reveal(), (logs) =>
-      verify({ source: auditSource(logs, stopping.signal), keys: auditKeysOf(config), onProgress }),
+      verify({ source: auditSource(logs, stopping.signal), keys: auditKeysOf(config), kept, onProgress }),
     );
     if (process.stderr.isTTY) process.stderr.write("\r\u001b[K");
     process.stdout.write(told(report));

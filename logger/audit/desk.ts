@@ -1,10 +1,10 @@
 /** One verification of the audit trail at a time, for whoever asks: he waits a while, and asks again where it goes on. */
 import type { AuditReport } from "#contracts/audit";
-import { Failure, ok, type Result } from "#shared/errors";
+import { fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { sleep } from "#shared/resilience";
 import type { CallContext } from "#shared/telemetry";
-import type { MongoConnection } from "../mongo.ts";
+import type { Logs, MongoConnection } from "../mongo.ts";
 import type { AuditKey } from "./seal.ts";
 import { auditSource } from "./source.ts";
 import { Findings, verify } from "./verify.ts";
@@ -24,6 +24,10 @@ interface Running {
   readonly end: Promise<Result<AuditReport>>;
 }
 
+function unavailable(cause?: unknown): Result<never> {
+  return fail("unavailable", "MongoDB is unavailable", { cause, retryAfterS: 1 });
+}
+
 export function makeAuditDesk(
   connection: MongoConnection,
   keys: readonly AuditKey[],
@@ -34,23 +38,24 @@ export function makeAuditDesk(
   /** The last report that somebody was not told of, and until when it is kept. */
   let kept: { report: AuditReport; until: number } | undefined;
 
-  function begin(): Running {
+  function begin(logs: Logs): Running {
     const findings = new Findings();
     const work = async (): Promise<Result<AuditReport>> => {
-      const { logs } = connection;
       try {
-        if (logs === undefined) throw new Error("MongoDB is away");
         const report = await verify({ source: auditSource(logs, stopping.signal), keys }, findings);
         if (report.breaks > 0)
           log.error("the audit trail is broken", { breaks: report.breaks, first: report.items[0] });
         return ok(report);
       } catch (cause) {
-        return { ok: false, error: new Failure("unavailable", "MongoDB is unavailable", { cause, retryAfterS: 1 }) };
-      } finally {
-        running = undefined;
+        return unavailable(cause);
       }
     };
-    return { findings, end: work() };
+    const begun = { findings, end: work() };
+    // What comes after it is another verification. It never fails: failures are its result.
+    void begun.end.then(() => {
+      if (running === begun) running = undefined;
+    });
+    return begun;
   }
 
   return {
@@ -61,7 +66,11 @@ export function makeAuditDesk(
         return ok(report);
       }
       kept = undefined;
-      running ??= begin();
+      if (running === undefined) {
+        const { logs } = connection;
+        if (logs === undefined) return unavailable();
+        running = begin(logs);
+      }
       const { findings, end } = running;
       const patience = new AbortController();
       const signal = AbortSignal.any([patience.signal, context.deadline.signal]);

@@ -84,6 +84,12 @@ export function headsSealOf(seal: Sealer, { _id, count, sum = "" }: Omit<HeadsDo
   return seal("heads", _id, count, sum);
 }
 
+/**
+ * How long after the first chain began its predecessors may still be sealed: it takes a minute a million, and is tried again by each
+ * chain. Later, who seals them would seal what somebody has changed since (ms).
+ */
+export const OLDER_MS = 24 * 3_600_000;
+
 /** Whether an entry is of before the first chain: what such entries are is sealed as a whole. */
 export function isOlder(document: object, firstOpenedAt: Date): boolean {
   const { audit_chain: chain, stored_at: at } = document as { audit_chain?: unknown; stored_at?: unknown };

@@ -1,7 +1,7 @@
 /** Which entries are the audit trail. */
 
 /** Entries of this name are chained, and kept: nothing deletes them by their age. */
-const AUDIT_NAME = "audit";
+export const AUDIT_NAME = "audit";
 
 export function isAudit(name: string): boolean {
   return name === AUDIT_NAME;

@@ -2,7 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { RPC_LOG_BATCH } from "#contracts/logs";
 import { connectRpc, makeDatabase, mongoUrl, NEEDS_MONGODB, startLogger, TEST_MONGODB_URL, until } from "../testing.ts";
-import { type Entry, type Trail, trailOf, verifyTrail } from "./audit.test-kit.ts";
+import { type Entry, KEY, type Trail, trailOf, verifyTrail } from "./audit.test-kit.ts";
+import { headSealOf } from "./documents.ts";
 
 const SEED = Number(process.env["AUDIT_SEED"] ?? 20_261_130);
 const TRIALS = Number(process.env["AUDIT_TRIALS"] ?? 1_000);
@@ -162,5 +163,26 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`tampering with the audit trail 
       if (intact !== false) missed.push(`${trial}: ${way}`);
     }
     expect(missed).toEqual([]);
+
+    // A genuine head of before, and nothing of what came after: found by who keeps a head, and only by him.
+    const chain = trail.chains.at(-1);
+    const half = trail.entries.find((one) => one.audit_chain === 3 && one.audit_sequence === 12);
+    if (chain === undefined || half === undefined) throw new Error("no chain to set back");
+    const kept = ({ _id, head: { sequence, mac } }: typeof chain) => ({ chain: _id, sequence, mac });
+    const mac = half.audit_mac ?? "";
+    const before = { sequence: 12, mac, notes: 1, at: chain.opened_at };
+    expect(await verifyTrail(trail, [...trail.chains.map(kept), { chain: 3, sequence: 12, mac }])).toMatchObject({
+      intact: true,
+    });
+    const back = structuredClone(trail);
+    const seal = headSealOf(KEY.sealOf(chain.registration), before);
+    Object.assign(back.chains[2] ?? {}, { head: { ...before, seal } });
+    back.entries = back.entries.filter((one) => one.audit_chain !== 3 || (one.audit_sequence ?? 0) <= 12);
+    expect(await verifyTrail(back)).toMatchObject({ items: [] });
+    expect(await verifyTrail(back, [kept(chain)])).toMatchObject({ breaks: 1, items: [{ chain: 3 }] });
+    const other = { ...kept(chain), mac: before.mac };
+    expect(await verifyTrail(trail, [other])).toMatchObject({ breaks: 1, items: [{ chain: 3 }] });
+    const gone = { ...kept(chain), chain: 9 };
+    expect(await verifyTrail(trail, [gone])).toMatchObject({ breaks: 1, items: [{ chain: 9 }] });
   }, 120_000);
 });

@@ -14,6 +14,7 @@ import {
   MacSum,
   type NoteDocument,
   noteSealOf,
+  OLDER_MS,
   registrationOf,
 } from "./documents.ts";
 import { type AuditKey, contentOf, type Place, type Sealer } from "./seal.ts";
@@ -33,18 +34,25 @@ export interface AuditSource {
   entry(eventId: string): Promise<StoredEntry | undefined>;
 }
 
+/** How far a chain had come, as somebody keeps it elsewhere than in the database. */
+export interface KeptHead {
+  readonly chain: number;
+  readonly sequence: number;
+  readonly mac: string;
+}
+
 export interface VerifyOptions {
   readonly source: AuditSource;
   /** The present secret, and those before it. */
   readonly keys: readonly AuditKey[];
+  /** What has to be there, or to have been gone on from. Default: what the database says itself. */
+  readonly kept?: readonly KeptHead[];
   /** Told of every entry. */
   readonly onProgress?: (report: AuditReport) => void;
 }
 
 const LISTED_MAX = 100;
 const HEADS_MAX = 20;
-/** Whoever begins a chain seals what was there before the first, where nobody has: it takes a minute a million (ms). */
-const OLDER_MS = 3_600_000;
 
 /** Numbers from 1 that were seen. */
 class Seen {
@@ -108,12 +116,15 @@ export class Findings {
 
 /** @throws what the source throws. Gives the report as it grows to `findings`. */
 export async function verify(
-  { source, keys, onProgress }: VerifyOptions,
+  { source, keys, kept = [], onProgress }: VerifyOptions,
   findings: Findings = new Findings(),
 ): Promise<AuditReport> {
   const { report } = findings;
   const chains = new Map<number, Known>();
   const keyOf = (id: string): AuditKey | undefined => keys.find((key) => key.id === id);
+
+  /** The MACs that are there in place of those that are kept. */
+  const found = new Map<KeptHead, string | undefined>();
 
   /** Registered and sealed as it has to be; otherwise it is told, and nothing of it can be verified. */
   function knownOf(document: ChainDocument): Known | undefined {
@@ -151,7 +162,6 @@ export async function verify(
         findings.broken({ chain: number, what: "it was not registered after the one that is before it" });
       }
       last = number;
-      lastOpenedAt = document.opened_at.getTime();
       ({ registration } = document);
       report.chains += 1;
       report.heads.unshift({ chain: number, sequence: document.head?.sequence ?? 0, mac: document.head?.mac ?? "" });
@@ -171,7 +181,6 @@ export async function verify(
     return first;
   }
   let olderSealed: HeadsDocument | undefined;
-  let lastOpenedAt = 0;
 
   function isSealed(heads: HeadsDocument): boolean {
     const key = keyOf(heads.key);
@@ -235,6 +244,12 @@ export async function verify(
       known.absent.add(sequence);
       return;
     }
+    for (const head of kept) {
+      if (head.chain !== chain) continue;
+      if (head.sequence === sequence) found.set(head, mac);
+      // Where nothing is stored under the number itself, the next one tells what was before it.
+      else if (head.sequence === sequence - 1) found.set(head, entry.audit_previous);
+    }
     if (sequence > known.there.size) {
       report.unsealed += 1;
       return;
@@ -257,8 +272,8 @@ export async function verify(
       onProgress?.(report);
     }
     if (olderSealed === undefined) {
-      if (report.older > 0 && report.chains > 0 && Date.now() - lastOpenedAt > OLDER_MS) {
-        findings.broken({ what: "the entries from before the first chain are not sealed" });
+      if (first !== undefined && Date.now() - first.opened_at.getTime() > OLDER_MS) {
+        findings.broken({ what: "the seal of the entries from before the first chain is gone" });
       }
       return;
     }
@@ -284,9 +299,31 @@ export async function verify(
     }
   }
 
+  function compareKept(): void {
+    for (const head of kept) {
+      const { chain, sequence, mac } = head;
+      const known = chains.get(chain);
+      if (known === undefined) {
+        findings.broken({ chain, what: "a head of it is kept, and it is not there, or cannot be verified" });
+        continue;
+      }
+      const { registration, head: last } = known.document;
+      if (last.sequence < sequence) {
+        findings.broken({ chain, what: `it was set back to entry ${last.sequence}: it had come to ${sequence}` });
+        continue;
+      }
+      const there = sequence === 0 ? registration : sequence === last.sequence ? last.mac : found.get(head);
+      // Where there is none, what is gone is told by its number.
+      if (there !== undefined && there !== mac) {
+        findings.broken({ chain, from: sequence, to: sequence, what: "it is not what the head says that is kept" });
+      }
+    }
+  }
+
   const first = await readChains();
   await readNotes();
   await readEntries(first);
   tellGone();
+  compareKept();
   return findings.done();
 }

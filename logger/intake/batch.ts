@@ -6,6 +6,7 @@ import { asUuidV8, uuidText } from "#shared/ids";
 import type { CallContext } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 import type { Entries } from "../entries.ts";
+import { inStore } from "../spans.ts";
 
 const requestOf = makeValidator(LogRequest, { name: "entry" });
 
@@ -44,7 +45,9 @@ export async function takeAll(
 ): Promise<BatchItem[]> {
   if (values.length === 0) throw new Failure("invalid", "a batch needs at least one entry");
   if (values.length > LOG_BATCH_MAX) throw new Failure("invalid", `a batch has at most ${LOG_BATCH_MAX} entries`);
-  const results = await Promise.all(values.map((value, index) => takeKeyed(entries, value, { key, index }, context)));
+  const results = await inStore(context, values.length, (within) =>
+    Promise.all(values.map((value, index) => takeKeyed(entries, value, { key, index }, within))),
+  );
   return results.map((result) =>
     result.ok
       ? { status: 202, error: false, message: "logged" }

@@ -86,13 +86,21 @@ function hasWords(item: Pick<LogItem, "name" | "data">, words: readonly string[]
   return missing.size === 0;
 }
 
-/** Whether an entry is what `filter` asks for, as the store would decide it. */
-export function makeMatcher(filter: LogFilter): (item: LogItem) => boolean {
+/** All words of an entry that it can be asked for by. */
+export function wordsIn(item: Pick<LogItem, "name" | "data">): Set<string> {
+  return new Set([item.name, ...textsOf(item.data)].flatMap(wordsOf));
+}
+
+/**
+ * Whether an entry is what `filter` asks for, as the store would decide it: `known` gives `wordsIn` it, where several filters are
+ * asked of the same entry.
+ */
+export function makeMatcher(filter: LogFilter): (item: LogItem, known?: () => ReadonlySet<string>) => boolean {
   const { name, severity, producer, trace_id, request_id, event_id, data = [], q } = filter;
   const from = filter.from === undefined ? undefined : new Date(filter.from).getTime();
   const to = filter.to === undefined ? undefined : new Date(filter.to).getTime();
   const words = wordsOf(q ?? "");
-  return (item) => {
+  return (item, known) => {
     if (name !== undefined && !name.includes(item.name)) return false;
     if (severity !== undefined && !severity.some((one) => one === item.severity)) return false;
     if (producer !== undefined && item.producer?.id !== producer) return false;
@@ -105,6 +113,8 @@ export function makeMatcher(filter: LogFilter): (item: LogItem) => boolean {
       if (to !== undefined && time >= to) return false;
     }
     if (!data.every(({ path, equals }) => at(item.data, path) === equals)) return false;
-    return hasWords(item, words);
+    if (words.length === 0 || known === undefined) return hasWords(item, words);
+    const there = known();
+    return words.every((word) => there.has(word));
   };
 }

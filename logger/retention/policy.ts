@@ -1,8 +1,9 @@
 /** For how long entries are kept: rules by name and severity, of which the most specific one holds. */
 import { SEVERITIES, type Severity } from "#contracts/logs";
+import { AUDIT_NAME } from "../audit/name.ts";
 
 /** Entries of this name are a chain: none of them is ever removed. */
-export const AUDIT = "audit";
+export const AUDIT = AUDIT_NAME;
 
 /** One rule of RETENTION. */
 export interface Rule {

@@ -6,7 +6,7 @@ import { eventBytes, makeOutlet, type Outlet } from "#shared/sse";
 import type { Metrics } from "#shared/telemetry";
 import type { LogDocument } from "../documents.ts";
 import type { MongoConnection } from "../mongo.ts";
-import { makeMatcher } from "../query/filter.ts";
+import { makeMatcher, wordsIn } from "../query/filter.ts";
 import { itemOf } from "../query/item.ts";
 import { entryEvent } from "./items.ts";
 import { placeEvent, storedSince } from "./since.ts";
@@ -45,7 +45,7 @@ export interface TailHub {
 
 interface Subscriber {
   readonly outlet: Outlet;
-  readonly matches: (item: LogItem) => boolean;
+  readonly matches: ReturnType<typeof makeMatcher>;
 }
 
 export function makeTailHub(connection: Pick<MongoConnection, "logs" | "suspect">, metrics: Metrics): TailHub {
@@ -64,11 +64,12 @@ export function makeTailHub(connection: Pick<MongoConnection, "logs" | "suspect"
     for (const document of documents) {
       let item: LogItem | undefined;
       let bytes: Uint8Array | undefined;
+      let words: Set<string> | undefined;
       for (const { outlet, matches } of subscribers) {
-        item ??= itemOf(document);
-        if (!matches(item)) continue;
-        bytes ??= entryEvent(document, item);
-        outlet.offer(item.event_id, bytes);
+        const told = (item ??= itemOf(document));
+        if (!matches(told, () => (words ??= wordsIn(told)))) continue;
+        bytes ??= entryEvent(document, told);
+        outlet.offer(told.event_id, bytes);
       }
     }
   }

@@ -7,7 +7,7 @@ import { eventBytes, type OutletEntry } from "#shared/sse";
 import { type LogDocument, SLOT_MS, slotOf } from "../documents.ts";
 import type { MongoConnection } from "../mongo.ts";
 import { makeMatcher } from "../query/filter.ts";
-import { itemOf } from "../query/item.ts";
+import { bytesOf, itemOf } from "../query/item.ts";
 import { entryEvent, type Known } from "./items.ts";
 import { positionOf } from "./writer.ts";
 
@@ -16,6 +16,8 @@ const BACK_MS = 10 * 60_000;
 /** Most that is given, and most documents that are looked at for it. */
 const GIVEN_MAX = 5_000;
 const LOOKED_AT_MAX = 50_000;
+/** Most that is kept of one slot, whose entries are put into order before they are given (bytes). */
+const FOUND_MIB = 32;
 /** For one slot, which the server reads at one go (ms). */
 const SLOT_QUERY_MS = 10_000;
 /** How often a slot is asked for before it is given up. */
@@ -123,6 +125,9 @@ export async function* storedSince(options: SinceOptions): AsyncGenerator<Outlet
   if (from > bounds.from) yield gap(bounds.from, from, `no more than ${BACK_MS / 60_000} minutes are looked back`);
   let given = 0;
   let lookedAt = 0;
+  let foundBytes = 0;
+
+  const isTooLarge = (): boolean => foundBytes > FOUND_MIB * 1_048_576;
 
   async function inSlot(slot: number): Promise<Found[]> {
     const { logs } = connection;
@@ -132,6 +137,7 @@ export async function* storedSince(options: SinceOptions): AsyncGenerator<Outlet
       .find<Known>({ stored_slot: slot, ...equalities(filter) }, { maxTimeMS: SLOT_QUERY_MS, signal: deadline.signal })
       .limit(LOOKED_AT_MAX - lookedAt + 1);
     const found: Found[] = [];
+    foundBytes = 0;
     for await (const document of cursor) {
       lookedAt += 1;
       const position = positionOf(document);
@@ -139,7 +145,10 @@ export async function* storedSince(options: SinceOptions): AsyncGenerator<Outlet
       if (position.writer === own.writer && !isUpTo(position, own)) continue;
       if (writers !== undefined && !writers.has(position.writer)) continue;
       const item = itemOf(document);
-      if (matches(item)) found.push({ document, item, position });
+      if (!matches(item)) continue;
+      found.push({ document, item, position });
+      foundBytes += bytesOf(document);
+      if (isTooLarge()) break;
     }
     return found.sort((a, b) => a.position.storedAt - b.position.storedAt || a.position.count - b.position.count);
   }
@@ -172,6 +181,10 @@ export async function* storedSince(options: SinceOptions): AsyncGenerator<Outlet
     }
     if (lookedAt > LOOKED_AT_MAX) {
       yield gap(slotFrom, now, `no more than ${LOOKED_AT_MAX} entries are looked at`);
+      return;
+    }
+    if (isTooLarge()) {
+      yield gap(slotFrom, now, `no more than ${FOUND_MIB} MiB of ${SLOT_MS / 1_000} s are given`);
       return;
     }
     for (const { document, item, position } of found) {

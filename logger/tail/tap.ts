@@ -41,7 +41,7 @@ export function makeTap({ writer, onStored, isHeard }: TapOptions): Tap {
 
   function handOn(): void {
     isScheduled = false;
-    // A batch waits for those before it (4 s at most): what of one logger comes later was given to it later.
+    // A batch waits for those before it, which the store sends within 4 s or not at all: what of one logger comes later was given to it later.
     while (batches[0]?.stored !== undefined) {
       const { stored } = batches[0];
       batches.shift();

@@ -102,3 +102,25 @@ test("more than may wait is refused as a whole, and taken later; what cannot be 
   expect(await text()).toContain('logger_trace_spans_dropped_total{reason="unavailable",service="test"} 10');
   end();
 });
+
+test("a logger that stops waits a second for a store that does not answer, however much waits", async () => {
+  const store = {
+    // Of no answer, as an insert that is on its way when MongoDB hangs.
+    write: (_, deadline) => deadline.bound(new Promise<never>(() => undefined), "MongoDB"),
+    count: () => Promise.resolve(0),
+    oldest: () => Promise.resolve([]),
+  } as Partial<TraceStore> as TraceStore;
+  const { traces, text, end } = tracesOn(store);
+  const now = Date.now();
+  traces.take(request(now, 4));
+  await until(
+    async () => (await text()).includes('logger_trace_spans_waiting{service="test"} 0'),
+    "the first are on their way",
+  );
+  traces.take(request(now, 10));
+  const stopsAt = performance.now();
+  await traces[Symbol.asyncDispose]();
+  expect(performance.now() - stopsAt).toBeWithin(900, 2_500);
+  expect(await text()).toContain('logger_trace_spans_dropped_total{reason="unavailable",service="test"} 14');
+  end();
+});

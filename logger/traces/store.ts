@@ -110,6 +110,7 @@ export function makeTraceStore(connection: MongoConnection): TraceStore {
   const ask = async <T>(deadline: Deadline, question: (collections: Collections) => Promise<T>): Promise<T> => {
     const { logs } = connection;
     if (logs === undefined) throw new Failure("unavailable", "MongoDB is unavailable", { retryAfterS: 1 });
+    if (deadline.passed) throw new Failure("deadline", "no time left to look for traces");
     try {
       return await deadline.bound(question(collectionsOf(logs)), "looking for traces");
     } catch (error) {

@@ -37,6 +37,8 @@ const LIMITS: TracesLimits = { queueSpans: 5_000, writeEveryMs: 250, pruneEveryM
 /** Spans of one write. */
 const WRITE_SPANS = 1_000;
 const WRITE_MS = 5_000;
+/** For all that waits when this stops. */
+const LAST_WRITES_MS = 1_000;
 /** Tries of one write, and the time between two (ms): what MongoDB does not take by then is dropped. */
 const WRITE_TRIES = 5;
 const RETRY_MS = 1_000;
@@ -78,6 +80,8 @@ export function makeTraces({ store, log, metrics, max, maxAgeS, maxSpans, limits
   /** How many spans of a trace were kept: what is over its limit comes within minutes, or never. */
   const counts = new LRUCache<string, number>({ max: 10_000 });
   const stopping = new AbortController();
+  /** Over when the time for the last writes is. */
+  const lastOver = new AbortController();
   let isWell = true;
 
   function partsOf(spans: readonly KeptSpan[]): Part[] {
@@ -102,7 +106,7 @@ export function makeTraces({ store, log, metrics, max, maxAgeS, maxSpans, limits
     const count = parts.reduce((sum, part) => sum + part.spans.length, 0);
     for (let attempt = 1; ; attempt += 1) {
       try {
-        await store.write(parts, Deadline.after(WRITE_MS));
+        await store.write(parts, Deadline.after(WRITE_MS, lastOver.signal));
         stored.inc(count);
         isWell = true;
         return;
@@ -194,7 +198,9 @@ export function makeTraces({ store, log, metrics, max, maxAgeS, maxSpans, limits
 
     async [Symbol.asyncDispose]() {
       stopping.abort(new Error("the logger is stopping"));
+      const timer = setTimeout(() => lastOver.abort(new Error("the logger is stopping")), LAST_WRITES_MS);
       await Promise.all(lives);
+      clearTimeout(timer);
     },
   };
 }
