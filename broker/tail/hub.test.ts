@@ -7,7 +7,7 @@ import { makeBrokerTail } from "./hub.ts";
 
 let ending: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
-  for (const end of ending.reverse()) await end();
+  for (const end of ending.toReversed()) await end();
   ending = [];
 });
 
