@@ -261,6 +261,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   app.use(
     logRoutes({
       desk,
+      access,
       logger: { client: logger, edge: edge("logger_queries") },
       exports: { logger: pools.logger, key, edge: edge("logger_exports"), stopping: stopping.signal },
     }),

@@ -7,12 +7,11 @@ import {
   type CallContext,
   childOf,
   isRecorded,
-  newContext,
   preciseNow,
+  quietContext,
   recordSpan,
   type Trace,
   traceparentOf,
-  untraced,
 } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 import type { StoreEntries, TracedEntry } from "./consume.ts";
@@ -98,7 +97,7 @@ function failureOfCode({ code, message }: { code: string; message: string }): Fa
 
 export function probeLogger(rpc: RpcClient): () => Promise<Result<void>> {
   return async () => {
-    const called = await rpc.call("RPCServer.Ping", [], { ...newContext(PROBE_MS), trace: untraced() });
+    const called = await rpc.call("RPCServer.Ping", [], quietContext(PROBE_MS));
     return called.ok ? ok() : called;
   };
 }

@@ -3,7 +3,7 @@ import { API_KEY_HEADER } from "#contracts/headers";
 import type { Secret } from "#shared/config";
 import { fail, ok, type Result } from "#shared/errors";
 import { bearerOf, clientOf, contextOf } from "#shared/http";
-import { type CallContext, type Metrics, newContext } from "#shared/telemetry";
+import { type CallContext, type Metrics, quietContext } from "#shared/telemetry";
 import { markDegraded, type Settable } from "../marks.ts";
 import { namesBearer, orChallenge } from "../sessions/bearer.ts";
 import type { Sessions } from "../sessions/sessions.ts";
@@ -108,7 +108,7 @@ export function makeAccess(options: AccessOptions): Access {
       const rule = RULES[route];
       if (rule === undefined || isByAction(rule)) return false;
       // The request's own time is long over.
-      const identified = await identify(request, newContext(LOOK_AGAIN_MS));
+      const identified = await identify(request, quietContext(LOOK_AGAIN_MS));
       const standing = identified.ok ? decide(rule, identified.value, setting) : identified;
       return standing.ok || (standing.error.code !== "unauthenticated" && standing.error.code !== "forbidden");
     },

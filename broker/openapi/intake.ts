@@ -73,6 +73,10 @@ const otlp = (description: string, schema: object = STATUS) => ({
   headers: refusal("").headers,
   content: { "application/json": { schema }, "application/x-protobuf": PROTOBUF },
 });
+const otlpRefusal = (description: string) => ({
+  ...otlp(description),
+  headers: refusal("", "WWW-Authenticate").headers,
+});
 const otlpLater = (description: string) => ({ ...otlp(description), headers: refusal("", "Retry-After").headers });
 
 const OTLP = {
@@ -120,8 +124,8 @@ const OTLP = {
           properties: { partialSuccess: { type: "object" } },
         }),
         "400": otlp("It cannot be decoded: sending it again changes nothing"),
-        "401": otlp("No credential, or one that is not valid (any more)"),
-        "403": otlp("The credential does not have the scope"),
+        "401": otlpRefusal("No credential, or one that is not valid (any more)"),
+        "403": otlpRefusal("The credential does not have the scope"),
         "413": otlp("Too large, or more than 10,000 log records: send smaller batches"),
         "415": otlp("Another Content-Type or Content-Encoding"),
         "429": otlpLater("Too many requests: send it again later"),

@@ -77,7 +77,7 @@ export const LOGS = {
     get: {
       tags: ["Logs"],
       summary: "All log entries that are asked for, as NDJSON",
-      description: `${HOW} A line of JSON for each entry, newest first, at the pace of whoever reads. The last line has the one key \`$export\`, which no entry has: \`{"$export":{"complete":true,"entries":17}}\`, or \`complete\` false and \`error\`. Without it the export was cut off. A few at a time: 429 beyond.`,
+      description: `${HOW} A line of JSON for each entry, newest first, at the pace of whoever reads. The last line has the one key \`$export\`, which no entry has: \`{"$export":{"complete":true,"entries":17}}\`, or \`complete\` false and \`error\`. Without it the export was cut off. It ends with the credential, and where nothing is taken of it for 30 s. A few at a time: 429 beyond.`,
       parameters: query(ExportQuery),
       responses: {
         "200": {

@@ -5,13 +5,15 @@ import type { Secret } from "#shared/config";
 import type { Endpoint } from "#shared/discovery";
 import { fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
-import { eventBytes, makeEventReader, type Outlet, type OutletEntry, type ReceivedEvent } from "#shared/sse";
-import { makeUpstream, openTail, type Upstream } from "./upstream.ts";
+import { eventBytes, eventsOf, type Outlet, type OutletEntry, type ReceivedEvent } from "#shared/sse";
+import { makeUpstream, openTail, SILENCE_MS, type Upstream } from "./upstream.ts";
 
 /** Event ids that are remembered, so that an entry is told once. */
 const REMEMBERED = 10_000;
 /** How long the first of the followers waits for all loggers; any one is enough after that (ms). */
 const ALL_MS = 1_000;
+/** Longest that a logger stores before it is known here: it registers, and is looked for every 2 s (ms). */
+const NEW_MS = 10_000;
 
 /** Where a client comes back to, and how it was written. */
 export interface After {
@@ -94,7 +96,9 @@ export function makeGroup({ query, loggers, key, log }: GroupOptions): Group {
   }
 
   function add(logger: Endpoint): Upstream {
-    const upstream = makeUpstream({ logger, query, key, log, onEvent, onState: look });
+    // Of one that is new: what it stored before it was known here. What was told already is told once.
+    const since = isOpen ? { since: Date.now() - NEW_MS } : {};
+    const upstream = makeUpstream({ logger, query, key, log, onEvent, onState: look, ...since });
     upstreams.set(logger.url, upstream);
     return upstream;
   }
@@ -132,20 +136,15 @@ export function makeGroup({ query, loggers, key, log }: GroupOptions): Group {
       yield gap("no logger could be asked");
       return;
     }
-    const decoder = new TextDecoder();
-    let received: ReceivedEvent[] = [];
-    const reader = makeEventReader((event) => received.push(event));
     try {
-      for await (const chunk of opened.value) {
-        reader.push(decoder.decode(chunk, { stream: true }));
-        for (const { event, data, id } of received) {
+      for await (const { events } of eventsOf(opened.value, SILENCE_MS)) {
+        for (const { event, data, id } of events) {
           if (event === "end") return;
           if (event === "entry") {
             from = (JSON.parse(data) as TailItem).stored_at ?? from;
             yield { key: eventIdOf(id), bytes: eventBytes({ id, event, data }) };
           } else if (event === "gap") yield eventBytes({ event, data });
         }
-        received = [];
       }
     } catch (error) {
       if (signal.aborted) return;

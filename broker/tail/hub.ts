@@ -49,6 +49,12 @@ export interface BrokerTailOptions {
   readonly metrics: Metrics;
 }
 
+interface Shared {
+  readonly group: Group;
+  /** Those who are being let in, and are none of its size yet. */
+  waiting: number;
+}
+
 interface Subscriber {
   readonly outlet: Outlet;
   readonly may: () => Promise<boolean>;
@@ -57,14 +63,14 @@ interface Subscriber {
 export function makeBrokerTail({ loggers, key, log, metrics }: BrokerTailOptions): BrokerTail {
   const subscribers = new Set<Subscriber>();
   const perCaller = new Map<string, number>();
-  const groups = new Map<string, Group>();
+  const groups = new Map<string, Shared>();
   /** Those too that are being let in. */
   let taken = 0;
   let isStopping = false;
   let isLooking = false;
   metrics.gauge("broker_tail_subscribers", "Clients that follow the log.", [], (gauge) => gauge.set(subscribers.size));
   metrics.gauge("broker_tail_upstreams", "Connections to loggers for them.", [], (gauge) => {
-    gauge.set([...groups.values()].reduce((sum, group) => sum + group.upstreams, 0));
+    gauge.set([...groups.values()].reduce((sum, { group }) => sum + group.upstreams, 0));
   });
   const sent = metrics.counter("broker_tail_sent_total", "Entries given to those who follow.");
   const dropped = metrics.counter("broker_tail_dropped_total", "Entries that they were too slow for.");
@@ -76,10 +82,13 @@ export function makeBrokerTail({ loggers, key, log, metrics }: BrokerTailOptions
 
   async function look(): Promise<void> {
     const known = loggers();
-    for (const group of groups.values()) group.follow(known);
-    for (const { outlet, may } of subscribers) {
-      if (!(await may())) outlet.end("access", bye("the credential no longer counts"));
-    }
+    for (const { group } of groups.values()) group.follow(known);
+    // Side by side: that it takes long for one holds up no other.
+    await Promise.all(
+      [...subscribers].map(async ({ outlet, may }) => {
+        if (!(await may())) outlet.end("access", bye("the credential no longer counts"));
+      }),
+    );
   }
 
   const looking = setInterval(() => {
@@ -114,16 +123,17 @@ export function makeBrokerTail({ loggers, key, log, metrics }: BrokerTailOptions
     };
   }
 
-  function groupOf(query: string): Group | undefined {
+  function sharedOf(query: string): Shared | undefined {
     const known = groups.get(query);
     if (known !== undefined || groups.size >= FILTERS_MAX) return known;
-    const group = makeGroup({ query, loggers: loggers(), key, log });
-    groups.set(query, group);
-    return group;
+    const shared = { group: makeGroup({ query, loggers: loggers(), key, log }), waiting: 0 };
+    groups.set(query, shared);
+    return shared;
   }
 
-  function leaveGroup(query: string, group: Group): void {
-    if (group.size > 0 || groups.get(query) !== group) return;
+  function leaveGroup(query: string, shared: Shared): void {
+    const { group, waiting } = shared;
+    if (waiting > 0 || group.size > 0 || groups.get(query) !== shared) return;
     groups.delete(query);
     group.close();
   }
@@ -132,16 +142,19 @@ export function makeBrokerTail({ loggers, key, log, metrics }: BrokerTailOptions
     async subscribe({ query, after, caller, may, signal, hurry }) {
       const refused = refusal(caller);
       if (refused !== undefined) return { ok: false, error: refused };
-      const group = groupOf(query);
-      if (group === undefined) {
+      const shared = sharedOf(query);
+      if (shared === undefined) {
         const message = "too many different filters are followed just now";
         return { ok: false, error: new Failure("overloaded", message, { retryAfterS: RETRY_AFTER_S }) };
       }
       const giveBack = take(caller);
+      const { group } = shared;
+      shared.waiting += 1;
       const ready = await group.ready;
+      shared.waiting -= 1;
       if (!ready.ok || signal.aborted || isStopping) {
         giveBack();
-        leaveGroup(query, group);
+        leaveGroup(query, shared);
         return ready.ok ? { ok: false, error: new Failure("overloaded", "the broker is stopping") } : ready;
       }
       const outlet = makeOutlet({
@@ -154,7 +167,7 @@ export function makeBrokerTail({ loggers, key, log, metrics }: BrokerTailOptions
           subscribers.delete(subscriber);
           signal.removeEventListener("abort", leave);
           group.leave(outlet);
-          leaveGroup(query, group);
+          leaveGroup(query, shared);
           giveBack();
           ended.inc({ reason });
         },

@@ -1,17 +1,18 @@
 /** One logger's tail for one filter, held open and opened again: what it tells is handed on, and where it was is remembered. */
-import { positionText, type TailPosition, tailId, tailPlaceOf } from "#contracts/log-tail";
+import { positionText, sinceText, type TailPosition, tailId, tailPlaceOf } from "#contracts/log-tail";
 import { serviceKeyHeaders } from "#shared/client";
 import type { Secret } from "#shared/config";
 import { type Endpoint, fetchAt } from "#shared/discovery";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { pause, reconnectBackoff } from "#shared/resilience";
-import { makeEventReader, type ReceivedEvent } from "#shared/sse";
+import { eventsOf, type ReceivedEvent } from "#shared/sse";
+import { traceHeaders, untraced } from "#shared/telemetry";
 
 /** Longest until a logger begins to answer (ms). */
 const ANSWER_MS = 3_000;
 /** Longest silence: a logger sends a heartbeat every 5 s (ms). */
-const SILENCE_MS = 12_000;
+export const SILENCE_MS = 12_000;
 /** How long a connection has to last before the next wait is a short one again (ms). */
 const SOUND_MS = 5_000;
 
@@ -29,6 +30,8 @@ export interface UpstreamOptions {
   readonly logger: Endpoint;
   /** The filter. */
   readonly query: string;
+  /** Begins with what this logger stored since then (ms since 1970). Default: with what it stores from now on. */
+  readonly since?: number;
   readonly key: Secret | undefined;
   readonly log: Log;
   readonly onEvent: (event: ReceivedEvent) => void;
@@ -46,7 +49,7 @@ export async function openTail(
   const timer = setTimeout(() => late.abort(new Error("the logger does not begin to answer")), ANSWER_MS);
   try {
     const answer = await fetchAt(logger, `/logs/tail?${query}`, {
-      headers: { accept: "text/event-stream", ...serviceKeyHeaders(key) },
+      headers: { accept: "text/event-stream", ...traceHeaders(untraced()), ...serviceKeyHeaders(key) },
       redirect: "manual",
       signal: AbortSignal.any([signal, late.signal]),
     });
@@ -69,11 +72,12 @@ function positionIn(id: string): TailPosition | undefined {
   return place !== undefined && "positions" in place && place.positions.length === 1 ? place.positions[0] : undefined;
 }
 
-export function makeUpstream({ logger, query, key, log, onEvent, onState }: UpstreamOptions): Upstream {
+export function makeUpstream({ logger, query, key, log, onEvent, onState, ...options }: UpstreamOptions): Upstream {
   const closing = new AbortController();
   const { promise: first, resolve: told } = Promise.withResolvers<Result<void>>();
   let isConnected = false;
   let position: TailPosition | undefined;
+  let { since } = options;
 
   function state(connected: boolean): void {
     if (isConnected === connected) return;
@@ -81,24 +85,13 @@ export function makeUpstream({ logger, query, key, log, onEvent, onState }: Upst
     if (!closing.signal.aborted) onState();
   }
 
-  async function read(stream: ReadableStream<Uint8Array>, broken: AbortController): Promise<void> {
-    const decoder = new TextDecoder();
-    let heardAt = performance.now();
-    const watching = setInterval(() => {
-      if (performance.now() - heardAt > SILENCE_MS) broken.abort(new Error("nothing was heard of the logger"));
-    }, 1_000);
-    const reader = makeEventReader((event) => {
-      position = positionIn(event.id) ?? position;
-      onEvent(event);
-    });
-    try {
-      for await (const chunk of stream) {
-        heardAt = performance.now();
-        reader.push(decoder.decode(chunk, { stream: true }));
-        position = positionIn(reader.lastId) ?? position;
+  async function read(stream: ReadableStream<Uint8Array>): Promise<void> {
+    for await (const { events, lastId } of eventsOf(stream, SILENCE_MS)) {
+      for (const event of events) {
+        position = positionIn(event.id) ?? position;
+        onEvent(event);
       }
-    } finally {
-      clearInterval(watching);
+      position = positionIn(lastId) ?? position;
     }
   }
 
@@ -106,15 +99,18 @@ export function makeUpstream({ logger, query, key, log, onEvent, onState }: Upst
   async function once(): Promise<number> {
     const broken = new AbortController();
     const signal = AbortSignal.any([closing.signal, broken.signal]);
+    const place = position !== undefined ? positionText(position) : since === undefined ? undefined : sinceText(since);
     // Of what was stored meanwhile this logger's only: the others tell theirs themselves.
-    const after = position === undefined ? "" : `&own=true&after=${tailId("", positionText(position))}`;
+    const after = place === undefined ? "" : `&own=true&after=${encodeURIComponent(tailId("", place))}`;
+    // What it stores until it is followed at last is told then.
+    since ??= Date.now();
     const opened = await openTail(logger, `${query}${after}`, key, signal);
     told(opened.ok ? ok() : opened);
     if (!opened.ok) throw opened.error;
     const startedAt = performance.now();
     state(true);
     try {
-      await read(opened.value, broken);
+      await read(opened.value);
     } catch (error) {
       if (!closing.signal.aborted) log.debug("a logger's tail was lost", { error });
     } finally {

@@ -14,9 +14,9 @@ import { NO_QUERY } from "./desk.ts";
 /** Longest that one of them may take (ms). */
 const WITHIN_MS = 2_000;
 
-/** One that can be asked, as it is called where a service has several. */
+/** One that can be asked, and what it is called by. */
 export interface Instance {
-  readonly instance?: string;
+  readonly instance: string;
   readonly client: JsonClient;
 }
 
@@ -40,7 +40,7 @@ export function logLevelRoutes({ log, instances }: LogLevelRoutes) {
     const wanted = [...instances()].filter(([service]) => services === undefined || services.includes(service));
     const asked = wanted.flatMap(([service, all]) =>
       all.map(async ({ instance, client }): Promise<InstanceLevel> => {
-        const which = { service, ...(instance === undefined ? {} : { instance }) };
+        const which = { service, instance };
         const answer = await ask(client);
         if (!answer.ok) return { ...which, error: answer.error.message };
         if (answer.value.status !== 200) return { ...which, error: failureOfAnswer(answer.value).message };

@@ -4,21 +4,28 @@ import { Elysia } from "elysia";
 import type { Envelope } from "#contracts/envelope";
 import { ACTOR_HEADER, REQUEST_ID_HEADER, TIMEOUT_HEADER } from "#contracts/headers";
 import { LogFilter, LogHistogram, LogItem, LogPage } from "#contracts/log-queries";
-import { failureOfAnswer, serviceKeyHeaders } from "#shared/client";
+import { asClient, failureOfAnswer, noteStatus, serviceKeyHeaders } from "#shared/client";
 import type { Secret } from "#shared/config";
 import { atSome, fetchAt, type Pool } from "#shared/discovery";
 import { fail, ok, orThrow, type Result } from "#shared/errors";
 import { contextOf } from "#shared/http";
 import type { Edge } from "#shared/resilience";
-import { type CallContext, traceparentOf } from "#shared/telemetry";
+import { type CallContext, overEdge, traceHeaders } from "#shared/telemetry";
+import type { Access } from "../access/access.ts";
 import { actorOf, principalOf } from "../access/principal.ts";
 import { type Neighbour, OF_THE_CALLER, refusalOf } from "../forward.ts";
 import { at, type Desk, NO_QUERY, type QueryReader } from "./desk.ts";
+import { linesThrough } from "./lines.ts";
 
 const NDJSON = "application/x-ndjson";
 /** What the logger takes as one query is shorter still (characters). */
 const QUERY_MAX = 8_192;
 const DATA = "data.";
+/** How often it is looked whether whoever reads an export still may, and how long he may take nothing (ms). */
+const LOOK_MS = 2_000;
+const STALL_MS = 30_000;
+/** A connection that takes nothing more is closed this soon (s); the runtime looks every 4 s. */
+const HURRY_S = 1;
 
 /** Parameters of the filter in a query; of those that may come several times the description has one. */
 const FILTER = {
@@ -71,53 +78,70 @@ export interface LogRoutes {
   readonly desk: Desk;
   readonly logger: Neighbour;
   readonly exports: Exports;
+  readonly access: Pick<Access, "stillMay">;
 }
 
-export function logRoutes({ desk, logger, exports }: LogRoutes) {
+export function logRoutes({ desk, logger, exports, access }: LogRoutes) {
   const { reading } = desk;
   const exportQuery = readerOf(ExportQuery);
   return new Elysia({ name: "broker.logs", prefix: "/v1" })
     .get("/logs", reading(logger, "/logs", readerOf(LogsQuery), LogPage))
     .get("/logs/histogram", reading(logger, "/logs/histogram", readerOf(HistogramQuery), LogHistogram))
-    .get("/logs/export", async ({ request }) => {
+    .get("/logs/export", async ({ request, server }) => {
       const query = orThrow(exportQuery(request.url));
+      const headers = { "content-type": NDJSON };
+      if (request.method === "HEAD") return new Response(null, { headers });
       const body = orThrow(await exportOf(exports, query, request));
-      return new Response(body, { headers: { "content-type": NDJSON } });
+      const lines = linesThrough(body, {
+        may: () => access.stillMay(request, "GET /v1/logs/export"),
+        lookMs: LOOK_MS,
+        stallMs: STALL_MS,
+        hurry: () => server?.timeout(request, HURRY_S),
+      });
+      return new Response(lines, { headers });
     })
     .get("/logs/:id", reading(logger, at("/logs", "id"), NO_QUERY, LogItem));
 }
 
 /**
  * The logger's export, to be handed on at the pace of whoever reads: once it has begun, it takes as long as it takes, and
- * ends with the reader. Where the logger breaks off, so do we: its last line is missing then.
+ * ends with the reader, or when nothing is taken of it. Where the logger breaks off, so do we: its last line is missing then.
  */
 async function exportOf(
   { logger, key, edge, stopping }: Exports,
   query: URLSearchParams,
   request: Request,
 ): Promise<Result<ReadableStream<Uint8Array>>> {
-  const context = contextOf(request);
   const begun = new AbortController();
-  const begins = await edge.run<Response>(context.deadline, async (deadline) => {
+  const begins = await overEdge<Response>(edge, contextOf(request), async (context) => {
+    const { deadline } = context;
     const late = (): void => begun.abort(deadline.signal.reason);
     deadline.signal.addEventListener("abort", late, { once: true });
     try {
       const path = `/logs/export${query.size === 0 ? "" : `?${query.toString()}`}`;
       const options = { remainingMs: () => deadline.remainingMs(), isRepeatable: true };
-      return await atSome(logger, options, async (endpoint) => {
-        try {
-          const response = await fetchAt(endpoint, path, {
-            headers: headersOf(key, request, { ...context, deadline }),
-            redirect: "manual",
-            signal: AbortSignal.any([request.signal, stopping, begun.signal]),
-          });
-          return await asked(response);
-        } catch (cause) {
-          return deadline.passed
-            ? fail("deadline", "the logger took too long", { cause })
-            : fail("unavailable", "the logger is not reachable", { cause });
-        }
-      });
+      // The span is of the answer's beginning: how long it goes on is its reader's doing.
+      return await atSome(logger, options, (endpoint) =>
+        asClient<Response>(
+          { name: "the logger", method: "GET", baseUrl: endpoint.url },
+          context,
+          async (inner, span) => {
+            try {
+              const response = await fetchAt(endpoint, path, {
+                headers: headersOf(key, request, inner),
+                redirect: "manual",
+                signal: AbortSignal.any([request.signal, stopping, begun.signal]),
+              });
+              noteStatus(span, response.status);
+              return await asked(response);
+            } catch (cause) {
+              return deadline.passed
+                ? fail("deadline", "the logger took too long", { cause })
+                : fail("unavailable", "the logger is not reachable", { cause });
+            }
+          },
+        ),
+      );
     } finally {
       // What has begun is no more bound by the time for the answer.
       deadline.signal.removeEventListener("abort", late);
@@ -130,7 +154,7 @@ async function exportOf(
 function headersOf(key: Secret | undefined, request: Request, { deadline, requestId, trace }: CallContext) {
   return {
     accept: NDJSON,
-    traceparent: traceparentOf(trace),
+    ...traceHeaders(trace),
     [REQUEST_ID_HEADER]: requestId,
     [TIMEOUT_HEADER]: String(Math.max(1, deadline.remainingMs())),
     [ACTOR_HEADER]: actorOf(principalOf(request)),

@@ -12,7 +12,7 @@ import { type Severity, SEVERITIES } from "#contracts/logs";
 import { isUnroutable, type OutgoingMessage, type Publisher } from "#shared/amqp";
 import type { Failure } from "#shared/errors";
 import { Deadline, pause, reconnectBackoff } from "#shared/resilience";
-import { newTrace } from "#shared/telemetry";
+import { untraced } from "#shared/telemetry";
 
 export interface ReplayOptions {
   /** Of this replay: the header `x-replay` of all of its messages. */
@@ -67,9 +67,12 @@ export function messageOf(item: LogItem, { id, exchange }: Pick<ReplayOptions, "
   };
 }
 
-/** A span of the trace that the entry was made in: whoever handles the message again does it as a part of that. */
+/**
+ * Within the trace that the entry was made in, so that whoever handles the message again names it. Nothing of it is recorded: this
+ * process has no span that could be the parent.
+ */
 function contextOf(item: LogItem) {
-  const trace = newTrace();
+  const trace = untraced();
   const traceId = /^(?!0{32})[0-9a-f]{32}$/.test(item.trace_id ?? "") ? item.trace_id : undefined;
   return {
     requestId: Bun.randomUUIDv7(),

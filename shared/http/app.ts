@@ -27,6 +27,7 @@ import {
   requestIdOf,
   traceFromOutside,
   traceOf,
+  untraced,
 } from "#shared/telemetry";
 import { currentTls } from "#shared/tls";
 import { checkLength, type ForeignRoute, readForeign, readJson } from "./body.ts";
@@ -88,14 +89,15 @@ export function envelope(message: string, data?: unknown): Envelope {
 function begin(request: Request, isOutside: boolean): Call {
   const asked = Number(request.headers.get(TIMEOUT_HEADER) ?? Number.NaN);
   const ms = asked > 0 ? Math.min(asked, REST_CEILING_MS) : REST_CEILING_MS;
+  const traceparent = request.headers.get("traceparent");
   const call: Call = {
     startedAt: performance.now(),
     context: {
       requestId: requestIdOf(request.headers.get(REQUEST_ID_HEADER)),
-      trace: (isOutside ? traceFromOutside : traceOf)(
-        request.headers.get("traceparent"),
-        request.headers.get("tracestate"),
-      ),
+      trace:
+        traceparent === null && isUntold(request)
+          ? untraced()
+          : (isOutside ? traceFromOutside : traceOf)(traceparent, request.headers.get("tracestate")),
       deadline: Deadline.after(ms, request.signal),
     },
   };
@@ -105,6 +107,14 @@ function begin(request: Request, isOutside: boolean): Call {
 
 /** Asked by the clock, all day long: a span of each would hide the others. */
 const UNTOLD: ReadonlySet<string> = new Set(["/ping", "/ready", "/metrics"]);
+
+/** Whether no span will tell of a request: then it begins no trace that takes another's place among those that are recorded. */
+function isUntold({ method, url }: Request): boolean {
+  // Of preflights nobody is told the end.
+  if (method === "OPTIONS") return true;
+  const [path = ""] = url.slice(url.indexOf("/", url.indexOf("//") + 2)).split("?", 1);
+  return UNTOLD.has(path);
+}
 
 /**
  * Tells of a request that is answered. No address or agent of a client, no query and nothing of a body is in it; paths

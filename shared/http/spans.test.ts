@@ -134,6 +134,24 @@ test("probes are no spans", async () => {
   expect(collected.spans.map(({ name }) => name)).toEqual(["GET /things/:id"]);
 });
 
+test("what is not told takes no place among the traces that are recorded", async () => {
+  const begun: string[] = [];
+  const told: FinishedSpan[] = [];
+  using _sink = useSpans({
+    isRootSampled: (traceId) => {
+      begun.push(traceId);
+      return true;
+    },
+    record: (span) => void told.push(span),
+  });
+  for (const path of ["/ping", "/ready?x=1", "/metrics"]) await call(path);
+  await call("/things/1", { origin: "https://app.example.com", "access-control-request-method": "GET" }, "OPTIONS");
+  expect(begun).toEqual([]);
+  const answer = await call("/things/1?at=/ping");
+  expect(begun).toEqual([answer.headers.get("x-trace-id") ?? ""]);
+  await spanOf(told, "GET /things/:id");
+});
+
 test("a call to another service is a span between two of its servers', and hands tracestate on as it came", async () => {
   using collected = collectSpans();
   const answer = await call("/calls", { traceparent: TRACEPARENT, tracestate: "rojo=1,congo=2" });

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { eventBytes, makeEventReader, makeOutlet, type ReceivedEvent } from "./index.ts";
+import { eventBytes, eventsOf, makeEventReader, makeOutlet, type ReceivedEvent } from "./index.ts";
 
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
@@ -155,4 +155,28 @@ test("a farewell comes in place of what waits, and is the end", async () => {
   finished.offer("1");
   finished.outlet.finish("given");
   expect([await finished.read(), await finished.read(), finished.told.ended]).toEqual(["data: 1", "done", "given"]);
+});
+
+test("events are read as they come, and a stream that falls silent is no longer waited for", async () => {
+  let left = "";
+  let given: ReadableStreamDefaultController<Uint8Array> | undefined;
+  const stream = new ReadableStream<Uint8Array>({
+    start: (controller) => void (given = controller),
+    cancel: (reason) => void (left = String(reason)),
+  });
+  const seen: string[] = [];
+  const reading = (async () => {
+    for await (const { events, lastId } of eventsOf(stream, 300)) {
+      seen.push(`${events.map(({ data }) => data).join()}@${lastId}`);
+    }
+  })();
+  given?.enqueue(eventBytes({ id: "1", data: "a" }));
+  await Bun.sleep(200);
+  // A heartbeat is something that came.
+  given?.enqueue(new TextEncoder().encode(":\n\n"));
+  await Bun.sleep(200);
+  given?.enqueue(eventBytes({ id: "2" }));
+  expect(await reading.catch(String)).toBe("Error: nothing came for 300 ms");
+  expect(seen).toEqual(["a@1", "@1", "@2"]);
+  expect(left).toContain("nothing came");
 });

@@ -8,13 +8,16 @@ import {
   traceHeaders,
   traceOf,
   traceparentOf,
+  traceFromOutside,
   within,
 } from "#shared/telemetry";
+import { collectSpans } from "#shared/telemetry-testing";
 
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT = "00f067aa0ba902b7";
 
 test("a traceparent is continued: the same trace, a span of our own, the sampling as it was decided", () => {
+  using _sink = collectSpans();
   for (const [flags, sampled] of [
     ["01", true],
     ["00", false],
@@ -27,6 +30,15 @@ test("a traceparent is continued: the same trace, a span of our own, the samplin
     expect(trace.spanId).not.toBe(PARENT);
     expect(traceparentOf(trace)).toBe(`00-${TRACE}-${trace.spanId}-${sampled ? "01" : "00"}`);
   }
+});
+
+test("a process whose spans go nowhere begins no trace that is recorded, nor lets one in from outside", () => {
+  expect(newTrace().sampled).toBe(false);
+  expect(newContext().trace.sampled).toBe(false);
+  const asked = `00-${TRACE}-${PARENT}-01`;
+  expect(traceFromOutside(asked)).toMatchObject({ traceId: TRACE, sampled: false });
+  // Another of ours has its root.
+  expect(traceOf(asked)).toMatchObject({ traceId: TRACE, sampled: true });
 });
 
 test("a version that is still to come is read as far as version 00 goes", () => {
@@ -58,7 +70,7 @@ test.each([
 ])("a traceparent that is malformed begins a new trace: %s", (_what, header) => {
   const trace = traceOf(header);
   expect(trace.traceId).not.toBe(TRACE);
-  expect(traceparentOf(trace)).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+  expect(traceparentOf(trace)).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
 });
 
 test("no two traces are alike", () => {

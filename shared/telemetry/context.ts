@@ -49,9 +49,9 @@ export function newTrace(): Trace {
   return { traceId, spanId: randomHex(8), sampled: isRootSampled(traceId) };
 }
 
-/** A trace that nobody records: of probes, which would be most of what there is. */
+/** A trace that nobody records, and that takes no place among those that are: of probes, which would be most of what there is. */
 export function untraced(): Trace {
-  return { ...newTrace(), sampled: false };
+  return { traceId: randomHex(16), spanId: randomHex(8), sampled: false };
 }
 
 /** A span of its own within `trace`. */
@@ -121,12 +121,12 @@ export function newContext(ms: number = REST_CEILING_MS, parent?: AbortSignal): 
   return { requestId: Bun.randomUUIDv7(), trace: newTrace(), deadline: Deadline.after(ms, parent) };
 }
 
-/** `context` with a deadline that is `ms` from now at the latest. */
 /** The same for what the clock asks, all day long: nothing of it is recorded. */
 export function quietContext(ms: number, parent?: AbortSignal): CallContext {
-  return { ...newContext(ms, parent), trace: untraced() };
+  return { requestId: Bun.randomUUIDv7(), trace: untraced(), deadline: Deadline.after(ms, parent) };
 }
 
+/** `context` with a deadline that is `ms` from now at the latest. */
 export function within(context: CallContext, ms: number): CallContext {
   return { ...context, deadline: context.deadline.within(ms) };
 }

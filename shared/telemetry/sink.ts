@@ -30,10 +30,13 @@ export function currentSink(): SpanSink | undefined {
   return sink;
 }
 
+/** Where spans go nowhere no trace is recorded from here on: nobody would have its root. */
 export function isRootSampled(traceId: string): boolean {
-  return sink?.isRootSampled(traceId) ?? true;
+  return sink?.isRootSampled(traceId) ?? false;
 }
 
 export function isContinuedSampled(traceId: string, sampled: boolean, fromOutside: boolean): boolean {
-  return sink?.isContinuedSampled?.(traceId, sampled, fromOutside) ?? sampled;
+  // What one of ours decided goes on; what somebody outside asks for has no limit here to be met within.
+  if (sink === undefined) return sampled && !fromOutside;
+  return sink.isContinuedSampled?.(traceId, sampled, fromOutside) ?? sampled;
 }

@@ -48,7 +48,8 @@ function rootOf({ name, argument }: SamplerSettings, now?: () => number): Root {
 /**
  * Those of OpenTelemetry by their names, and `parentbased_ratelimited`. That somebody outside wants his trace recorded is
  * granted at the same rate as traces begin here (unless all are recorded anyway), by a bucket of its own: nobody can
- * make us record more, nor use up what ours have.
+ * make us record more. A request without a `traceparent` begins a trace here, whoever sends it: outsiders can use up what
+ * the root's bucket has.
  */
 export function makeSampler(settings: SamplerSettings, now?: () => number): Sampler {
   const root = rootOf(settings, now);

@@ -31,12 +31,16 @@ const hop = (service: string, kind: Hop["kind"], name?: RegExp): Hop => ({
   ...(name === undefined ? {} : { name }),
 });
 
-/** An event's way from the broker to the logger. */
+/**
+ * An event's way from the broker to the logger. Events that are stored together share one call, which is a part of the first
+ * one's trace: what each has of its own are its spans at both ends of it.
+ */
 const EVENT = [
   hop("broker", "producer"),
-  hop("listener", "consumer"),
-  hop("listener", "client", /^RPCServer\./),
-  hop("logger", "server", /^RPCServer\./),
+  hop("listener", "consumer", /^process /),
+  hop("listener", "internal", /^store$/),
+  hop("logger", "internal", /^store entry$/),
+  hop("logger", "client", /^insert logs$/),
 ];
 
 /** How often each is among ten calls, what is sent, what is answered, and what its trace has in it at least. */

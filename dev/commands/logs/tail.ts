@@ -1,6 +1,6 @@
 import { LAST_EVENT_ID_HEADER, type TailGap, type TailItem } from "#contracts/log-tail";
 import { exponential, pause } from "#shared/resilience";
-import { makeEventReader, type ReceivedEvent } from "#shared/sse";
+import { eventsOf, type ReceivedEvent } from "#shared/sse";
 import { CommandError } from "../../command.ts";
 import { type Paint, paintFor } from "../../terminal.ts";
 import { askBroker, FILTER_OPTIONS, filterQuery, type LogsWord, printLine, readableEntry } from "./word.ts";
@@ -51,28 +51,15 @@ goes on where it was. What is no entry is told on the standard error.`,
     let isFirst: boolean = true;
 
     async function once(): Promise<void> {
-      const silent = new AbortController();
-      const signal = AbortSignal.any([stopping.signal, silent.signal]);
       const headers = lastId === "" ? {} : { [LAST_EVENT_ID_HEADER]: lastId };
       if (lastId !== "") query.delete("after");
-      const answer = await askBroker(args, "/v1/logs/tail", { query, headers, signal });
+      const answer = await askBroker(args, "/v1/logs/tail", { query, headers, signal: stopping.signal });
       if (!isFirst) note("connected again");
       isFirst = false;
-      let timer = setTimeout(() => silent.abort(), SILENCE_MS);
-      const received: ReceivedEvent[] = [];
-      const reader = makeEventReader((event) => received.push(event));
-      const decoder = new TextDecoder();
-      try {
-        for await (const chunk of answer.body ?? []) {
-          clearTimeout(timer);
-          timer = setTimeout(() => silent.abort(), SILENCE_MS);
-          reader.push(decoder.decode(chunk, { stream: true }));
-          for (const event of received.splice(0)) await print(event, paint);
-          lastId = reader.lastId || lastId;
-        }
-      } finally {
-        clearTimeout(timer);
-        silent.abort();
+      if (answer.body === null) return;
+      for await (const { events, lastId: place } of eventsOf(answer.body, SILENCE_MS)) {
+        for (const event of events) await print(event, paint);
+        lastId = place || lastId;
       }
     }
 

@@ -3,6 +3,7 @@ import type { LogItem } from "#contracts/log-queries";
 import { silentLog } from "#shared/log";
 import { harmless } from "#shared/terminal";
 import { outgoingTls, useTls } from "#shared/tls";
+import { durationMs } from "#shared/validation";
 import { type Arguments, type Command, CommandError, type Option, UsageError } from "../../command.ts";
 import { dataDirectory } from "../../paths.ts";
 import { liveState } from "../../state.ts";
@@ -39,13 +40,13 @@ export const FILTER_OPTIONS: Readonly<Record<string, Option>> = {
   platform: PLATFORM_OPTION,
 };
 
-const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
 /** An age (`15m`) as the time it was at `now`; anything else as it is, for the logger to judge. */
 export function timeOf(text: string, now: number): string {
-  const [, count, unit = ""] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
-  const ms = UNIT_MS[unit];
-  return count === undefined || ms === undefined ? text : new Date(now - Number(count) * ms).toISOString();
+  const ms = durationMs(text);
+  if (ms === undefined) return text;
+  const time = new Date(now - ms);
+  // Before all that a date can be: the logger says so.
+  return Number.isNaN(time.getTime()) ? text : time.toISOString();
 }
 
 /**
