@@ -233,7 +233,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       rabbitmqUrl: config.RABBITMQ_URL,
       url: advertised(config, server.url),
       version: runtime.version,
-      key: config.SERVICE_KEY,
+      key: config.ANNOUNCE_KEY,
       log,
     }),
   );

@@ -1,6 +1,7 @@
 /** Composition root of the broker: opens what it needs, wires it, and closes it in reverse. */
 import { join } from "node:path";
 import { IDENTITY_EXCHANGE } from "#contracts/identity";
+import { RPC_LOG_ONCE } from "#contracts/logs";
 import { makePublisher, makeSubscriber, topologyOf } from "#shared/amqp";
 import { corsOriginsOf, type Secret } from "#shared/config";
 import { clientOfOne, makeJsonClient } from "#shared/client";
@@ -75,6 +76,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   );
   const rpc = discovery.rpc("logger", config.LOGGER_RPC_URL, {
     client: "broker",
+    counted: [RPC_LOG_ONCE],
     ...(config.LOGGER_RPC_TOKEN === undefined ? {} : { token: config.LOGGER_RPC_TOKEN.reveal() }),
     onState: (connected, error) => {
       if (!connected) return loggerUp.down(error);

@@ -106,7 +106,7 @@ export async function start(
       rabbitmqUrl: config.RABBITMQ_URL,
       url: advertised(config, listening.url),
       version,
-      key: config.SERVICE_KEY,
+      key: config.ANNOUNCE_KEY,
       log,
     }),
   );

@@ -172,7 +172,7 @@ function announceBoth(
   local: string,
   rpcPort: number,
 ): AsyncDisposable {
-  const { RABBITMQ_URL: rabbitmqUrl, SERVICE_KEY: key } = config;
+  const { RABBITMQ_URL: rabbitmqUrl, ANNOUNCE_KEY: key } = config;
   if (rabbitmqUrl === undefined) return new AsyncDisposableStack();
   const url = advertised(config, local);
   const { hostname, protocol } = new URL(url);

@@ -10,7 +10,7 @@ import {
   secretUrl,
   type Values,
 } from "#shared/config";
-import { advertiseFields, announcingKeyField } from "#shared/discovery";
+import { advertiseFields } from "#shared/discovery";
 import { rpcTokenProblems, serviceCallersField, serviceKeyProblems } from "#shared/service-keys";
 import { tracingFields } from "#shared/tracing";
 import { readRules } from "./retention/policy.ts";
@@ -43,7 +43,6 @@ export const fields = {
   RABBITMQ_URL: optional(
     secretUrl("RabbitMQ, where this instance is to announce itself to its callers", "", ["amqp", "amqps"]),
   ),
-  SERVICE_KEY: announcingKeyField,
   ...advertiseFields,
   AUDIT_SECRET: secret(
     "Seals the audit trail (docs/audit.md): the same for all loggers. Production needs 32 characters or more; development has a fixed one",

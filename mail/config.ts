@@ -63,7 +63,7 @@ export const fields = {
   SERVICE_KEY: {
     ...serviceKeyField,
     about:
-      "Key that shows the logger whose spans these are, needed where the logger knows its callers and TRACES_URL is not off; it signs how this service announces itself (bun run service-key)",
+      "Key that shows the logger whose spans these are, needed where the logger knows its callers and TRACES_URL is not off (bun run service-key)",
   },
   SERVICE_CALLERS: serviceCallersField,
   ...advertiseFields,

@@ -10,7 +10,7 @@ import * as listener from "../listener/config.ts";
 import * as logger from "../logger/config.ts";
 import * as mail from "../mail/config.ts";
 import { loadConfig } from "#shared/config";
-import { makeServiceKey } from "#shared/service-keys";
+import { makeAnnounceKey, makeServiceKey } from "#shared/service-keys";
 
 const ROOT = join(import.meta.dir, "..");
 
@@ -99,6 +99,7 @@ async function environmentOf(name: string, set: Readonly<Record<string, string>>
 
 test("it starts with nothing set; and in production with what production asks for, and not without", async () => {
   const key = makeServiceKey();
+  const announcing = makeAnnounceKey();
   const production = {
     ENVIRONMENT: "production",
     RABBITMQ_USER: "platform",
@@ -109,8 +110,11 @@ test("it starts with nothing set; and in production with what production asks fo
     AUTH_SERVICE_KEY: key.key,
     MAIL_SERVICE_KEY: key.key,
     LISTENER_SERVICE_KEY: key.key,
-    LOGGER_SERVICE_KEY: key.key,
-    SERVICE_ANNOUNCERS: `auth:${key.sha256}`,
+    AUTH_ANNOUNCE_KEY: announcing.key,
+    MAIL_ANNOUNCE_KEY: announcing.key,
+    LISTENER_ANNOUNCE_KEY: announcing.key,
+    LOGGER_ANNOUNCE_KEY: announcing.key,
+    SERVICE_ANNOUNCERS: `auth:${announcing.publicKey}`,
     SERVICE_CALLERS: `broker:${key.sha256}`,
     LOGGER_RPC_TOKEN: "l".repeat(32),
     RECEIPT_SECRET: "r".repeat(32),

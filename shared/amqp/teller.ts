@@ -59,8 +59,13 @@ export function makeTeller({ url, name, log, exchange, onUp, onDown }: TellerOpt
     tell(routingKey, body) {
       if (channel === undefined || isBlocked) return false;
       const properties = { contentType: "application/json", persistent: false };
-      isBlocked = !channel.publish(exchange, routingKey, Buffer.from(body), properties);
-      return true;
+      try {
+        isBlocked = !channel.publish(exchange, routingKey, Buffer.from(body), properties);
+        return true;
+      } catch {
+        // It was closed a moment ago, and the connection is about to say so.
+        return false;
+      }
     },
     [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
   };

@@ -57,7 +57,7 @@ export function openDiscovery({ config, rabbitmqUrl, name, log, metrics, resolve
   const refused = metrics.counter("registry_refused_total", "Announcements that were not believed.", ["reason"]);
   metrics.gauge("discovery_instances", "Instances of a service, by how they are.", ["service", "state"], (gauge) => {
     gauge.reset();
-    for (const { service, pool } of pools) for (const { state } of pool.instances()) gauge.inc({ service, state });
+    for (const { service, pool } of pools) for (const { state } of pool.distinct()) gauge.inc({ service, state });
   });
   const registry =
     mode === "rabbitmq"

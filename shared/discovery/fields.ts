@@ -1,6 +1,6 @@
 /** What is read of discovery: by those who call, and by those who are called. */
 import { choice, optional, url } from "#shared/config";
-import { type KnownAnnouncer, serviceAnnouncersField, serviceKeyField } from "#shared/service-keys";
+import { announceKeyField, type KnownAnnouncer, serviceAnnouncersField } from "#shared/service-keys";
 
 const MODES = ["auto", "static", "dns", "rabbitmq"] as const;
 export type DiscoveryMode = Exclude<(typeof MODES)[number], "auto">;
@@ -15,22 +15,27 @@ export const discoveryFields = {
   SERVICE_ANNOUNCERS: serviceAnnouncersField,
 };
 
-/** Of a service that others call. */
-export const advertiseFields = {
-  ADVERTISE_URL: optional(
-    url(
-      "Where the other services reach this instance, as it announces itself over RabbitMQ. Default: the address that it listens on, or the machine's name where it listens on all",
-      "",
-      ["http", "https"],
-    ),
-  ),
+const address = url(
+  "Where the other services reach this instance, as it announces itself over RabbitMQ. Default: the address that it listens on, or the machine's name where it listens on all",
+  "",
+  ["http", "https"],
+);
+/** What callers believe is scheme, host and port: with more it would be refused by every one of them. */
+const bare: typeof address = {
+  ...address,
+  allowed: `${address.allowed}, and without a path`,
+  parse(text) {
+    const parsed = address.parse(text);
+    if (parsed === undefined) return undefined;
+    const { pathname, search, hash } = new URL(parsed);
+    return pathname === "/" && search === "" && hash === "" && !/[?#]/.test(parsed) ? parsed : undefined;
+  },
 };
 
-/** The SERVICE_KEY of a service that calls no other over HTTP. */
-export const announcingKeyField = {
-  ...serviceKeyField,
-  about:
-    "Key that signs how this service announces itself; those who call it know it by SERVICE_ANNOUNCERS (bun run service-key). Without it only development believes what is announced",
+/** Of a service that others call. */
+export const advertiseFields = {
+  ANNOUNCE_KEY: announceKeyField,
+  ADVERTISE_URL: optional(bare),
 };
 
 export interface DiscoveryConfig {

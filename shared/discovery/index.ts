@@ -8,7 +8,6 @@ export { type Resolve, resolved } from "./dns.ts";
 export { type Endpoint, fetchAt, fixed } from "./endpoint.ts";
 export {
   advertiseFields,
-  announcingKeyField,
   type DiscoveryConfig,
   discoveryFields,
   discoveryProblems,

@@ -144,13 +144,19 @@ test("time that was not fair says nothing of the instance, time that was does", 
     const choice = pool.pick(new Set([url === "http://a" ? "http://b" : "http://a"]));
     choice?.end("well");
   }
-  const late = async (remaining: number): Promise<void> => {
+  const late = async (remaining: number, tookMs: number): Promise<void> => {
     const options = { remainingMs: () => remaining, isRepeatable: true };
-    await atSome(pool, options, () => Promise.resolve(fail("deadline")));
+    await atSome(pool, options, async () => {
+      await Bun.sleep(tookMs);
+      return fail("deadline");
+    });
   };
-  await late(100);
+  await late(100, 100);
   expect(Math.min(...shares(pool, 1_000))).toBeGreaterThan(0.3);
-  await late(1_000);
+  // The asker went away while there was time.
+  await late(10_000, 20);
+  expect(Math.min(...shares(pool, 1_000))).toBeGreaterThan(0.3);
+  await late(600, 600);
   expect(Math.min(...shares(pool, 100))).toBe(0);
 });
 

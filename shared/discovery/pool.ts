@@ -17,6 +17,8 @@ const ALONE_EVERY_MS = 2_000;
 const ALONE_WITHIN_MS = 1_000;
 /** An attempt that had less time than this (ms) proves nothing by running out of it. */
 const FAIR_MS = 500;
+/** How much before its end an attempt may be given up (ms): timers are not exact. */
+const EARLY_MS = 50;
 /** How long an instance is avoided that answers, but badly; anew after the next bad answer, longer each time. */
 const avoidance = exponential({ firstMs: 300, maxMs: 2_000 });
 /** How long an instance has to be out of reach before it may be forgotten, if its source sees no more of it either (ms). */
@@ -122,7 +124,7 @@ export function makePool(options: PoolOptions): Pool {
     log.info("instances changed", { to: service, urls: list.map(({ endpoint }) => endpoint.url) });
     listeners.tell();
     // What is new is used once it has answered.
-    for (const member of list) if (member.state === "unknown") void ask(member);
+    for (const member of list) if (member.state === "unknown" && !isSpare(member)) void ask(member);
   }
 
   function become(member: Member, state: Member["state"], error?: unknown): void {
@@ -212,9 +214,14 @@ export function makePool(options: PoolOptions): Pool {
     if (isLost && list.length > 1) source.forget?.(member.endpoint.url);
   }
 
+  /** For when no announced one is up: until then it is left in peace, being one of these mostly, by another name. */
+  function isSpare({ endpoint }: Member): boolean {
+    return endpoint.isFallback === true && list.some((one) => one.endpoint.isFallback !== true && one.state === "up");
+  }
+
   function round(): void {
     if (closed) return;
-    for (const member of list) void ask(member);
+    for (const member of list) if (!isSpare(member)) void ask(member);
     const waitMs = list.length > 1 ? everyMs : ALONE_EVERY_MS;
     timer = setTimeout(round, waitMs * (0.9 + random() / 5));
     timer.unref();
@@ -292,11 +299,19 @@ function wasSent({ cause }: Failure): boolean {
   return !(cause instanceof Error && "code" in cause && UNSENT.has(cause.code));
 }
 
+/**
+ * Whether an attempt that ran out of time had a fair time, and used it: where the asker went away, time that was left
+ * proves nothing of the instance.
+ */
+export function isLate(hadMs: number, tookMs: number): boolean {
+  return hadMs >= FAIR_MS && tookMs >= hadMs - EARLY_MS;
+}
+
 /** What a failed attempt over HTTP says of the instance. */
-function outcomeOf(error: Failure, hadMs: number): Outcome {
+function outcomeOf(error: Failure, hadMs: number, tookMs: number): Outcome {
   // Without an error of the connection it is what was answered.
   if (error.code === "unavailable" && error.cause instanceof Error) return wasSent(error) ? "lost" : "unsent";
-  if (error.code === "deadline") return hadMs >= FAIR_MS ? "late" : "nothing";
+  if (error.code === "deadline") return isLate(hadMs, tookMs) ? "late" : "nothing";
   return error.code === "bad_gateway" || error.code === "unavailable" ? "sick" : "nothing";
 }
 
@@ -326,10 +341,11 @@ export async function atSome<T>(
     if (choice === undefined) break;
     tried.add(choice.endpoint.url);
     const hadMs = remainingMs();
+    const startedAt = performance.now();
     let outcome: Outcome = "nothing";
     try {
       last = await attempt(choice.endpoint);
-      if (!last.ok) outcome = outcomeOf(last.error, hadMs);
+      if (!last.ok) outcome = outcomeOf(last.error, hadMs, performance.now() - startedAt);
       else outcome = isSick?.(last.value) === true ? "sick" : "well";
     } finally {
       choice.end(outcome, last?.ok === false ? (last.error.cause ?? last.error) : undefined);

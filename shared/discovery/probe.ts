@@ -16,12 +16,26 @@ export async function probeHttp(endpoint: Endpoint, withinMs: number): Promise<P
       redirect: "manual",
       signal: deadline.signal,
     });
-    const text = (await response.text()).slice(0, MAX_BYTES);
-    if (response.status === 200) return { state: "up" };
+    if (response.status === 200) {
+      await response.body?.cancel();
+      return { state: "up" };
+    }
+    const text = await beginningOf(response);
     return { state: "not_ready", error: new Error(sentenceOf(text) ?? `answered ${response.status}`) };
   } catch (error) {
     return { state: "down", error };
   }
+}
+
+async function beginningOf({ body }: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let [text, size] = ["", 0];
+  for await (const part of body ?? []) {
+    size += part.byteLength;
+    if (size > MAX_BYTES) break;
+    text += decoder.decode(part, { stream: true });
+  }
+  return text;
 }
 
 function sentenceOf(text: string): string | undefined {

@@ -3,20 +3,21 @@ import { expect, test } from "bun:test";
 import type { Announcement } from "#contracts/registry";
 import { Secret } from "#shared/config";
 import { silentLog } from "#shared/log";
-import { announcerOf, makeAnnouncerSignature, makeServiceKey } from "#shared/service-keys";
+import { makeAnnounceKey, makeAnnouncerSignature } from "#shared/service-keys";
 import { fixed } from "./endpoint.ts";
 import { makeRegistry, type Refused } from "./registry.ts";
 
-const AUTH = new Secret(makeServiceKey().key);
-const MAIL = new Secret(makeServiceKey().key);
+const PAIRS = { auth: makeAnnounceKey(), mail: makeAnnounceKey() };
+const AUTH = new Secret(PAIRS.auth.key);
+const MAIL = new Secret(PAIRS.mail.key);
 const MINUTE = 60_000;
 
 function setUp({ signed = true, configured = ["http://auth:8081"] } = {}) {
   const clock = { wall: Date.parse("2026-11-23T09:00:00Z"), now: 0 };
   const refused: Refused[] = [];
   const announcers = [
-    { name: "auth", publicKey: announcerOf(AUTH) },
-    { name: "mail", publicKey: announcerOf(MAIL) },
+    { name: "auth", publicKey: PAIRS.auth.publicKey },
+    { name: "mail", publicKey: PAIRS.mail.publicKey },
   ];
   const registry = makeRegistry({
     announcers: signed ? announcers : undefined,
@@ -89,7 +90,7 @@ test("who has no key of that service announces nothing: unsigned, another servic
   const { say, urls, refused } = setUp();
   say({}, null);
   say({}, MAIL);
-  say({}, new Secret(makeServiceKey().key));
+  say({}, new Secret(makeAnnounceKey().key));
   say({}, AUTH, (text) => text.replace("10.0.0.1", "10.6.6.6"));
   expect(urls()).toEqual(["http://auth:8081"]);
   expect(refused).toEqual(["not_signed", "not_signed", "not_signed", "not_signed"]);

@@ -3,8 +3,9 @@
  * their keys, and what each of them may ask. How keys are made and changed: docs/service-keys.md.
  */
 export {
-  announcerOf,
+  announceKeyField,
   type KnownAnnouncer,
+  makeAnnounceKey,
   makeAnnouncerCheck,
   makeAnnouncerSignature,
   serviceAnnouncersField,

@@ -110,6 +110,7 @@ const PRODUCTION = {
   PUBLIC_URL: "https://app.example.com",
   LOGGER_RPC_TOKEN: "x".repeat(32),
   SERVICE_KEY: "x".repeat(32),
+  ANNOUNCE_KEY: "y".repeat(32),
   SERVICE_CALLERS: `broker:${"0".repeat(64)}`,
 };
 

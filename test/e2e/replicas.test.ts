@@ -5,8 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import type { HealthReport } from "#contracts/health";
-import { Secret } from "#shared/config";
-import { announcerOf, makeServiceKey } from "#shared/service-keys";
+import { makeAnnounceKey } from "#shared/service-keys";
 import { withDatabase } from "../../dev/backing/addresses.ts";
 import type { BackingName } from "../../dev/backing/types.ts";
 import { freePort } from "../../dev/backing/ports.ts";
@@ -26,7 +25,7 @@ const IN_FLIGHT = 3;
 /** A process, on a machine that does other things as well (ms). */
 const START_WITHIN_MS = 90_000;
 
-const KEYS = { auth: makeServiceKey().key, logger: makeServiceKey().key };
+const KEYS = { auth: makeAnnounceKey(), logger: makeAnnounceKey() };
 
 interface Instance {
   readonly url: string;
@@ -51,11 +50,11 @@ describe.skipIf(!HAS_BACKING)("several instances (needs the backing services of 
       const env = {
         DISCOVERY: "rabbitmq",
         SERVICE_ANNOUNCERS: Object.entries(KEYS)
-          .map(([name, key]) => `${name}:${announcerOf(new Secret(key))}`)
+          .map(([name, key]) => `${name}:${key.publicKey}`)
           .join(","),
         BCRYPT_COST: "4",
-        AUTH_SERVICE_KEY: KEYS.auth,
-        LOGGER_SERVICE_KEY: KEYS.logger,
+        AUTH_ANNOUNCE_KEY: KEYS.auth.key,
+        LOGGER_ANNOUNCE_KEY: KEYS.logger.key,
       };
       platform = await startPlatform({ env });
       const backing = (name: BackingName): string => platform.stack.part(name).url;
@@ -220,7 +219,8 @@ describe.skipIf(!HAS_BACKING)("several instances (needs the backing services of 
       ["auth", calls.me],
     ] as const) {
       const before = await Promise.all(instances[name].map((one) => one.count()));
-      const samples = await repeat(call, 1_500, 8);
+      // One at a time: with several under way the quicker instance has more of them, which is what it should.
+      const samples = await repeat(call, 1_500, 1);
       expect(said(samples.filter(isWrong))).toEqual([]);
       const after = await Promise.all(instances[name].map((one) => one.count()));
       const counts = after.map((count, index) => count - (before[index] ?? 0));
