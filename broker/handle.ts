@@ -284,7 +284,8 @@ export function makeOperations(ports: Ports): Operations {
   ): Promise<Result<BatchOutcome>> {
     const outcomes = await eachOf(bodies, (body, index) =>
       inSpan(call.context, "action", {}, (context, span) => {
-        span.set({ "action.name": actionNameOf(body) ?? "log", "action.index": index });
+        const named = one === logOne ? "log" : (actionNameOf(body) ?? "unknown");
+        span.set({ "action.name": named, "action.index": index });
         return one(body, actionOf({ ...call, context }, index));
       }),
     );

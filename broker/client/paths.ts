@@ -574,6 +574,26 @@ export interface paths {
         504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
       };
     };
+    /** Log an entry, or several */
+    post: {
+      parameters: { query?: never; header?: { "Idempotency-Key"?: string }; path?: never; cookie?: never };
+      requestBody: { content: { "application/json": (components["schemas"]["LogRequest"]) | (components["schemas"]["LogEntriesRequest"]) | ((components["schemas"]["LogRequest"])[]) } };
+      responses: {
+        202: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: { receipt_id?: string; degraded?: components["schemas"]["Degraded"] } } } };
+        207: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: (components["schemas"]["BatchItem"])[] } } };
+        400: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        409: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        413: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        415: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
   };
   "/otlp/v1/logs": {
     /** Logs of OpenTelemetry (OTLP/HTTP) */

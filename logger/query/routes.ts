@@ -5,7 +5,7 @@ import { EventId } from "#contracts/logs";
 import { Failure, fail, ok, orThrow, type Result } from "#shared/errors";
 import { contextOf, envelope, type HttpApp } from "#shared/http";
 import type { Log } from "#shared/log";
-import type { Metrics } from "#shared/telemetry";
+import { idsOf, type Metrics } from "#shared/telemetry";
 import { makeQueryValidator, makeValidator } from "#shared/validation";
 import { ndjsonOf } from "./export.ts";
 import { filterOf } from "./filter.ts";
@@ -65,14 +65,14 @@ export function queryRoutes(app: HttpApp, { queries, stopping, log, metrics }: Q
     exports += 1;
     const gone = new AbortController();
     const signal = AbortSignal.any([request.signal, stopping, gone.signal]);
-    const { requestId } = contextOf(request);
+    const context = contextOf(request);
     const stream = ndjsonOf(queries.all(filter, signal), (how, error) => {
       exports -= 1;
       // Whoever has gone needs no more of it.
       gone.abort(new Failure("unavailable", "the export has ended"));
       const result = request.signal.aborted ? "left" : how;
       exported.inc({ result });
-      if (result === "failed") log.warn("an export broke off", { request_id: requestId, error });
+      if (result === "failed") log.warn("an export broke off", { ...idsOf(context), error });
     });
     return ok(stream);
   };

@@ -134,7 +134,7 @@ export async function makeWorld(platform: Platform): Promise<World> {
   /** What an entry that is there can be found by. */
   async function logFilter(): Promise<Record<string, string>> {
     const entry = await platform.entries.findOne({ name: "numbered", producer_id: "one" });
-    const own = (field: string): string => String(entry?.[field]);
+    const own = (field: string): string => String((entry as Record<string, unknown> | null)?.[field]);
     return {
       name: "numbered",
       severity: "INFO",
