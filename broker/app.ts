@@ -253,13 +253,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
       onLogin: (reply) => sessions.opened(reply),
     }),
   );
-  app.use(
-    logLevelRoutes({
-      log,
-      instances: () =>
-        new Map(Object.entries({ auth, logger, mail, listener }).map(([name, client]) => [name, [{ client }]])),
-    }),
-  );
+  app.use(logLevelRoutes({ log, services: { auth, logger, mail, listener } }));
   app.use(unsubscribeRoutes({ url: config.MAIL_URL, key, edge: edge("mail_unsubscribe") }));
   checkRules(app.routes);
   stack.defer(() => clearTimeout(patience));

@@ -24,8 +24,7 @@ export interface components {
     Envelope: { error: boolean; message: string; data?: unknown };
     GapsReport: { items: (components["schemas"]["ProducerGaps"])[]; next_cursor?: string; entries: number; missing: number };
     HealthReport: { services: (components["schemas"]["ServiceHealth"])[]; backing: (components["schemas"]["BackingHealth"])[] };
-    InstanceLevel: { service: string; instance?: string; level?: ("debug") | ("info") | ("warn") | ("error") | ("silent"); configured?: ("debug") | ("info") | ("warn") | ("error") | ("silent"); until?: string; error?: string };
-    LevelList: { items: (components["schemas"]["InstanceLevel"])[] };
+    LevelList: { items: (components["schemas"]["ServiceLevel"])[] };
     LevelsChange: { level: ("debug") | ("info") | ("warn") | ("error") | ("silent"); for_s?: number; services?: (("broker") | ("auth") | ("logger") | ("mail") | ("listener"))[] };
     LogAction: { action: "log"; log: { name: string; data: unknown; severity?: ("INFO") | ("WARNING") | ("ERROR") } };
     LoginReply: (components["schemas"]["MeView"]) & ({ access_token: string; refresh_token: string; expires_in: number });
@@ -55,6 +54,7 @@ export interface components {
     ResetRequest: { token: string; new_password: string };
     ResolveRequest: { as: ("sent") | ("failed") | ("resend"); to?: string };
     ServiceHealth: { name: string; state: ("up") | ("degraded") | ("not_ready") | ("away"); dependencies: (components["schemas"]["DependencyView"])[]; took_ms: number };
+    ServiceLevel: { service: string; level?: ("debug") | ("info") | ("warn") | ("error") | ("silent"); configured?: ("debug") | ("info") | ("warn") | ("error") | ("silent"); until?: string; error?: string };
     SessionPage: { items: (components["schemas"]["SessionView"])[]; next_cursor?: string };
     SessionView: { id: string; user_id: number; created_at: string; used_at: string; expires_at: string; address?: string; agent?: string; current: boolean };
     SessionsEnded: { ended: number };

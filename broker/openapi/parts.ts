@@ -38,7 +38,7 @@ import {
 } from "#contracts/dead-letters";
 import { Envelope } from "#contracts/envelope";
 import { BackingHealth, DependencyView, HealthReport, ServiceHealth } from "#contracts/health";
-import { InstanceLevel, LevelList, LevelsChange } from "#contracts/log-levels";
+import { LevelList, LevelsChange, ServiceLevel } from "#contracts/log-levels";
 import { GapsReport, ProducerGaps } from "#contracts/logs";
 import {
   BounceReport,
@@ -84,7 +84,6 @@ export const SCHEMAS = {
   Envelope,
   GapsReport,
   HealthReport,
-  InstanceLevel,
   LevelList,
   LevelsChange,
   LogAction,
@@ -115,6 +114,7 @@ export const SCHEMAS = {
   ResetRequest,
   ResolveRequest,
   ServiceHealth,
+  ServiceLevel,
   SessionPage,
   SessionView,
   SessionsEnded,

@@ -88,14 +88,7 @@ describe.skipIf(!HAS_BACKING)("monitoring (needs the backing services of `bun ru
   const families = new Map<string, Set<string>>();
   beforeAll(async () => {
     platform = await startPlatform();
-    const broker = platform.url("broker");
-    const send = (body: object): Promise<Response> =>
-      fetch(`${broker}/handle`, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify(body),
-      });
-    await send([
+    await platform.post("broker", "/handle", [
       { action: "auth", auth: { email: "admin@example.com", password: "verysecret" } },
       { action: "log", log: { name: "a", data: "b" } },
       { action: "mail", mail: { from: "a@example.com", to: "b@example.com", subject: "s", message: "m" } },
@@ -142,14 +135,6 @@ describe.skipIf(!HAS_BACKING)("monitoring (needs the backing services of `bun ru
     expect(text.match(/^# TYPE event_loop_lag_seconds /gm)).toHaveLength(1);
     expect(text).toMatch(/^listener_messages_total\{/m);
   });
-});
-
-describe.skipIf(!HAS_BACKING)("levels of the logs (needs the backing services of `bun run test`)", () => {
-  let platform: Platform;
-  beforeAll(async () => {
-    platform = await startPlatform();
-  }, START_MS);
-  afterAll(() => platform?.[Symbol.asyncDispose](), 60_000);
 
   async function levels(change?: object): Promise<{ status: number; items: Record<string, string>[] }> {
     const headers = { "content-type": "application/json" };
@@ -159,7 +144,7 @@ describe.skipIf(!HAS_BACKING)("levels of the logs (needs the backing services of
     return { status: answer.status, items: data?.items ?? [] };
   }
 
-  test("are changed at all services at once, for a while, and back", async () => {
+  test("levels are changed at all services at once, for a while, and back", async () => {
     const debug = await levels({ level: "debug", for_s: 60 });
     expect(debug.items.map(({ service, level }) => `${service} ${level}`).sort()).toEqual(
       [...SERVICES].sort().map((service) => `${service} debug`),
@@ -176,7 +161,7 @@ describe.skipIf(!HAS_BACKING)("levels of the logs (needs the backing services of
     await levels({ level: "info" });
   });
 
-  test("one that cannot be asked is told as such, the others are changed", async () => {
+  test("a service whose level cannot be asked is told as such, the others are changed", async () => {
     const mail = platform.stack.services.get("mail");
     await mail?.stop();
     const { items } = await levels({ level: "warn", for_s: 5 });
