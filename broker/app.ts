@@ -33,6 +33,7 @@ import { makeSessions } from "./sessions/sessions.ts";
 import { askMe, v1 } from "./v1/routes.ts";
 import { makeDesk } from "./v1/desk.ts";
 import { identityRoutes } from "./v1/identity.ts";
+import { logLevelRoutes } from "./v1/log-levels.ts";
 import { mailRoutes } from "./v1/mails.ts";
 import { operatorRoutes } from "./v1/operators.ts";
 import { unsubscribeRoutes } from "./v1/unsubscribe.ts";
@@ -252,6 +253,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
       onLogin: (reply) => sessions.opened(reply),
     }),
   );
+  app.use(logLevelRoutes({ log, services: { auth, logger, mail, listener } }));
   app.use(unsubscribeRoutes({ url: config.MAIL_URL, key, edge: edge("mail_unsubscribe") }));
   checkRules(app.routes);
   stack.defer(() => clearTimeout(patience));

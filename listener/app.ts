@@ -58,7 +58,6 @@ export async function start(
       settings: {
         version,
         prefix,
-        logLevel: config.LOG_LEVEL,
         rabbitmqUrl: config.RABBITMQ_URL.reveal(),
         logsQueue: config.QUEUE,
         logsBindings: config.BINDINGS,
@@ -83,6 +82,7 @@ export async function start(
       },
     }),
   );
+  metrics.include(() => supervisor.metrics());
   const { RABBITMQ_URL: rabbitmqUrl, RABBITMQ_MANAGEMENT_URL: managementUrl } = config;
   if (managementUrl !== undefined) {
     const topology = topologyOf({ prefix });

@@ -38,6 +38,7 @@ test.skipIf(RABBITMQ === undefined)(
       log: silentLog,
       caution: () => caution,
       condemned: new Map(),
+      onDone: () => undefined,
       tell: () => undefined,
       lane: () => consumer.lanes[0],
       giveBackMs: 300,

@@ -13,6 +13,8 @@ const GIVE_BACK_MS = 20 * 60_000;
 /** A message in hand. It is read when it is its turn: reading is where it could do harm first. */
 export interface Item<T> extends Received<IncomingMessage, T> {
   readonly settle: () => void;
+  /** When it was taken, by `performance.now()`. */
+  readonly takenAt: number;
 }
 
 export interface HandlerOptions<T> {
@@ -33,6 +35,8 @@ export interface HandlerOptions<T> {
   /** Why a message is to be dead-lettered without being handled, by its fingerprint. */
   readonly condemned: ReadonlyMap<string, string>;
   readonly tell: (message: FromWorker) => void;
+  /** Told of each message that is dealt with, and how long after it was taken (s). */
+  readonly onDone: (seconds: number) => void;
   /** Once the consumer is made. */
   readonly lane: () => Lane | undefined;
   /** Longest that messages are held (ms, default 20 min). */
@@ -75,8 +79,9 @@ export function makeHandler<T>(options: HandlerOptions<T>): Handler {
     onOwnFault: (item, failure) => spend(item, failure, moving),
     probe: options.probe,
     giveBackMs: options.giveBackMs ?? GIVE_BACK_MS,
-    onFate({ settle }, fate) {
+    onFate({ settle, takenAt }, fate) {
       results[fate] += 1;
+      options.onDone((performance.now() - takenAt) / 1_000);
       settle();
     },
     onHeld: (reason: Failure) => {
@@ -126,6 +131,7 @@ export function makeHandler<T>(options: HandlerOptions<T>): Handler {
     return {
       message,
       settle,
+      takenAt: performance.now(),
       get reading() {
         reading ??= options.read(message);
         return reading;

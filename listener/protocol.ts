@@ -2,6 +2,7 @@
 import type { RetryTier } from "#contracts/events";
 import type { LogLevel } from "#shared/log";
 import type { DependencyState } from "#shared/lifecycle";
+import type { ThreadMetrics } from "#shared/telemetry";
 import type { TlsFiles } from "#shared/tls";
 
 /** All that a worker needs; secrets as text, since objects do not keep their class between threads. */
@@ -39,6 +40,10 @@ export type ToWorker =
   | { readonly type: "condemned"; readonly verdict: Verdict }
   /** Another worker crashed. */
   | { readonly type: "crashed" }
+  /** Somebody reads the metrics. */
+  | { readonly type: "metrics" }
+  /** What is logged from now on. */
+  | { readonly type: "level"; readonly level: LogLevel }
   /** Finish what is in hand, give back the rest, then say `stopped`. */
   | { readonly type: "stop" };
 
@@ -51,6 +56,7 @@ export type FromWorker =
   | { readonly type: "handled"; readonly fingerprint: string; readonly settled: boolean }
   /** A queue or an exchange of another shape: nothing can be consumed. */
   | { readonly type: "mismatch"; readonly reason: string }
+  | { readonly type: "metrics"; readonly metrics: ThreadMetrics }
   | { readonly type: "stopped"; readonly report: WorkerReport };
 
 /** What it needs to be ready; besides, jobs have neighbours, by the names of the jobs. */

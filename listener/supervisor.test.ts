@@ -22,7 +22,6 @@ function supervised(first: string, silentMs: number) {
     workers: 1,
     settings: {
       version: "0",
-      logLevel: "silent",
       rabbitmqUrl: "",
       logsQueue: "",
       logsBindings: [],

@@ -3,6 +3,7 @@
  * finds out which message it was that ended them.
  */
 import type { Log } from "#shared/log";
+import type { ThreadMetrics } from "#shared/telemetry";
 import { exponential, pause, sleep } from "#shared/resilience";
 import type { FromWorker, ToWorker, WorkerReport, WorkerSettings } from "./protocol.ts";
 import { makeSuspects } from "./suspects.ts";
@@ -21,7 +22,8 @@ const KNOWN_MS = 250;
 
 export interface SupervisorOptions {
   workers: number;
-  settings: Omit<WorkerSettings, "index" | "cautious" | "condemned">;
+  settings: Omit<WorkerSettings, "index" | "cautious" | "condemned" | "logLevel">;
+  /** Its level is the workers', too. */
   log: Log;
   /** The last report of a worker, or undefined once it has ended. */
   onReport: (index: number, report: WorkerReport | undefined) => void;
@@ -35,6 +37,8 @@ export interface SupervisorOptions {
 
 export interface Supervisor extends AsyncDisposable {
   readonly running: number;
+  /** What each worker counts, asked now. One that does not answer leaves its promise open until it ends. */
+  metrics(): Promise<ThreadMetrics>[];
   /** Stops every worker after what it has in hand. Idempotent. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -42,6 +46,8 @@ export interface Supervisor extends AsyncDisposable {
 interface Thread {
   readonly worker: Worker;
   readonly ended: Promise<string>;
+  /** Those who wait for its metrics. */
+  readonly readers: ((metrics: ThreadMetrics) => void)[];
   heardAt: number;
   /** The message that it handles alone. */
   handling: string | undefined;
@@ -57,6 +63,9 @@ export function superviseWorkers(options: SupervisorOptions): Supervisor {
   const stopping = new AbortController();
   const threads = new Map<number, Thread>();
   const suspects = makeSuspects();
+  log.level.onChange((level) => {
+    for (const { worker } of threads.values()) send(worker, { type: "level", level });
+  });
   const lives = Array.from({ length: options.workers }, (_, index) => live(index));
 
   async function live(index: number): Promise<void> {
@@ -100,7 +109,7 @@ export function superviseWorkers(options: SupervisorOptions): Supervisor {
     const worker = open();
     const end = Promise.withResolvers<string>();
     let lastError = "";
-    const thread: Thread = { worker, ended: end.promise, heardAt: performance.now(), handling: undefined };
+    const thread: Thread = { worker, ended: end.promise, readers: [], heardAt: performance.now(), handling: undefined };
     threads.set(index, thread);
     worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
       thread.heardAt = performance.now();
@@ -114,6 +123,9 @@ export function superviseWorkers(options: SupervisorOptions): Supervisor {
         case "handled":
           thread.handling = undefined;
           if (data.settled) suspects.acquit(data.fingerprint);
+          break;
+        case "metrics":
+          for (const read of thread.readers.splice(0)) read(data.metrics);
           break;
         case "stopped":
           onReport(index, data.report);
@@ -131,7 +143,7 @@ export function superviseWorkers(options: SupervisorOptions): Supervisor {
     });
     // Whatever the code: an unhandled rejection ends a thread with 0.
     worker.addEventListener("close", (event) => end.resolve(lastError || `it closed with code ${event.code}`));
-    const settings = { ...options.settings, index, cautious, condemned: verdicts() };
+    const settings = { ...options.settings, logLevel: log.level.level, index, cautious, condemned: verdicts() };
     send(worker, { type: "start", settings });
     const watch = setInterval(() => {
       const patienceMs = thread.handling === undefined ? silentMs : silentMs / 2;
@@ -142,6 +154,7 @@ export function superviseWorkers(options: SupervisorOptions): Supervisor {
     const why = await end.promise;
     clearInterval(watch);
     threads.delete(index);
+    for (const read of thread.readers.splice(0)) read([]);
     return { why, handling: thread.handling };
   }
 
@@ -149,6 +162,13 @@ export function superviseWorkers(options: SupervisorOptions): Supervisor {
     get running() {
       return threads.size;
     },
+    metrics: () =>
+      [...threads.values()].map(({ worker, readers }) => {
+        const { promise, resolve } = Promise.withResolvers<ThreadMetrics>();
+        // Those who read at the same time get one answer.
+        if (readers.push(resolve) === 1) send(worker, { type: "metrics" });
+        return promise;
+      }),
     async [Symbol.asyncDispose]() {
       stopping.abort(new Error("stopped"));
       for (const { worker } of threads.values()) send(worker, { type: "stop" });

@@ -4,7 +4,7 @@ import { Secret } from "#shared/config";
 import { type FailureCode, fail, messageOf, type Result } from "#shared/errors";
 import { makeJsonClient } from "#shared/client";
 import { type Dependency, type DependencyReport, makeHealth } from "#shared/lifecycle";
-import { makeLog, silentLog } from "#shared/log";
+import { type LogLevel, makeLog, silentLog } from "#shared/log";
 import { Deadline } from "#shared/resilience";
 import { makeRpcClient } from "#shared/rpc";
 import { useTls } from "#shared/tls";
@@ -79,7 +79,16 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
   const ports: JobPorts = { mail: makeJsonClient("mail", settings.mailUrl, { key }), logger: rpc, publisher, log };
 
   const laneOf = (queue: string): Lane | undefined => consumer.lanes.find((lane) => lane.queue === queue);
+  const seconds = metrics.histogram(
+    "listener_message_seconds",
+    "Time from taking a message out of its queue until it is dealt with, what it waited for a neighbour included.",
+    ["queue"],
+  );
+  const prefetches = metrics.gauge("listener_prefetch", "Messages that a worker takes out of a queue at most.", [
+    "queue",
+  ]);
   const common = (queue: string) => ({
+    onDone: (took: number) => seconds.observe({ queue }, took),
     queue,
     batchBytes: BATCH_BYTES,
     unwrap: (message: IncomingMessage) => unwrapped(message, topology),
@@ -134,6 +143,8 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
   };
   const handlers = [events, ...[...topology.jobs.queues].map(jobHandler)];
 
+  for (const { lane } of handlers) prefetches.set({ queue: lane.queue }, lane.prefetch);
+
   const consumer = makeConsumer({
     url,
     name: `listener consume ${index}`,
@@ -187,6 +198,10 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
       condemned.set(fingerprint, reason);
     },
     warn: () => caution.warn(),
+    async tellMetrics(): Promise<void> {
+      tell({ type: "metrics", metrics: await metrics.ofThread({ worker: String(index) }) });
+    },
+    setLevel: (level: LogLevel): void => log.level.set(level, 0),
     /** Finishes what is in hand within its time; the rest goes back to its queue. */
     async stop(): Promise<void> {
       clearInterval(beat);
@@ -245,6 +260,8 @@ self.addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
     worker
       ?.then((started) => {
         if (data.type === "stop") return started.stop();
+        if (data.type === "metrics") return started.tellMetrics();
+        if (data.type === "level") return started.setLevel(data.level);
         return data.type === "crashed" ? started.warn() : started.condemn(data.verdict);
       })
       .catch((error: unknown) => reportError(error));

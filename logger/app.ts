@@ -31,6 +31,7 @@ export async function start(config: Config, runtime: Runtime): Promise<LoggerApp
       url: config.MONGODB_URL.reveal(),
       dependency: runtime.health.dependency("mongodb"),
       log,
+      metrics,
       onRefused: (message) => {
         log.error(message);
         runtime.stop(EXIT.configuration, message);

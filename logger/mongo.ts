@@ -4,6 +4,7 @@ import { messageOf } from "#shared/errors";
 import { type Dependency, StartError } from "#shared/lifecycle";
 import { type Log, withoutCredentials } from "#shared/log";
 import { Deadline, databaseBackoff, keepTrying, sleep } from "#shared/resilience";
+import type { Metrics } from "#shared/telemetry";
 import { currentTls } from "#shared/tls";
 import type { LogDocument } from "./documents.ts";
 import { isPrepared, prepare } from "./prepare.ts";
@@ -23,6 +24,7 @@ export interface MongoOptions {
   url: string;
   dependency: Dependency;
   log: Log;
+  metrics: Metrics;
   /** The user or password was refused at the first connection: no retry mends that. */
   onRefused: (message: string) => void;
 }
@@ -46,6 +48,7 @@ const PREPARE_MS = 30 * 60_000;
 const CONNECT_MS = 3_000;
 const CLOSE_MS = 500;
 const AUTHENTICATION_FAILED = 18;
+const POOL_SIZE = 10;
 
 function clientOf(url: string): MongoClient {
   return new MongoClient(url, {
@@ -55,7 +58,7 @@ function clientOf(url: string): MongoClient {
     connectTimeoutMS: SELECTION_MS,
     heartbeatFrequencyMS: 1_000,
     waitQueueTimeoutMS: 1_000,
-    maxPoolSize: 10,
+    maxPoolSize: POOL_SIZE,
     // For a URL with `tls=true` (or mongodb+srv); what the URL itself says of files comes first.
     ...(/[?&]tls(CA|CertificateKey)File=/.test(url) ? {} : currentTls().client),
   });
@@ -68,12 +71,13 @@ function databaseOf(url: string): string {
 }
 
 /** @throws StartError where the URL has a form or an option that the driver does not take. */
-export function connectMongo({ url, dependency, log, onRefused }: MongoOptions): MongoConnection {
+export function connectMongo({ url, dependency, log, metrics, onRefused }: MongoOptions): MongoConnection {
   try {
     clientOf(url);
   } catch (cause) {
     throw new StartError(`MONGODB_URL cannot be used: ${withoutCredentials(messageOf(cause))}`, { cause });
   }
+  const watchPool = poolMetrics(metrics);
   const stopping = new AbortController();
   let current: Logs | undefined;
   let everUp = false;
@@ -113,6 +117,7 @@ export function connectMongo({ url, dependency, log, onRefused }: MongoOptions):
   /** A client whose first connect failed answers nothing ever after (driver 7.9), so each try has its own. */
   const open = async (): Promise<Session> => {
     const client = clientOf(url);
+    watchPool(client);
     const logs = client.db(databaseOf(url)).collection<LogDocument>(COLLECTION);
     const session = { client, logs, lost: new AbortController() };
     let writable = false;
@@ -206,6 +211,34 @@ export function connectMongo({ url, dependency, log, onRefused }: MongoOptions):
       stopping.abort(new Error("the logger is stopping"));
       await life;
     },
+  };
+}
+
+/** Counts the connections of the client that it was given last. */
+function poolMetrics(metrics: Metrics): (client: MongoClient) => void {
+  let current = { open: 0, busy: 0 };
+  metrics.gauge("mongodb_connections", "Connections to MongoDB.", [], (gauge) => gauge.set(current.open));
+  metrics.gauge("mongodb_connections_in_use", "Connections to MongoDB that are at work.", [], (gauge) =>
+    gauge.set(current.busy),
+  );
+  metrics.gauge("mongodb_connections_max", "Connections to MongoDB at most.").set(POOL_SIZE);
+  const waits = metrics.histogram("mongodb_connection_wait_seconds", "Time that work waited for a connection.");
+  return (client) => {
+    const counts = { open: 0, busy: 0 };
+    current = counts;
+    client.on("connectionCreated", () => {
+      counts.open += 1;
+    });
+    client.on("connectionClosed", () => {
+      counts.open -= 1;
+    });
+    client.on("connectionCheckedOut", ({ durationMS }) => {
+      counts.busy += 1;
+      waits.observe(durationMS / 1_000);
+    });
+    client.on("connectionCheckedIn", () => {
+      counts.busy -= 1;
+    });
   };
 }
 

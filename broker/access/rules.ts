@@ -115,6 +115,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
   "GET /v1/events/dead-letters": by("events:read", "development"),
   "POST /v1/events/dead-letters/replay": by("events:manage", "development"),
   "POST /v1/events/dead-letters/drop": by("events:manage", "development"),
+  "GET /v1/log-levels": by("platform:read", "development"),
+  "PUT /v1/log-levels": by("platform:manage", "development"),
   "GET /v1/logs/gaps": by("logs:read", "development"),
 };
 

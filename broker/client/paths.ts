@@ -4,9 +4,9 @@ export interface components {
   schemas: {
     AddressRequest: { email: string };
     ApiKeyPage: { items: (components["schemas"]["ApiKeyView"])[]; next_cursor?: string };
-    ApiKeyRequest: { name: string; service?: string; scopes: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("users:read") | ("users:manage") | ("keys:manage"))[]; expires_at?: string };
+    ApiKeyRequest: { name: string; service?: string; scopes: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("platform:manage") | ("users:read") | ("users:manage") | ("keys:manage"))[]; expires_at?: string };
     ApiKeyRotation: { overlap_s?: number };
-    ApiKeyView: { id: string; name: string; prefix: string; user_id?: number; service?: string; scopes: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("users:read") | ("users:manage") | ("keys:manage"))[]; created_at: string; expires_at?: string; last_used_at?: string; revoked_at?: string; rotated_to?: string };
+    ApiKeyView: { id: string; name: string; prefix: string; user_id?: number; service?: string; scopes: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("platform:manage") | ("users:read") | ("users:manage") | ("keys:manage"))[]; created_at: string; expires_at?: string; last_used_at?: string; revoked_at?: string; rotated_to?: string };
     AuthAction: { action: "auth"; auth: components["schemas"]["Credentials"] };
     BackingHealth: { name: string; state: ("up") | ("down") | ("unknown"); seen_by: (string)[] };
     BatchItem: { status: number; error: boolean; message: string; data?: unknown };
@@ -24,6 +24,8 @@ export interface components {
     Envelope: { error: boolean; message: string; data?: unknown };
     GapsReport: { items: (components["schemas"]["ProducerGaps"])[]; next_cursor?: string; entries: number; missing: number };
     HealthReport: { services: (components["schemas"]["ServiceHealth"])[]; backing: (components["schemas"]["BackingHealth"])[] };
+    LevelList: { items: (components["schemas"]["ServiceLevel"])[] };
+    LevelsChange: { level: ("debug") | ("info") | ("warn") | ("error") | ("silent"); for_s?: number; services?: (("broker") | ("auth") | ("logger") | ("mail") | ("listener"))[] };
     LogAction: { action: "log"; log: { name: string; data: unknown; severity?: ("INFO") | ("WARNING") | ("ERROR") } };
     LoginReply: (components["schemas"]["MeView"]) & ({ access_token: string; refresh_token: string; expires_in: number });
     MailAction: { action: "mail"; mail: { from: string; to: string; subject: string; message: string } };
@@ -33,10 +35,10 @@ export interface components {
     MailRecipient: { address: string; kind: ("to") | ("cc") | ("bcc"); state: ("queued") | ("sending") | ("sent") | ("deferred") | ("failed") | ("expired") | ("ambiguous") | ("cancelled") | ("bounced"); attempts: number; updated_at: string; next_attempt_at?: string; expires_at: string; reply?: { code?: number; text: string; command?: string }; history?: ({ at: string; outcome: string; reply?: { code?: number; text: string; command?: string }; took_ms?: number })[] };
     MailReply: { id: string; state: ("sent") | ("queued") | ("ambiguous") | ("partial"); recipients?: ({ address: string; state: ("queued") | ("sending") | ("sent") | ("deferred") | ("failed") | ("expired") | ("ambiguous") | ("cancelled") | ("bounced"); reason?: string })[] };
     MailView: { id: string; state: ("queued") | ("sending") | ("sent") | ("deferred") | ("failed") | ("expired") | ("ambiguous") | ("cancelled") | ("bounced") | ("partial"); from: string; to: string; subject: string; attempts: number; created_at: string; updated_at: string; next_attempt_at?: string; expires_at: string; reply?: { code?: number; text: string; command?: string }; recipients: (components["schemas"]["MailRecipient"])[]; priority: ("high") | ("normal") | ("low"); list?: string; template?: { name: string; version: number; locale: string }; attachments?: ({ filename: string; content_type: string; bytes: number })[] };
-    ManagedUser: (components["schemas"]["UserView"]) & ({ role: ("member") | ("operator") | ("admin"); extra_scopes: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("users:read") | ("users:manage") | ("keys:manage"))[]; scopes: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("users:read") | ("users:manage") | ("keys:manage"))[]; email_verified: boolean; version: number; last_login_at?: string });
+    ManagedUser: (components["schemas"]["UserView"]) & ({ role: ("member") | ("operator") | ("admin"); extra_scopes: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("platform:manage") | ("users:read") | ("users:manage") | ("keys:manage"))[]; scopes: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("platform:manage") | ("users:read") | ("users:manage") | ("keys:manage"))[]; email_verified: boolean; version: number; last_login_at?: string });
     ManagedUserPage: { items: (components["schemas"]["ManagedUser"])[]; next_cursor?: string };
     MePatch: { version: number; first_name?: string; last_name?: string };
-    MeView: (components["schemas"]["UserView"]) & ({ session_id: string; registration?: ("pending") | ("complete") | ("mail_refused"); role: ("member") | ("operator") | ("admin"); scopes: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("users:read") | ("users:manage") | ("keys:manage"))[]; email_verified: boolean; version: number });
+    MeView: (components["schemas"]["UserView"]) & ({ session_id: string; registration?: ("pending") | ("complete") | ("mail_refused"); role: ("member") | ("operator") | ("admin"); scopes: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("platform:manage") | ("users:read") | ("users:manage") | ("keys:manage"))[]; email_verified: boolean; version: number });
     NewApiKey: (components["schemas"]["ApiKeyView"]) & ({ key: string });
     PasswordChange: { current_password: string; new_password: string };
     PreviewRequest: { version?: number; locale?: string; variables?: Record<string, unknown> };
@@ -52,6 +54,7 @@ export interface components {
     ResetRequest: { token: string; new_password: string };
     ResolveRequest: { as: ("sent") | ("failed") | ("resend"); to?: string };
     ServiceHealth: { name: string; state: ("up") | ("degraded") | ("not_ready") | ("away"); dependencies: (components["schemas"]["DependencyView"])[]; took_ms: number };
+    ServiceLevel: { service: string; level?: ("debug") | ("info") | ("warn") | ("error") | ("silent"); configured?: ("debug") | ("info") | ("warn") | ("error") | ("silent"); until?: string; error?: string };
     SessionPage: { items: (components["schemas"]["SessionView"])[]; next_cursor?: string };
     SessionView: { id: string; user_id: number; created_at: string; used_at: string; expires_at: string; address?: string; agent?: string; current: boolean };
     SessionsEnded: { ended: number };
@@ -61,7 +64,7 @@ export interface components {
     TemplateList: { items: (components["schemas"]["TemplateView"])[] };
     TemplateView: { name: string; version: number; locales: (string)[]; description: string; schema: unknown; example: Record<string, unknown> };
     TokenReply: { access_token: string; refresh_token: string; expires_in: number; session_id: string };
-    UserPatch: { version: number; email?: string; first_name?: string; last_name?: string; active?: boolean; role?: ("member") | ("operator") | ("admin"); extra_scopes?: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("users:read") | ("users:manage") | ("keys:manage"))[] };
+    UserPatch: { version: number; email?: string; first_name?: string; last_name?: string; active?: boolean; role?: ("member") | ("operator") | ("admin"); extra_scopes?: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("platform:manage") | ("users:read") | ("users:manage") | ("keys:manage"))[] };
     UserView: { id: number; email: string; first_name: string; last_name: string; active: number; created_at: string; updated_at: string };
   };
 }
@@ -897,6 +900,41 @@ export interface paths {
         200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["GapsReport"] } } };
         401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
+  "/v1/log-levels": {
+    /** What each service logs */
+    get: {
+      parameters: { query?: never; header?: never; path?: never; cookie?: never };
+      requestBody?: never;
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["LevelList"] } } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+    /** Change what services log, without restarting them */
+    put: {
+      parameters: { query?: never; header?: never; path?: never; cookie?: never };
+      requestBody: { content: { "application/json": components["schemas"]["LevelsChange"] } };
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["LevelList"] } } };
+        400: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        413: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        415: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };

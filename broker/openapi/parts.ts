@@ -38,6 +38,7 @@ import {
 } from "#contracts/dead-letters";
 import { Envelope } from "#contracts/envelope";
 import { BackingHealth, DependencyView, HealthReport, ServiceHealth } from "#contracts/health";
+import { LevelList, LevelsChange, ServiceLevel } from "#contracts/log-levels";
 import { GapsReport, ProducerGaps } from "#contracts/logs";
 import {
   BounceReport,
@@ -83,6 +84,8 @@ export const SCHEMAS = {
   Envelope,
   GapsReport,
   HealthReport,
+  LevelList,
+  LevelsChange,
   LogAction,
   LoginReply,
   MailAction,
@@ -111,6 +114,7 @@ export const SCHEMAS = {
   ResetRequest,
   ResolveRequest,
   ServiceHealth,
+  ServiceLevel,
   SessionPage,
   SessionView,
   SessionsEnded,

@@ -1,5 +1,6 @@
 /** The versioned API as a whole; of it here: receipts, health. */
 import { API_KEYS } from "./api-keys.ts";
+import { LOG_LEVELS } from "./log-levels.ts";
 import { MAIL_LISTS } from "./mail-lists.ts";
 import { MAILS } from "./mails.ts";
 import { OPERATORS } from "./operators.ts";
@@ -84,4 +85,14 @@ const HEALTH = {
   },
 };
 
-export const V1 = { ...SESSIONS, ...USERS, ...API_KEYS, ...RECEIPTS, ...MAILS, ...MAIL_LISTS, ...OPERATORS, ...HEALTH };
+export const V1 = {
+  ...SESSIONS,
+  ...USERS,
+  ...API_KEYS,
+  ...RECEIPTS,
+  ...MAILS,
+  ...MAIL_LISTS,
+  ...OPERATORS,
+  ...LOG_LEVELS,
+  ...HEALTH,
+};

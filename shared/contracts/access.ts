@@ -10,7 +10,8 @@ export const SCOPES = {
   "mails:manage": "decide, cancel and resend mails; change templates, suppressions and webhooks",
   "events:read": "look at queues and dead letters",
   "events:manage": "replay and drop dead letters",
-  "platform:read": "see the last errors in the health of the platform",
+  "platform:read": "see the last errors in the health of the platform, and the levels of its logs",
+  "platform:manage": "change the levels of the services' logs while they run",
   "users:read": "look at users, their sessions and their API keys",
   "users:manage": "create, change, deactivate and delete users; end their sessions",
   "keys:manage": "make and revoke API keys of services and of other users",
@@ -40,6 +41,7 @@ export const ROLES = {
     "events:read",
     "events:manage",
     "platform:read",
+    "platform:manage",
   ],
   admin: NAMES,
 } as const satisfies Record<string, readonly Scope[]>;

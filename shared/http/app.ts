@@ -17,6 +17,7 @@ import { type AddressedCall, type ClientAddress, makeClientAddress } from "./add
 import { actorFrom, clientFrom } from "./client.ts";
 import { arrivedAt } from "./door.ts";
 import { checkHost, checkMetrics, type Exposure, OPEN } from "./exposure.ts";
+import { changeLevel, levelView } from "./level.ts";
 import { CORS_ALLOWED, CORS_EXPOSED, SECURITY_HEADERS } from "./headers.ts";
 
 /** Longest that a body may take to arrive (ms): shorter than a drain, so that whoever sends slowly does not hold one up. */
@@ -272,6 +273,14 @@ export function httpApp(
     );
     if (methods.has("GET")) methods.add("HEAD");
     return [...methods].sort();
+  }
+
+  // Of a service behind, for the broker: it asks all of them (`/v1/log-levels`).
+  if (callers !== undefined) {
+    app.get("/log-level", () => envelope("the level of the log", levelView(log)));
+    app.put("/log-level", ({ request, body }) =>
+      envelope("the level of the log is changed", changeLevel(log, body, actorOf(request))),
+    );
   }
 
   // Of the routes that come after it: those without a body come here first.

@@ -9,5 +9,6 @@ export {
 export { socketAddressOf } from "./door.ts";
 export { exposureOf } from "./exposure.ts";
 export { bearerOf, pathOf, PROBES } from "./request.ts";
+export { changeLevel, levelView } from "./level.ts";
 export { guardFields, guardOf } from "./guard-config.ts";
 export { type Listening, listen } from "./listen.ts";

@@ -11,7 +11,23 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 /** Values by name. Errors become their message chain (and a stack for a bug at level error). */
 export type LogFields = Record<string, unknown>;
 
+/** Which lines are written: as configured, or otherwise for a while. */
+export interface LevelSwitch {
+  /** Lines below it are not written now. */
+  readonly level: LogLevel;
+  /** What it goes back to. */
+  readonly configured: LogLevel;
+  /** When it goes back; undefined where it is as configured, or stays as it is until the process ends. */
+  readonly until: Date | undefined;
+  /** @param ms how long (at most 24 h); 0: until the process ends. */
+  set(level: LogLevel, ms: number): void;
+  /** Told of every change, also of the one back. */
+  onChange(told: (level: LogLevel) => void): void;
+}
+
 export interface Log {
+  /** Of this log and all its children. */
+  readonly level: LevelSwitch;
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
@@ -59,15 +75,48 @@ function redacted(fields: object, depth: number): Record<string, unknown> {
 
 export interface LogOptions {
   service: string;
-  /** Lines below this level are not written (default `info`). */
-  level?: LogLevel;
+  /** Lines below this level are not written (default `info`); or the switch of another log. */
+  level?: LogLevel | LevelSwitch;
   /** Where a line goes, newline included (default: stdout). */
   write?: (line: string) => void;
   fields?: LogFields;
 }
 
-/** A line below the level costs a call. */
-function unwritten(): void {}
+/** Longest that a level is changed for, unless it is for good (ms). */
+export const MAX_LEVEL_CHANGE_MS = 24 * 3_600_000;
+
+/** A switch of the level, which is `configured` until it is set. */
+function makeLevelSwitch(configured: LogLevel): LevelSwitch {
+  const listeners: ((level: LogLevel) => void)[] = [];
+  let level = configured;
+  let until: Date | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+
+  function change(to: LogLevel, back: Date | undefined): void {
+    level = to;
+    until = back;
+    for (const told of listeners) told(to);
+  }
+
+  return {
+    get level() {
+      return level;
+    },
+    configured,
+    get until() {
+      return until;
+    },
+    set(to, ms) {
+      clearTimeout(timer);
+      const forMs = to === configured ? 0 : Math.min(ms, MAX_LEVEL_CHANGE_MS);
+      change(to, forMs === 0 ? undefined : new Date(Date.now() + forMs));
+      if (forMs === 0) return;
+      timer = setTimeout(() => change(configured, undefined), forMs);
+      timer.unref();
+    },
+    onChange: (told) => void listeners.push(told),
+  };
+}
 
 function toStdout(line: string): void {
   process.stdout.write(line);
@@ -75,21 +124,25 @@ function toStdout(line: string): void {
 
 /** A log that writes lines `{time, level, service, message, …fields}`; `time` is RFC 3339 in UTC. */
 export function makeLog({ service, level = "info", write = toStdout, fields = {} }: LogOptions): Log {
-  const threshold = LOG_LEVELS.indexOf(level);
+  const levels = typeof level === "string" ? makeLevelSwitch(level) : level;
   const emit = (at: LogLevel, message: string, extra: LogFields = {}): void => {
     const bug = Object.values(extra).find((value) => value instanceof Error && value.name !== "Failure");
     const stack = at === "error" && bug instanceof Error ? { stack: withoutCredentials(bug.stack ?? "") } : {};
     const line = { time: new Date(), level: at, service, message, ...redacted({ ...fields, ...extra }, 0), ...stack };
     write(`${JSON.stringify(line)}\n`);
   };
-  const at = (line: LogLevel): ((message: string, extra?: LogFields) => void) =>
-    LOG_LEVELS.indexOf(line) < threshold ? unwritten : (message, extra) => emit(line, message, extra);
+  const at =
+    (line: LogLevel) =>
+    (message: string, extra?: LogFields): void => {
+      if (LOG_LEVELS.indexOf(line) >= LOG_LEVELS.indexOf(levels.level)) emit(line, message, extra);
+    };
   return {
+    level: levels,
     debug: at("debug"),
     info: at("info"),
     warn: at("warn"),
     error: at("error"),
-    child: (more) => makeLog({ service, level, write, fields: { ...fields, ...more } }),
+    child: (more) => makeLog({ service, level: levels, write, fields: { ...fields, ...more } }),
   };
 }
 

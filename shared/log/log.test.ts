@@ -35,3 +35,29 @@ test("levels below the threshold are not written, children add their fields", ()
   expect(parsed()).toHaveLength(1);
   expect(parsed()[0]).toMatchObject({ message: "shown", request_id: "r1", status: 200 });
 });
+
+test("the level is changed while it runs, for all children, and goes back by itself", async () => {
+  const { log, parsed } = lines();
+  const child = log.child({ part: "a" });
+  const changes: string[] = [];
+  log.level.onChange((level) => changes.push(level));
+  child.debug("before");
+  log.level.set("debug", 20);
+  expect(log.level.until?.getTime()).toBeGreaterThan(Date.now());
+  child.debug("meanwhile");
+  while (log.level.level === "debug") await Bun.sleep(5);
+  child.debug("after");
+  expect(parsed().map(({ message }) => message)).toEqual(["meanwhile"]);
+  expect(log.level.until).toBeUndefined();
+  expect(changes).toEqual(["debug", "info"]);
+});
+
+test("a level that is set anew goes back by the newer time alone; set for good it stays", async () => {
+  const { log } = lines();
+  log.level.set("debug", 10);
+  log.level.set("warn", 0);
+  await Bun.sleep(30);
+  expect(log.level.level).toBe("warn");
+  log.level.set("info", 60_000);
+  expect(log.level.until).toBeUndefined();
+});

@@ -34,7 +34,7 @@ export function makeRpcClient(options: RpcClientOptions): RpcClient {
     if (call === undefined) return;
     if (result.ok) call.tally.succeeded += 1;
     else call.tally.fail(result.error.code);
-    if (tally.timing()) tally.time(now - call.startedAt);
+    if (tally.timing()) tally.time(call.tally, now - call.startedAt);
     call.resolve(result);
   };
   const settleAll = (error: Failure): void => {

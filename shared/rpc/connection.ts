@@ -311,7 +311,7 @@ export class Connection implements Waiting {
 
   #finish(call: ServerCall, result: Result<unknown>): void {
     const { tally } = this.#serving;
-    if (tally.timing()) tally.time(performance.now() - call.startedAt);
+    if (tally.timing()) tally.time(call.tally, performance.now() - call.startedAt);
     if (call.expired) return;
     if (call.id < 0) {
       if (result.ok) call.tally.succeeded += 1;

@@ -13,8 +13,14 @@ const TIMED_PER_REFILL = 100;
 
 /** Outcomes of the calls of one method. */
 export class MethodTally {
+  /** Its label. */
+  readonly name: string;
   succeeded = 0;
   readonly failed = new Map<FailureCode, number>();
+
+  constructor(name: string) {
+    this.name = name;
+  }
 
   fail(code: FailureCode): void {
     this.failed.set(code, (this.failed.get(code) ?? 0) + 1);
@@ -29,7 +35,7 @@ export interface Tally {
   of(method: string): MethodTally;
   /** Whether a call that ends now is to be timed. */
   timing(): boolean;
-  time(ms: number): void;
+  time(method: MethodTally, ms: number): void;
   /** Called at a steady pace while there are calls. */
   refill(): void;
   /** A connection that was closed, or not taken, for what its peer did. Servers only. */
@@ -83,6 +89,7 @@ function makeTally(metrics: Metrics, side: "client" | "server"): Tally {
   const seconds = metrics.histogram(
     `rpc_${side}_call_seconds`,
     "Time of RPC calls (s); under load a sample of them, see the counter for their number.",
+    ["method"],
   );
 
   const refused =
@@ -95,14 +102,14 @@ function makeTally(metrics: Metrics, side: "client" | "server"): Tally {
       const known = methods.get(method);
       if (known !== undefined) return known;
       const name = methods.size < MAX_METHODS ? method : OTHER;
-      const tally = methods.get(name) ?? new MethodTally();
+      const tally = methods.get(name) ?? new MethodTally(name);
       methods.set(name, tally);
       return tally;
     },
     timing: () => timedLeft > 0,
-    time(ms) {
+    time(method, ms) {
       timedLeft -= 1;
-      seconds.observe(ms / 1_000);
+      seconds.observe({ method: method.name }, ms / 1_000);
     },
     refill() {
       timedLeft = TIMED_PER_REFILL;

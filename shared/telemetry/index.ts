@@ -9,4 +9,4 @@ export {
   traceparentOf,
   within,
 } from "./context.ts";
-export { type Metrics, makeMetrics } from "./metrics.ts";
+export { type Metrics, makeMetrics, type ThreadMetrics } from "./metrics.ts";

@@ -1,6 +1,14 @@
 /** Prometheus metrics of one process. Names and units follow the field: `_total`, `_seconds`, `_bytes`. */
 import { readdirSync } from "node:fs";
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import {
+  AggregatorRegistry,
+  Counter,
+  Gauge,
+  Histogram,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry,
+} from "prom-client";
 
 /** Upper bounds (s) of what is timed: from a local call to the longest REST request. */
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -22,9 +30,32 @@ export interface Metrics extends Disposable {
     labels?: readonly L[],
     buckets?: readonly number[],
   ): Histogram<L>;
+  /** As plain objects, so that another thread can show them: without those that are of the process as a whole. */
+  ofThread(labels: Readonly<Record<string, string>>): Promise<ThreadMetrics>;
+  /** From now on `text` has what other threads give, too. What takes longer than half a second is left out. */
+  include(threads: () => readonly Promise<ThreadMetrics>[]): void;
   /** The exposition format, version 0.0.4. */
   text(): Promise<string>;
   readonly contentType: string;
+}
+
+/** Metrics of a thread on their way to the one that shows them. */
+export type ThreadMetrics = readonly MetricObjectWithValues<MetricValue<string>>[];
+
+/** Families of the process as a whole, whichever thread looks. */
+const OF_PROCESS = /^(process_|build_info$)/;
+/** Longest that another thread may take to give its metrics (ms). */
+const THREAD_MS = 500;
+
+/** What is there in time. */
+async function inTime(asked: Promise<ThreadMetrics>): Promise<ThreadMetrics> {
+  const late = Promise.withResolvers<ThreadMetrics>();
+  const timer = setTimeout(() => late.resolve([]), THREAD_MS);
+  try {
+    return await Promise.race([asked, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /**
@@ -36,6 +67,7 @@ export function makeMetrics(service: string, version: string): Metrics {
   registry.setDefaultLabels({ service });
   const registers = [registry];
   const startedAt = Date.now() / 1_000;
+  let threads: () => readonly Promise<ThreadMetrics>[] = () => [];
 
   const metrics: Metrics = {
     counter: (name, help, labels = []) => new Counter({ name, help, labelNames: [...labels], registers }),
@@ -60,7 +92,24 @@ export function makeMetrics(service: string, version: string): Metrics {
       }),
     histogram: (name, help, labels = [], buckets = SECONDS) =>
       new Histogram({ name, help, labelNames: [...labels], buckets: [...buckets], registers }),
-    text: () => registry.metrics(),
+    async ofThread(labels) {
+      const all = (await registry.getMetricsAsJSON()).filter(({ name }) => !OF_PROCESS.test(name));
+      // Copies: the labels are those of the registry itself.
+      return all.map((metric) => ({
+        ...metric,
+        values: metric.values.map((value) => ({ ...value, labels: { ...value.labels, ...labels } })),
+      }));
+    },
+    include(given) {
+      threads = given;
+    },
+    async text() {
+      const asked = threads();
+      if (asked.length === 0) return registry.metrics();
+      const [own, ...others] = await Promise.all([registry.getMetricsAsJSON(), ...asked.map(inTime)]);
+      // Their labels tell them apart: nothing is added up.
+      return AggregatorRegistry.aggregate([own ?? [], ...others]).metrics();
+    },
     contentType: registry.contentType,
     [Symbol.dispose]: () => clearInterval(ticker),
   };

@@ -244,6 +244,8 @@ export async function makeWorld(platform: Platform): Promise<World> {
     }),
     "POST /v1/events/dead-letters/replay": nothing,
     "POST /v1/events/dead-letters/drop": nothing,
+    "GET /v1/log-levels": nothing,
+    "PUT /v1/log-levels": nothing,
     "GET /v1/logs/gaps": () => ({ query: { limit: "2", producer: "one" } }),
     "GET /v1/health": nothing,
   };

@@ -154,10 +154,10 @@ test.skipIf(TEST_MONGODB_URL === undefined)(
   "mongodb://…?tls=true (needs TEST_MONGODB_URL)",
   () =>
     keepsItsTrust("tls", TEST_MONGODB_URL ?? "", (port) => {
-      const { health } = newRuntime();
+      const { health, metrics } = newRuntime();
       const dependency = health.dependency("mongodb");
       const url = `${at(TEST_MONGODB_URL ?? "", port, "mongodb").replace(/\/$/, "")}/tls_test?tls=true`;
-      const connection = connectMongo({ url, dependency, log: silentLog, onRefused: () => undefined });
+      const connection = connectMongo({ url, dependency, log: silentLog, metrics, onRefused: () => undefined });
       return { state: () => dependency.state, [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose]() };
     }),
   60_000,
