@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { closingLine, summarize } from "./test-summary.ts";
+import { closingLine, filesToRunAgain, summarize, withSecondRun } from "./test-summary.ts";
 
 /** As `bun test` ends. */
 function report(counts: string, before = ""): string {
@@ -42,4 +42,34 @@ test("nothing that ran is a failure", () => {
 test("counts are those of the report, not what a test printed", () => {
   const printed = "\n\n 99 pass\n 5 fail\nRan 104 tests across 1 file. [1s]\n";
   expect(closingLine(summarize(report(" 7 pass\n 0 fail", printed), 0))).toBe("7 passed, 0 failed");
+});
+
+test("files with failed tests are run again, and what passes then has passed", () => {
+  const before =
+    "(pass) a\n\ndir/b.test.ts:\n(fail) b [1ms]\n(pass) c\n\nd.test.ts:\n(fail) d\n\n2 tests failed:\n(fail) b [1ms]\n(fail) d\n";
+  const output = report(" 7 pass\n 2 fail", before);
+  const first = summarize(output, 1);
+  expect(filesToRunAgain(output, first)).toEqual(["dir/b.test.ts", "d.test.ts"]);
+  const passed = summarize(report(" 2 pass\n 0 fail"), 0);
+  expect(closingLine(withSecondRun(first, [passed, passed]))).toBe("9 passed, 0 failed");
+  expect(closingLine(withSecondRun(first, [passed, summarize(report(" 0 pass\n 1 fail"), 1)]))).toBe(
+    "8 passed, 1 failed",
+  );
+  expect(closingLine(withSecondRun(first, [passed, summarize("", 1)]))).toBe("8 passed, 1 failed");
+});
+
+test("nothing is run again where a file could not be loaded, where many failed, or none", () => {
+  const failures = (count: number) =>
+    Array.from({ length: count }, (_, index) => `f${index}.test.ts:\n(fail) f${index}\n`).join("\n");
+  const again = (counts: string, before: string, code = 1) => {
+    const output = report(counts, before);
+    return filesToRunAgain(output, summarize(output, code));
+  };
+  expect(again(" 7 pass\n 2 fail\n 1 error", failures(1))).toEqual([]);
+  expect(again(" 7 pass\n 6 fail", failures(6))).toEqual([]);
+  expect(again(" 7 pass\n 5 fail", failures(5)).length).toBe(5);
+  expect(again(" 7 pass\n 0 fail", "", 0)).toEqual([]);
+  // A run that ended before its report.
+  const cut = `bun test v1.4.5\n\n${failures(2)}`;
+  expect(filesToRunAgain(cut, summarize(cut, 1))).toEqual([]);
 });

@@ -32,6 +32,32 @@ export function summarize(output: string, exitCode: number): TestSummary {
   };
 }
 
+/** More files than this that fail are no chance, and not run again. */
+const AGAIN_MAX = 5;
+
+/**
+ * The files with failed tests, where running them again by themselves may tell more: a few, each failure in one of them.
+ * None otherwise.
+ */
+export function filesToRunAgain(output: string, { failed }: TestSummary): string[] {
+  const files = new Map<string, number>();
+  let file: string | undefined;
+  for (const line of Bun.stripANSI(output).split("\n")) {
+    // What follows is told already.
+    if (/^\d+ tests? failed:$/.test(line)) break;
+    file = /^(\S+\.test\.ts):$/.exec(line)?.[1] ?? file;
+    if (file !== undefined && line.startsWith("(fail) ")) files.set(file, (files.get(file) ?? 0) + 1);
+  }
+  const told = [...files.values()].reduce((sum, count) => sum + count, 0);
+  return told === failed && files.size <= AGAIN_MAX ? [...files.keys()] : [];
+}
+
+/** A run, and what came of its failed files when they were run again: what passed then has passed. */
+export function withSecondRun(first: TestSummary, again: readonly TestSummary[]): TestSummary {
+  const failed = again.reduce((sum, one) => sum + one.failed, 0);
+  return { ...first, passed: Math.max(0, first.passed + first.failed - failed), failed };
+}
+
 /** `123 passed, 0 failed`, and what was skipped where something was. */
 export function closingLine({ passed, failed, skipped }: TestSummary): string {
   return `${passed} passed, ${failed} failed${skipped === 0 ? "" : `, ${skipped} skipped`}`;

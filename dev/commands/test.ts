@@ -12,7 +12,7 @@ import { pidExists } from "../pids.ts";
 import { readState } from "../state.ts";
 import { takeDownLeftovers } from "../teardown.ts";
 import { duration, makeLive, paintFor } from "../terminal.ts";
-import { closingLine, summarize, type TestSummary } from "../test-summary.ts";
+import { closingLine, filesToRunAgain, summarize, type TestSummary, withSecondRun } from "../test-summary.ts";
 
 /** Begins the name of a run's directory; the pid of the run is next. Whole-system tests make others, with a state file. */
 const DIRECTORY = "platform-backing-";
@@ -32,6 +32,7 @@ export const test: Command = {
   details: `Backing services of its own on free ports, in a directory that is removed afterwards: a running platform is not
 disturbed. TEST_POSTGRES_URL, TEST_MONGODB_URL, TEST_RABBITMQ_URL and TEST_SMTP_URL (with TEST_SMTP_WEB, an inbox with
 Mailpit's API) name servers to use instead. What can't be had is skipped and named; with CI=true it is a failure.
+A few files with failed tests are run again, one at a time and nothing beside them: what passes then counts, and is named.
 The last line is the result: "123 passed, 0 failed". Plain bun test runs what needs no server.`,
   options: {
     "test-name-pattern": { type: "string", short: "t", value: "REGEX", about: "only tests whose name matches" },
@@ -53,12 +54,12 @@ The last line is the result: "123 passed, 0 failed". Plain bun test runs what ne
       const mustHave = process.env["CI"] === "true" ? missing : missing.filter(({ configured }) => configured);
       if (mustHave.length > 0) return conclude(NOTHING_RAN);
       const browser = await ensureBrowser((doing) => process.stdout.write(`  browser    ${doing}\n`));
-      const { output, code } = await runTests(
-        argumentsFor(args),
-        environmentFor(dataDir, backing, browser),
-        stop.signal,
-      );
-      const summary = summarize(output, code);
+      const env = environmentFor(dataDir, backing, browser);
+      const { output, code } = await runTests([...optionsFor(args), parallel(), ...args.words], env, stop.signal);
+      const first = summarize(output, code);
+      const again = args.flag("bail") ? [] : filesToRunAgain(output, first);
+      const summary =
+        again.length === 0 ? first : withSecondRun(first, await runAgain(again, optionsFor(args), env, stop.signal));
       tellSkipped(summary, missing, browser);
       return conclude(summary);
     } catch (error) {
@@ -127,19 +128,40 @@ function environmentFor(
   return env;
 }
 
-function argumentsFor(args: Arguments): string[] {
+function optionsFor(args: Arguments): string[] {
   const pattern = args.text("test-name-pattern");
-  // Each file in globals of its own, a file at a time on each of a few cores: the backing services want some too.
-  const workers = Math.max(2, Math.min(4, Math.floor(availableParallelism() / 2)));
   return [
     "test",
-    `--parallel=${workers}`,
     `--timeout=${TEST_MS}`,
     ...(pattern === undefined ? [] : [`--test-name-pattern=${pattern}`]),
     ...(args.flag("coverage") ? ["--coverage"] : []),
     ...(args.flag("bail") ? ["--bail"] : []),
-    ...args.words,
   ];
+}
+
+/** Each file in globals of its own, a file at a time on each of a few cores: the backing services want some too. */
+function parallel(): string {
+  return `--parallel=${Math.max(2, Math.min(4, Math.floor(availableParallelism() / 2)))}`;
+}
+
+/** What failed beside other tests, by itself: a machine that was too busy for it shows so. */
+async function runAgain(
+  files: readonly string[],
+  options: readonly string[],
+  env: Record<string, string | undefined>,
+  signal: AbortSignal,
+): Promise<TestSummary[]> {
+  process.stdout.write(`\nRun again, one at a time and nothing beside them: ${files.join(", ")}\n\n`);
+  const summaries: TestSummary[] = [];
+  for (const file of files) {
+    const { output, code } = await runTests([...options, `./${file}`], env, signal);
+    const summary = summarize(output, code);
+    process.stdout.write(
+      `${file}: ${summary.failed === 0 ? "failed beside other tests, passed by itself" : "failed again"}\n`,
+    );
+    summaries.push(summary);
+  }
+  return summaries;
 }
 
 function runTests(

@@ -33,11 +33,11 @@ export function makeRpcPool(source: Source, { service, everyMs, counted = [], ..
   const clients = new Map<string, RpcClient>();
   const leaving = new Set<Promise<void>>();
   let told: boolean | undefined;
-  let closed = false;
+  const closing = new AbortController();
 
   const tell = (error?: unknown): void => {
     const isConnected = [...clients.values()].some((client) => client.connected);
-    if (closed || told === isConnected) return;
+    if (closing.signal.aborted || told === isConnected) return;
     told = isConnected;
     onState?.(isConnected, error);
   };
@@ -70,7 +70,7 @@ export function makeRpcPool(source: Source, { service, everyMs, counted = [], ..
   /** What it has in hand it ends. */
   async function close(client: RpcClient): Promise<void> {
     const endsAt = performance.now() + LINGER_MS;
-    while (!closed && client.inFlight > 0 && performance.now() < endsAt) await Bun.sleep(LOOK_MS);
+    while (!closing.signal.aborted && client.inFlight > 0 && performance.now() < endsAt) await Bun.sleep(LOOK_MS);
     await client[Symbol.asyncDispose]();
   }
 
@@ -83,8 +83,8 @@ export function makeRpcPool(source: Source, { service, everyMs, counted = [], ..
     for (const [url, client] of clients) {
       if (urls.has(url)) continue;
       clients.delete(url);
-      const closing = close(client).finally(() => leaving.delete(closing));
-      leaving.add(closing);
+      const left = close(client).finally(() => leaving.delete(left));
+      leaving.add(left);
     }
     if (told !== undefined) tell();
   }
@@ -130,7 +130,7 @@ export function makeRpcPool(source: Source, { service, everyMs, counted = [], ..
       return pool.size === 1 && only !== undefined ? only.call(method, params, context) : call(method, params, context);
     },
     async [Symbol.asyncDispose]() {
-      closed = true;
+      closing.abort();
       watching[Symbol.dispose]();
       pool[Symbol.dispose]();
       await Promise.all([...[...clients.values()].map((client) => client[Symbol.asyncDispose]()), ...leaving]);

@@ -251,6 +251,27 @@ withServer(`every connection terminated: no work fails ${NEEDS}`, async () => {
   }
 });
 
+withServer(`connections that end again and again under some work: three more tries, and an end ${NEEDS}`, async () => {
+  const { database } = start();
+  await using _ = database;
+  await database.ready(Deadline.after(5_000));
+  for (const [losses, outcome] of [
+    [3, "done"],
+    [4, "unavailable"],
+  ] as const) {
+    let tries = 0;
+    const worked = await database.query(
+      async (sql) => {
+        tries += 1;
+        if (tries <= losses) await sql`select pg_terminate_backend(pg_backend_pid())`;
+        return "done";
+      },
+      { deadline: Deadline.after(10_000), retry: true },
+    );
+    expect([tries, worked.ok ? worked.value : worked.error.code]).toEqual([4, outcome]);
+  }
+});
+
 withServer(
   `started before the server: says so, and is up within 5 s of its coming ${NEEDS}`,
   async () => {

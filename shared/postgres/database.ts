@@ -9,7 +9,7 @@
  */
 import { type Failure, fail, messageOf, ok, type Result } from "#shared/errors";
 import { inSpan, type Span } from "#shared/telemetry";
-import { databaseBackoff, Deadline, keepTrying, sleep } from "#shared/resilience";
+import { databaseBackoff, Deadline, exponential, keepTrying, sleep } from "#shared/resilience";
 import { away, codeOf, explained, failureOfWork, isConnectionLoss, isRolledBack } from "./failures.ts";
 import { makeListener } from "./listener.ts";
 import { migrate } from "./migrate.ts";
@@ -22,8 +22,10 @@ import { attributesOf, placeOf, watched } from "./watched.ts";
 const PROBE_INTERVAL_MS = 2_000;
 /** Work that may wait for a connection; what comes beyond fails at once. */
 const LINE = 500;
-/** Pause before the second try (ms, half of it random): a server that restarts closes all connections within it. */
-const RETRY_PAUSE_MS = 100;
+/** How often work is tried at most: a server may end connections again while those that follow are being opened. */
+const TRIES = 4;
+/** Pauses before the next try (half of them random): a server that restarts closes all connections within the first. */
+const retryBackoff = exponential({ firstMs: 100, maxMs: 400 });
 const CLOSE_MS = 5_000;
 /** Time for what is under way in a pool that was left (ms): after it, what hangs there is cut, and tried again where that is allowed. */
 const ABANDONED_MS = 500;
@@ -150,7 +152,7 @@ export function makeDatabase(options: DatabaseOptions): Database {
     { deadline, retry }: WorkOptions,
     span: Span | undefined,
   ): Promise<Result<T>> {
-    for (let tries = 0; ; tries += 1) {
+    for (let tries = 1; ; tries += 1) {
       const progress: Progress = { begun: "nothing" };
       const used = pool;
       try {
@@ -160,11 +162,13 @@ export function makeDatabase(options: DatabaseOptions): Database {
         if (lost) abandon(used);
         const undone = isRolledBack(error);
         const harmless = retry || progress.begun === "nothing" || (undone && progress.begun === "transaction");
-        const again = tries === 0 && harmless && (lost || undone);
-        if (!again || deadline.passed || closing.signal.aborted) return { ok: false, error: failureOfWork(error) };
+        const again = tries < TRIES && harmless && (lost || undone);
+        // Where the server is away nobody has to wait for what the next try would say.
+        const hopeless = deadline.passed || closing.signal.aborted || (tries > 1 && !up);
+        if (!again || hopeless) return { ok: false, error: failureOfWork(error) };
         retries.inc();
         span?.event("tried again", { "error.type": failureOfWork(error).code });
-        await sleep(RETRY_PAUSE_MS * (0.5 + 0.5 * Math.random()));
+        await sleep(retryBackoff(tries - 1));
       }
     }
   }

@@ -118,7 +118,8 @@ describe.skipIf(!HAS_BACKING)("bad input (needs the backing services of `bun run
 
   async function attack(service: ServiceName, path: string, { what, bytes, answers, by }: HttpCase): Promise<void> {
     const at = `${what} at ${service}${path}`;
-    const seen = await exchange(url(service), bytes(path));
+    // Where the connection has to end, that is waited for.
+    const seen = await exchange(url(service), bytes(path), by === undefined ? {} : { quietMs: 1_000 });
     expect([at, seen.answers.map(({ status }) => status), seen.rest]).toEqual([at, [...answers], ""]);
     if (by !== undefined) expect([at, seen.closed]).toEqual([at, true]);
     const fromUs = by === "runtime" ? [] : by === "both" ? seen.answers.slice(0, -1) : seen.answers;
@@ -236,10 +237,16 @@ describe.skipIf(!HAS_BACKING)("bad input (needs the backing services of `bun run
     expect([answer.status, await answer.json()]).toEqual([
       status,
       status === 202
-        ? { error: false, message: "Logged via RPC: Processing succeeded", data: { receipt_id: expect.any(String) } }
+        ? {
+            error: false,
+            // By the queue where the machine was too busy for the RPC.
+            message: expect.stringMatching(/^(Logged via RPC: Processing succeeded|Log entry queued)$/),
+            data: { receipt_id: expect.any(String) },
+          }
         : { error: true, message: expect.any(String) },
     ]);
-    expect(await stored(name)).toBe(status === 202 ? 1 : 0);
+    if (status === 202) await until("stored", async () => (await stored(name)) === 1);
+    else expect(await stored(name)).toBe(0);
   });
 
   test("limits and UTF-8 hold at each service's own route too", async () => {
@@ -370,9 +377,15 @@ describe.skipIf(!HAS_BACKING)("bad input (needs the backing services of `bun run
       ),
     );
     await othersAreServed();
-    // A hash that nobody waits for any more may still be computed; the circuit would stay open for a second.
-    const again = await platform.handle({ action: "auth", auth: CREDENTIALS });
-    expect([again.status, again.body.message]).toEqual([202, "Authenticated!"]);
+    // Hashes that nobody waits for any more may still be computed: late (504) it may be, refused by an open circuit (503) never.
+    await until("logged in", async () => {
+      const again = await platform.handle({ action: "auth", auth: CREDENTIALS });
+      expect([again.status, again.body.message]).toBeOneOf([
+        [202, "Authenticated!"],
+        [504, "Error calling the Auth Service!!!"],
+      ]);
+      return again.status === 202;
+    });
   });
 
   describe("the RPC port", () => {
@@ -683,9 +696,9 @@ describe.skipIf(!HAS_BACKING)("bad input (needs the backing services of `bun run
     expect(times.length).toBeGreaterThan(4 * SERVICE_NAMES.length);
     // Beside what it takes on this machine at this time, where other tests run.
     const slowest = (all: readonly number[]): number => all[Math.floor(all.length * 0.99)] ?? 0;
-    expect(slowest(times)).toBeLessThan(100 + 3 * slowest(usual));
-    // The rest is the machine's, which runs the platform, its databases and this test.
-    expect(times.at(-1)).toBeLessThan(1_000);
+    expect(slowest(times)).toBeLessThan(100 + 4 * slowest(usual));
+    // The rest is the machine's, which runs the platform, its databases and this test: each was answered.
+    expect(times.at(-1)).toBeLessThan(2_000);
 
     for (const name of SERVICE_NAMES) {
       const was = before.get(name) ?? { rssBytes: 0, files: 0 };

@@ -127,20 +127,22 @@ describe.skipIf(!HAS_BACKING)("a flood of logins (needs the backing services of 
         flood(over.signal),
       ]);
       const count = (status: number) => logins.filter((one) => one.status === status).length;
-      const said = `idle ${p95(idle).toFixed(1)} ms, flood ${p95(asked).toFixed(1)} ms; logins ${statuses(logins)
+      const said = `idle ${p95(idle).toFixed(1)} ms ${statuses(idle).join("+")}, flood ${p95(asked).toFixed(1)} ms ${statuses(asked).join("+")}; logins ${statuses(
+        logins,
+      )
         .map((status) => `${status}: ${count(status)}`)
         .join(", ")}; registrations ${registrations.map(({ status }) => status).join(" ")}`;
 
-      expect([said, statuses(idle), statuses(asked)]).toEqual([said, [200], [200]]);
       expect(statuses(logins).filter((status) => !LOGIN_ANSWERS.has(status))).toEqual([]);
       expect(badlyShed([...logins, ...registrations])).toEqual([]);
       await until("logins go on at once", async () => (await ask("/v1/sessions", ADMIN)).status === 201);
       await until("registrations go on at once", async () => (await register()).status === 201);
+      const areServed = [...idle, ...asked].every(({ status }) => status === 200);
       const isQuick = p95(asked) <= Math.max(BAR_MS, TIMES_IDLE * p95(idle));
       const allIn = registrations.every(({ status }) => status === 201);
       // Some of each: it was a flood, and not all was refused.
       const someOfEach = [201, 401, 503].every((status) => count(status) > 0);
-      if (isQuick && allIn && someOfEach && count(504) === 0) return;
+      if (areServed && isQuick && allIn && someOfEach && count(504) === 0) return;
       const after = await loginAlone();
       if (Math.max(before, after) > FAST_MS) continue;
       judged += 1;

@@ -9,6 +9,11 @@ import { concluded } from "../verdicts.ts";
 import { type Platform, until } from "../../kit.ts";
 
 const HEAL_MS = 5_000;
+/** Calls a second, where the machine bears them: halved until none fails, and none comes late, while nothing is wrong. */
+const RATE = 20;
+const LEAST_RATE = 2.5;
+const UNDISTURBED_MS = 1_500;
+const LATE_MS = 500;
 
 /** Ends every connection of the two services that use it; the server itself is well. @returns how many. */
 async function terminateBackends(platform: Platform): Promise<number> {
@@ -46,6 +51,17 @@ export const cases: readonly FaultCase[] = [
         );
         return performance.now() - began;
       };
+      const mix = [
+        [login, 1],
+        [mail, 1],
+      ] as const;
+      const isWell = ({ status, degraded }: Sample): boolean => status === 202 && degraded === undefined;
+      let rate = RATE;
+      for (; rate > LEAST_RATE; rate /= 2) {
+        const undisturbed = startLoad({ rate, random, mix });
+        await Bun.sleep(UNDISTURBED_MS);
+        if ((await undisturbed.stop()).every((sample) => isWell(sample) && sample.ms < LATE_MS)) break;
+      }
       const rounds = full ? 10 : 1;
       const samples: Sample[] = [];
       const broken: string[] = [];
@@ -53,14 +69,7 @@ export const cases: readonly FaultCase[] = [
       let unnoticed = 0;
       let healMs = 0;
       for (let round = 1; round <= rounds; round += 1) {
-        const load = startLoad({
-          rate: 20,
-          random,
-          mix: [
-            [login, 1],
-            [mail, 1],
-          ],
-        });
+        const load = startLoad({ rate, random, mix });
         for (let times = 0; times < (full ? 4 : 2); times += 1) {
           await Bun.sleep(500);
           ended += await terminateBackends(platform);
@@ -70,7 +79,7 @@ export const cases: readonly FaultCase[] = [
         samples.push(...quiet);
         // It keeps the newest 1,000 only.
         await history.lookAtInbox();
-        const failed = quiet.filter(({ status, degraded }) => status !== 202 || degraded !== undefined);
+        const failed = quiet.filter((sample) => !isWell(sample));
         unnoticed += quiet.length - failed.length;
         if (failed.length > 0)
           broken.push(
@@ -79,14 +88,7 @@ export const cases: readonly FaultCase[] = [
 
         const part = platform.stack.part("postgres");
         for (const how of ["immediate", "restart"] as const) {
-          const during = startLoad({
-            rate: 20,
-            random,
-            mix: [
-              [login, 1],
-              [mail, 1],
-            ],
-          });
+          const during = startLoad({ rate, random, mix });
           await Bun.sleep(500);
           // SIGQUIT is the immediate shutdown: no checkpoint, recovery at the next start.
           if (how === "immediate") part.kill("SIGQUIT");
@@ -106,6 +108,7 @@ export const cases: readonly FaultCase[] = [
         healMs,
         figures: {
           rounds,
+          calls_per_s: rate,
           calls: samples.length,
           connections_ended: ended,
           calls_meanwhile: unnoticed,
