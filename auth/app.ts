@@ -2,8 +2,9 @@
 import { availableParallelism } from "node:os";
 import { IDENTITY_EXCHANGE } from "#contracts/identity";
 import { makePublisher, topologyOf } from "#shared/amqp";
-import { makeJsonClient, watchService } from "#shared/client";
+import { makeJsonClient } from "#shared/client";
 import { corsOriginsOf, type Secret } from "#shared/config";
+import { advertised, announce, openDiscovery } from "#shared/discovery";
 import { exposureOf, httpApp, listen } from "#shared/http";
 import type { App, Runtime } from "#shared/lifecycle";
 import { ok } from "#shared/errors";
@@ -88,8 +89,9 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const openRedis = (url: Secret) =>
     makeRedis({ url, name: "auth", metrics, dependency: health.dependency("redis", optional) });
   const mailUp = health.dependency("mail", optional);
-  const mailClient = makeJsonClient("the mail service", config.MAIL_URL, { key: config.SERVICE_KEY });
-  stack.use(watchService(mailClient, mailUp));
+  const discovery = stack.use(openDiscovery({ config, rabbitmqUrl: config.RABBITMQ_URL, name: "auth", log, metrics }));
+  const mailPool = discovery.http("mail", config.MAIL_URL, mailUp);
+  const mailClient = makeJsonClient("the mail service", mailPool, { key: config.SERVICE_KEY });
   const circuit = metrics.gauge("circuitbreaker_state", "0 closed, 1 half-open, 2 open.", ["name"]);
   const onState = (state: EdgeState): void => {
     circuit.set({ name: "mail" }, { closed: 0, "half-open": 1, open: 2 }[state]);
@@ -114,6 +116,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const relay = stack.use(
     startRelay({ database, sealer: outboxSealer, publisher, sendMail: deliveryOf(clients.sendMail), log, metrics }),
   );
+  health.backlog("outbox", () => relay.waiting);
   const store = makeStore(database);
   const redis = config.REDIS_URL === undefined ? undefined : stack.use(openRedis(config.REDIS_URL));
   const known = makeKnown({
@@ -149,7 +152,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const nameOf = makeAccountName(secret);
   const refusals = stack.use(startRefusals({ database, outbox, nameOf, log }));
   const onRefused = (refusal: Refusal): void => refusals.note(refusal);
-  const addressesOf: Store["findAddresses"] = (account, deadline) => store.findAddresses(account, deadline);
+  const addressesOf: Store["findAddresses"] = (account, context) => store.findAddresses(account, context);
   const throttle = isThrottled(config)
     ? makeThrottle({ delays: makeDelays({ name: "login", redis }), nameOf, addressesOf, metrics })
     : unthrottled;
@@ -188,7 +191,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const lastUsed = stack.use(keepLastUsed({ store: apiKeyStore, log }));
   const apiKeys = makeApiKeys({ store: apiKeyStore, outbox, ending, lastUsed });
   const admit = makeAdmit(
-    makePrincipals({ store: known, tokens, holderOf: (key, deadline) => apiKeys.holderOf(key, deadline) }),
+    makePrincipals({ store: known, tokens, holderOf: (key, context) => apiKeys.holderOf(key, context) }),
   );
   stack.use(startSweep({ database, log }));
   const requests = stack.use(runMailRequests({ database, links, outbox, log, metrics }));
@@ -209,8 +212,8 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     from: config.WELCOME_FROM,
     metrics,
   });
-  const registrationOf: Operations["registrationOf"] = async (userId, deadline) => {
-    const found = await registrations.findByUser(userId, deadline);
+  const registrationOf: Operations["registrationOf"] = async (userId, context) => {
+    const found = await registrations.findByUser(userId, context);
     return found.ok ? ok(found.value === undefined ? undefined : registrationViewOf(found.value)) : found;
   };
 
@@ -223,6 +226,17 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     .use(flowRoutes({ requests, confirm }))
     .use(sessionRoutes({ login, refresh, sessions, revocations, admit, tokens }));
   const server = stack.use(listen(http, config));
+  // Before the door closes it says so.
+  stack.use(
+    announce({
+      service: "auth",
+      rabbitmqUrl: config.RABBITMQ_URL,
+      url: advertised(config, server.url),
+      version: runtime.version,
+      key: config.ANNOUNCE_KEY,
+      log,
+    }),
+  );
 
   const opened = stack.move();
   return { url: server.url, [Symbol.asyncDispose]: () => opened.disposeAsync() };

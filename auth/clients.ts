@@ -6,7 +6,7 @@ import type { Publisher } from "#shared/amqp";
 import { type Answer, failureOfAnswer, type JsonClient } from "#shared/client";
 import { FAILURES, Failure, fail, ok, type Result } from "#shared/errors";
 import type { Edge } from "#shared/resilience";
-import type { CallContext } from "#shared/telemetry";
+import { type CallContext, overEdge } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 import type { RelayOptions } from "./outbox/relay.ts";
 import type { Sent, WelcomePorts } from "./registration/welcome.ts";
@@ -35,8 +35,8 @@ export function makeClients({ mail, publisher }: Clients): Omit<WelcomePorts, "s
     read: (answer: Answer) => Result<T>,
     headers?: Record<string, string>,
   ): Promise<Result<T>> {
-    return mail.edge.run(context.deadline, async (deadline) => {
-      const answer = await mail.client.request(method, path, body, { ...context, deadline }, headers);
+    return overEdge(mail.edge, context, async (inner) => {
+      const answer = await mail.client.request(method, path, body, inner, headers);
       return answer.ok ? read(answer.value) : answer;
     });
   }

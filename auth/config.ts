@@ -12,10 +12,13 @@ import {
   secretUrl,
   text,
   url,
+  urls,
   type Values,
 } from "#shared/config";
+import { advertiseFields, discoveryFields, discoveryProblems } from "#shared/discovery";
 import { serviceCallersField, serviceKeyField, serviceKeyProblems } from "#shared/service-keys";
 import { redisUrlField } from "#shared/redis";
+import { tracesUrlField, tracingFields } from "#shared/tracing";
 
 /** Shortest AUTH_SECRET (characters) and least bcrypt cost (OWASP Password Storage) that production starts with. */
 const MIN_SECRET = 32;
@@ -28,11 +31,13 @@ const LOCAL_URL = "http://localhost:8080";
 
 export const fields = {
   ...commonFields(8081),
+  ...tracingFields,
+  ...tracesUrlField,
   DATABASE_URL: secretUrl("PostgreSQL with the users", "postgres://postgres@localhost:5432/users", [
     "postgres",
     "postgresql",
   ]),
-  MAIL_URL: url("The mail service: mails to users", "http://localhost:8083", ["http", "https"]),
+  MAIL_URL: urls("The mail service: mails to users", "http://localhost:8083", ["http", "https"]),
   RABBITMQ_URL: secretUrl("RabbitMQ: events", "amqp://guest:guest@localhost:5672", ["amqp", "amqps"]),
   LISTENER_QUEUE: queueField,
   LISTENER_BINDINGS: bindingsField,
@@ -44,6 +49,8 @@ export const fields = {
   ),
   PUBLIC_URL: url("Where people reach the platform: links in mails begin with it", LOCAL_URL, ["http", "https"]),
   SERVICE_KEY: serviceKeyField,
+  ...discoveryFields,
+  ...advertiseFields,
   SERVICE_CALLERS: serviceCallersField,
   AUTH_SECRET: secret(
     "Encrypts the signing keys and keys the pre-hash of long passwords: the same for all replicas, kept for ever. Production needs 32 characters or more; development has a fixed one",
@@ -89,7 +96,11 @@ export type Config = Values<typeof fields>;
 export function problemsOf(config: Config): string[] {
   const { ENVIRONMENT, AUTH_SECRET, BCRYPT_COST, PUBLIC_URL } = config;
   if (ENVIRONMENT !== "production") return [];
-  const problems = [...knownCredentials(config), ...serviceKeyProblems(config, ["SERVICE_KEY", "SERVICE_CALLERS"])];
+  const problems = [
+    ...knownCredentials(config),
+    ...discoveryProblems(config),
+    ...serviceKeyProblems(config, ["SERVICE_KEY", "SERVICE_CALLERS"]),
+  ];
   if (AUTH_SECRET === undefined) {
     problems.push(
       `AUTH_SECRET is missing: production needs text of at least ${MIN_SECRET} characters (openssl rand -base64 32), or AUTH_SECRET_FILE`,

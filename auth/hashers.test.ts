@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLog } from "#shared/log";
 import { Deadline } from "#shared/resilience";
-import { makeMetrics } from "#shared/telemetry";
+import { makeMetrics, newContext } from "#shared/telemetry";
+import { collectSpans } from "#shared/telemetry-testing";
 import { type HashersOptions, makeHashers } from "./hashers.ts";
 
 // Bounds a hang; a busy machine is allowed to be slow.
@@ -15,7 +16,7 @@ const secret = new TextEncoder().encode("s3cret");
 const cheap = { kind: "hash", secret, cost: 4 } as const;
 /** About 100 ms: long enough to have others wait behind it. */
 const slow = { kind: "hash", secret, cost: 10 } as const;
-const soon = () => Deadline.after(10_000);
+const soon = () => ({ deadline: Deadline.after(10_000) });
 
 function crew(options: Partial<HashersOptions> = {}) {
   const metrics = makeMetrics("auth", "0");
@@ -51,7 +52,7 @@ test("whose turn would come after his time is told so at once, and holds up nobo
   await hashers.run(slow, soon());
   const others = [slow, slow, slow].map((work) => hashers.run(work, soon()));
   const startedAt = performance.now();
-  expect(await hashers.run(slow, Deadline.after(60))).toMatchObject({ error: { code: "overloaded" } });
+  expect(await hashers.run(slow, { deadline: Deadline.after(60) })).toMatchObject({ error: { code: "overloaded" } });
   expect(performance.now() - startedAt).toBeLessThan(50);
   expect(hashers.waiting).toBe(2);
   expect((await Promise.all(others)).every(({ ok }) => ok)).toBe(true);
@@ -77,12 +78,15 @@ test("who waits is told so as soon as it goes too slowly for him, and a stall is
   await using _ = hashers;
   const job = (first: number) => ({ kind: "hash", secret: new Uint8Array([first]), cost: 4 }) as const;
   const stall = hashers.run(job(2), soon());
-  const [first, second] = [hashers.run(job(9), Deadline.after(2_000)), hashers.run(job(2), Deadline.after(600))];
+  const [first, second] = [
+    hashers.run(job(9), { deadline: Deadline.after(2_000) }),
+    hashers.run(job(2), { deadline: Deadline.after(600) }),
+  ];
   expect((await stall).ok).toBe(true);
   expect(await second).toMatchObject({ error: { code: "overloaded", retryAfterS: 1 } });
   expect((await first).ok).toBe(true);
   // One takes 300 ms, as far as is known.
-  for (let n = 0; n < 3; n += 1) expect((await hashers.run(job(9), Deadline.after(200))).ok).toBe(true);
+  for (let n = 0; n < 3; n += 1) expect((await hashers.run(job(9), { deadline: Deadline.after(200) })).ok).toBe(true);
 });
 
 test("a full line is refused at once, and what waits too long is dropped without being done", async () => {
@@ -90,7 +94,7 @@ test("a full line is refused at once, and what waits too long is dropped without
   await using _ = hashers;
   const running = hashers.run(slow, soon());
   const waiting = hashers.run(cheap, soon());
-  const impatient = hashers.run(cheap, Deadline.after(5));
+  const impatient = hashers.run(cheap, { deadline: Deadline.after(5) });
   expect(await hashers.run(cheap, soon())).toMatchObject({ error: { code: "overloaded", retryAfterS: 1 } });
   expect(hashers.waiting).toBe(2);
   expect(await impatient).toMatchObject({ error: { code: "deadline" } });
@@ -132,4 +136,20 @@ test("the event loop goes on while threads hash", async () => {
   await hashers.run(slow, soon());
   clearInterval(ticker);
   expect(turns).toBeGreaterThan(5);
+});
+
+test("a hash is a span of the request that needs it, and says how long it waited for a thread", async () => {
+  using collected = collectSpans();
+  const { hashers } = crew();
+  await using _ = hashers;
+  const context = newContext(10_000);
+  await Promise.all([hashers.run(slow, soon()), hashers.run(cheap, context)]);
+  const [span, ...others] = collected.spans;
+  expect(others).toEqual([]);
+  expect(span).toMatchObject({
+    name: "bcrypt hash",
+    kind: "internal",
+    trace: { traceId: context.trace.traceId, parentId: context.trace.spanId },
+  });
+  expect(span?.attributes["hash.wait_ms"]).toBeGreaterThan(5);
 });

@@ -6,8 +6,9 @@
  */
 import { type Failure, fail, messageOf, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
+import type { WorkContext } from "#shared/postgres";
 import { type Deadline, exponential } from "#shared/resilience";
-import type { Metrics } from "#shared/telemetry";
+import { inSpan, type Metrics, type Span } from "#shared/telemetry";
 import type { HashJob, HashReply } from "./hash-worker.ts";
 
 /** A job without its number. */
@@ -22,7 +23,7 @@ export interface Hashers extends AsyncDisposable {
    * `unavailable` when the threads are stopped, `deadline` when the time is up
    * before its turn or its end (a job that runs is not stopped), `internal` when two threads ended under it.
    */
-  run(work: HashWork, deadline: Deadline): Promise<Result<HashReply>>;
+  run(work: HashWork, context: WorkContext): Promise<Result<HashReply>>;
   readonly waiting: number;
 }
 
@@ -40,6 +41,9 @@ interface Pending {
   job: HashJob;
   deadline: Deadline;
   tries: number;
+  /** By `performance.now()`. */
+  readonly since: number;
+  readonly span: Span;
   settle: (result: Result<HashReply>) => void;
 }
 
@@ -164,10 +168,36 @@ export function makeHashers({ threads, line, log, metrics, spawn = spawnThread }
         // Whoever asked has been answered by his deadline already.
         if (pending.deadline.passed) continue;
         pending.tries += 1;
-        thread.running = { pending, startedAt: performance.now() };
+        const startedAt = performance.now();
+        thread.running = { pending, startedAt };
+        if (pending.span.isRecorded) pending.span.set({ "hash.wait_ms": startedAt - pending.since });
         thread.worker.postMessage(pending.job, []);
       }
     }
+  }
+
+  async function queued(work: HashWork, deadline: Deadline, span: Span): Promise<Result<HashReply>> {
+    if (stopped) return fail("unavailable", "stopping");
+    if (deadline.passed) return fail("deadline", "no time left to check the password");
+    const { length } = lines[work.kind];
+    const doneMs = untilDone(work.kind, length);
+    if (length >= line || (length > 0 && doneMs > deadline.remainingMs())) return overloaded(doneMs);
+    const turn = Promise.withResolvers<Result<HashReply>>();
+    nextId += 1;
+    const pending = {
+      job: { ...work, id: nextId },
+      deadline,
+      tries: 0,
+      since: performance.now(),
+      span,
+      settle: turn.resolve,
+    };
+    lines[work.kind].push(pending);
+    feed();
+    return deadline.bound(turn.promise, "checking the password").catch((error: Failure): Result<never> => {
+      lines[work.kind] = lines[work.kind].filter((other) => other !== pending);
+      return { ok: false, error };
+    });
   }
 
   for (let count = 0; count < threads; count += 1) start();
@@ -176,22 +206,8 @@ export function makeHashers({ threads, line, log, metrics, spawn = spawnThread }
     get waiting() {
       return waiting();
     },
-    async run(work, deadline) {
-      if (stopped) return fail("unavailable", "stopping");
-      if (deadline.passed) return fail("deadline", "no time left to check the password");
-      const { length } = lines[work.kind];
-      const doneMs = untilDone(work.kind, length);
-      if (length >= line || (length > 0 && doneMs > deadline.remainingMs())) return overloaded(doneMs);
-      const turn = Promise.withResolvers<Result<HashReply>>();
-      nextId += 1;
-      const pending = { job: { ...work, id: nextId }, deadline, tries: 0, settle: turn.resolve };
-      lines[work.kind].push(pending);
-      feed();
-      return deadline.bound(turn.promise, "checking the password").catch((error: Failure): Result<never> => {
-        lines[work.kind] = lines[work.kind].filter((other) => other !== pending);
-        return { ok: false, error };
-      });
-    },
+    run: (work, context) =>
+      inSpan(context, `bcrypt ${work.kind}`, {}, (_context, span) => queued(work, context.deadline, span)),
     async [Symbol.asyncDispose]() {
       if (stopped) return;
       stopped = true;

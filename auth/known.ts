@@ -55,8 +55,8 @@ export function makeKnown({ store, database, ttlMs, shared, metrics }: KnownOpti
   });
 
   return {
-    findSessionUser: (userId, sessionId, deadline) =>
-      cache.get(String(userId), sessionId, () => find(userId, sessionId, deadline)),
+    findSessionUser: (userId, sessionId, context) =>
+      cache.get(String(userId), sessionId, () => find(userId, sessionId, context)),
     telling(outbox) {
       /** Forgets to be done again: until the commit what was from before could be read once more. */
       const pending = new Set<() => void>();

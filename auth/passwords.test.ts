@@ -16,7 +16,7 @@ const lines: string[] = [];
 const log = makeLog({ service: "auth", write: (line) => void lines.push(line) });
 const passwords = makePasswords({ hashers, secret: new Secret("a"), cost: 5, log });
 const other = makePasswords({ hashers, secret: new Secret("b"), cost: 5, log });
-const soon = () => Deadline.after(10_000);
+const soon = () => ({ deadline: Deadline.after(10_000) });
 
 async function hashOf(password: string, from = passwords): Promise<string> {
   const hash = await from.hash(password, soon());

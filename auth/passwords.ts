@@ -6,7 +6,7 @@
 import type { Secret } from "#shared/config";
 import { ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
-import type { Deadline } from "#shared/resilience";
+import type { WorkContext } from "#shared/postgres";
 import type { Hashers } from "./hashers.ts";
 import { makePrehash } from "./keys.ts";
 
@@ -31,9 +31,9 @@ export interface Passwords {
    * Takes the same time whether `stored` is a hash, malformed or not there at all.
    * @returns failure `unavailable`, `deadline`, `internal` as `Hashers.run`.
    */
-  verify(password: string, stored: string | undefined, deadline: Deadline): Promise<Result<Verdict>>;
+  verify(password: string, stored: string | undefined, context: WorkContext): Promise<Result<Verdict>>;
   /** As it is to be stored. */
-  hash(password: string, deadline: Deadline): Promise<Result<string>>;
+  hash(password: string, context: WorkContext): Promise<Result<string>>;
 }
 
 export function makePasswords(options: { hashers: Hashers; secret: Secret; cost: number; log: Log }): Passwords {
@@ -41,7 +41,7 @@ export function makePasswords(options: { hashers: Hashers; secret: Secret; cost:
   const prehash = makePrehash(secret);
 
   return {
-    async verify(password, stored, deadline) {
+    async verify(password, stored, context) {
       const bytes = utf8.encode(password);
       const isLong = bytes.byteLength > BCRYPT_MAX_BYTES;
       const isPrehashed = stored?.startsWith(PREHASHED) ?? false;
@@ -52,17 +52,17 @@ export function makePasswords(options: { hashers: Hashers; secret: Secret; cost:
       // A long password matches nothing but a pre-hashed one: what was stored plainly was short.
       const candidate = isHash && isLong === isPrehashed ? bcrypt : undefined;
       const given = isLong ? prehash(bytes) : bytes;
-      const reply = await hashers.run({ kind: "verify", secret: given, hash: candidate, cost }, deadline);
+      const reply = await hashers.run({ kind: "verify", secret: given, hash: candidate, cost }, context);
       if (!reply.ok) return reply;
       if (reply.value.kind !== "verify") throw new Error("a thread answered another question");
       if (reply.value.malformed) log.error("a stored password hash is malformed: nobody can log in with it");
       return ok({ matches: reply.value.matches, outdated: reply.value.matches && storedCost < cost });
     },
-    async hash(password, deadline) {
+    async hash(password, context) {
       const bytes = utf8.encode(password);
       const isLong = bytes.byteLength > BCRYPT_MAX_BYTES;
       const given = isLong ? prehash(bytes) : bytes;
-      const reply = await hashers.run({ kind: "hash", secret: given, cost }, deadline);
+      const reply = await hashers.run({ kind: "hash", secret: given, cost }, context);
       if (!reply.ok) return reply;
       if (reply.value.kind !== "hash") throw new Error("a thread answered another question");
       return ok(`${isLong ? PREHASHED : ""}${reply.value.hash}`);

@@ -4,7 +4,7 @@ import { API_KEY_HEADER } from "#contracts/headers";
 import type { KeyHolder } from "#contracts/auth";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import { bearerOf } from "#shared/http";
-import type { Deadline } from "#shared/resilience";
+import type { WorkContext } from "#shared/postgres";
 import { scopesOfUser } from "./users/user-view.ts";
 import type { Tokens } from "./sessions/tokens.ts";
 import type { SessionUser, Store } from "./store.ts";
@@ -32,24 +32,24 @@ export interface Principals {
    * @returns failure `unauthenticated` where there is no credential or it does not count (any more): the same for
    * whatever is wrong; `unavailable`, `deadline`.
    */
-  of(credential: Credential, deadline: Deadline): Promise<Result<Principal>>;
+  of(credential: Credential, context: WorkContext): Promise<Result<Principal>>;
 }
 
 export interface PrincipalsPorts {
   store: Pick<Store, "findSessionUser">;
   tokens: Pick<Tokens, "verify">;
   /** Whose API key it is; undefined where it is none that counts. */
-  holderOf?: (key: string, deadline: Deadline) => Promise<Result<KeyHolder | undefined>>;
+  holderOf?: (key: string, context: WorkContext) => Promise<Result<KeyHolder | undefined>>;
 }
 
 export function makePrincipals({ store, tokens, holderOf }: PrincipalsPorts): Principals {
-  async function byToken(token: string, deadline: Deadline): Promise<Result<Principal>> {
+  async function byToken(token: string, context: WorkContext): Promise<Result<Principal>> {
     const refused = fail("unauthenticated", "the access token is not valid");
     const claims = await tokens.verify(token);
     if (!claims.ok) return claims;
     if (claims.value === undefined) return refused;
     const { userId, sessionId, accessVersion } = claims.value;
-    const found = await store.findSessionUser(userId, sessionId, deadline);
+    const found = await store.findSessionUser(userId, sessionId, context);
     if (!found.ok) return found;
     const { value } = found;
     // An older access version: what he may has changed since, and refreshing gives him a token that says so.
@@ -62,8 +62,8 @@ export function makePrincipals({ store, tokens, holderOf }: PrincipalsPorts): Pr
     });
   }
 
-  async function byKey(key: string, deadline: Deadline): Promise<Result<Principal>> {
-    const held = holderOf === undefined ? ok(undefined) : await holderOf(key, deadline);
+  async function byKey(key: string, context: WorkContext): Promise<Result<Principal>> {
+    const held = holderOf === undefined ? ok(undefined) : await holderOf(key, context);
     if (!held.ok) return held;
     const holder = held.value;
     if (holder === undefined) return fail("unauthenticated", "the API key is not valid");
@@ -76,9 +76,9 @@ export function makePrincipals({ store, tokens, holderOf }: PrincipalsPorts): Pr
   }
 
   return {
-    async of({ bearer, apiKey }, deadline) {
-      if (bearer !== undefined) return byToken(bearer, deadline);
-      if (apiKey !== undefined) return byKey(apiKey, deadline);
+    async of({ bearer, apiKey }, context) {
+      if (bearer !== undefined) return byToken(bearer, context);
+      if (apiKey !== undefined) return byKey(apiKey, context);
       return fail("unauthenticated", "a bearer token or an API key is needed");
     },
   };
@@ -106,7 +106,7 @@ export interface AskingCall {
 
 export type Admit = <N extends Need>(
   call: AskingCall,
-  deadline: Deadline,
+  context: WorkContext,
   need?: N,
 ) => Promise<N extends { session: true } ? Principal & Required<Pick<Principal, "userId" | "session">> : Principal>;
 
@@ -115,9 +115,9 @@ export type Admit = <N extends Need>(
  * @throws Failure `unauthenticated` (with `WWW-Authenticate`, RFC 6750 §3), `forbidden`, `unavailable`, `deadline`.
  */
 export function makeAdmit(principals: Principals): Admit {
-  const admit = async (call: AskingCall, deadline: Deadline, need: Need = {}): Promise<Principal> => {
+  const admit = async (call: AskingCall, context: WorkContext, need: Need = {}): Promise<Principal> => {
     const credential = credentialOf(call.request);
-    const principal = await principals.of(credential, deadline);
+    const principal = await principals.of(credential, context);
     if (!principal.ok) {
       if (principal.error.code === "unauthenticated") {
         // Who sent nothing is told how, not what was wrong (RFC 6750 §3.1).

@@ -4,8 +4,9 @@ import { Registration, type RegistrationView } from "#contracts/auth";
 import { IDEMPOTENCY_KEY_HEADER, REPLAYED_HEADER } from "#contracts/headers";
 import { Failure, type Result } from "#shared/errors";
 import { contextOf, envelope } from "#shared/http";
-import type { Deadline } from "#shared/resilience";
+import type { WorkContext } from "#shared/postgres";
 import type { CallerTable } from "#shared/service-keys";
+import { within } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 import type { Admit } from "./principal.ts";
 import type { Register } from "./registration/register.ts";
@@ -23,7 +24,7 @@ const registrationFrom = makeValidator(Registration, { unknown: "refuse" });
 export interface Operations {
   register: Register;
   /** How far a user's registration is; undefined where there is none. */
-  registrationOf: (userId: number, deadline: Deadline) => Promise<Result<RegistrationView | undefined>>;
+  registrationOf: (userId: number, context: WorkContext) => Promise<Result<RegistrationView | undefined>>;
   admit: Admit;
 }
 
@@ -44,11 +45,11 @@ export const routes = ({ register, registrationOf, admit }: Operations) =>
       return envelope("User registered", reply.value.view);
     })
     .get("/users/:id/registration", async ({ params, request, set }) => {
-      const { deadline } = contextOf(request);
-      await admit({ request, set }, deadline.within(LOOK_MS), { scope: "users:read" });
+      const context = within(contextOf(request), LOOK_MS);
+      await admit({ request, set }, context, { scope: "users:read" });
       // What is longer is no id: the column is a 32-bit integer.
       if (!/^[1-9]\d{0,8}$/.test(params.id)) throw new Failure("not_found", "no such registration");
-      const found = await registrationOf(Number(params.id), deadline.within(LOOK_MS));
+      const found = await registrationOf(Number(params.id), within(contextOf(request), LOOK_MS));
       if (!found.ok) throw found.error;
       if (found.value === undefined) throw new Failure("not_found", "no such registration");
       return envelope("Registration", found.value);

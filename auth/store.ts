@@ -2,8 +2,7 @@
 import { isScope, type Role, type Scope } from "#contracts/access";
 import type { RegistrationState } from "#contracts/auth";
 import type { Result } from "#shared/errors";
-import type { Database, Sql } from "#shared/postgres";
-import type { Deadline } from "#shared/resilience";
+import type { Database, Sql, WorkContext } from "#shared/postgres";
 
 export interface StoredUser {
   id: number;
@@ -32,13 +31,13 @@ export interface SessionUser {
 
 export interface Store {
   /** By address, without regard to case; where several differ in case only, the one that is spelt the same comes first. */
-  findUser(email: string, deadline: Deadline): Promise<Result<StoredUser | undefined>>;
+  findUser(email: string, context: WorkContext): Promise<Result<StoredUser | undefined>>;
   /** Where the sessions of an account were opened from in the last 90 days, and links in its mails used lately, each once. */
-  findAddresses(email: string, deadline: Deadline): Promise<Result<string[]>>;
+  findAddresses(email: string, context: WorkContext): Promise<Result<string[]>>;
   /** The user of a session that has not ended, and how far his registration is, where he has one. */
-  findSessionUser(userId: number, sessionId: string, deadline: Deadline): Promise<Result<SessionUser | undefined>>;
+  findSessionUser(userId: number, sessionId: string, context: WorkContext): Promise<Result<SessionUser | undefined>>;
   /** Puts a new hash in the place of `from`, unless the password was changed meanwhile. */
-  replaceHash(userId: number, from: string, to: string, deadline: Deadline): Promise<Result<void>>;
+  replaceHash(userId: number, from: string, to: string, context: WorkContext): Promise<Result<void>>;
 }
 
 export interface UserRow {
@@ -60,7 +59,7 @@ export interface UserRow {
 
 export function makeStore(database: Database): Store {
   return {
-    findUser: (email, deadline) =>
+    findUser: (email, context) =>
       database.query(
         async (sql) => {
           const [row] = await sql<UserRow[]>`
@@ -72,9 +71,9 @@ export function makeStore(database: Database): Store {
           const isHis = row?.email.toLowerCase() === email.toLowerCase();
           return row === undefined || !isHis ? undefined : userOf(row);
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
-    findAddresses: (email, deadline) =>
+    findAddresses: (email, context) =>
       database.query(
         async (sql) => {
           const rows = await sql<{ address: string }[]>`
@@ -86,9 +85,9 @@ export function makeStore(database: Database): Store {
             limit 200`;
           return rows.map(({ address }) => address);
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
-    findSessionUser: (userId, sessionId, deadline) =>
+    findSessionUser: (userId, sessionId, context) =>
       database.query(
         async (sql) => {
           const [row] = await sql<(UserRow & { registration: RegistrationState | null })[]>`
@@ -99,14 +98,14 @@ export function makeStore(database: Database): Store {
               select 1 from sessions where id = ${sessionId} and user_id = users.id and ended_at is null and expires_at > now())`;
           return row === undefined ? undefined : { user: userOf(row), registration: row.registration ?? undefined };
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
-    replaceHash: (userId, from, to, deadline) =>
+    replaceHash: (userId, from, to, context) =>
       database.query(
         async (sql) => {
           await sql`update users set password = ${to} where id = ${userId} and password = ${from}`;
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
   };
 }

@@ -5,12 +5,11 @@
  *
  * Run: bun bench/edge.ts
  */
-import { connect } from "node:net";
 import { httpApp, listen } from "#shared/http";
 import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
+import { median, rate } from "./http-load.ts";
 
-const CONNECTIONS = 64;
 const WARM_UP_MS = 500;
 const MEASURED_MS = 2_000;
 const ROUNDS = 5;
@@ -36,38 +35,6 @@ function serve(isGuarded: boolean): void {
   process.send?.(door.port);
 }
 
-/** Requests that one connection got answered until `ends` (ms, monotonic). An answer here ends with what it begins with a length for. */
-function ask(port: number, request: string, ends: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    let answered = 0;
-    let missing = 0;
-    const socket = connect(port, "127.0.0.1", () => socket.write(request));
-    socket.setNoDelay(true);
-    socket.on("error", reject);
-    socket.on("close", () => resolve(answered));
-    socket.on("data", (bytes: Buffer) => {
-      if (missing > 0) missing -= bytes.byteLength;
-      else {
-        const head = bytes.indexOf("\r\n\r\n");
-        const length = /content-length: (\d+)/i.exec(bytes.toString("latin1", 0, head))?.[1];
-        if (head < 0 || length === undefined) return reject(new Error("an answer that this bench cannot read"));
-        missing = Number(length) - (bytes.byteLength - head - 4);
-      }
-      if (missing > 0) return;
-      missing = 0;
-      answered += 1;
-      if (performance.now() < ends) socket.write(request);
-      else socket.destroy();
-    });
-  });
-}
-
-async function rate(port: number, request: string, ms: number): Promise<number> {
-  const startedAt = performance.now();
-  const counts = await Promise.all(Array.from({ length: CONNECTIONS }, () => ask(port, request, startedAt + ms)));
-  return counts.reduce((sum, count) => sum + count, 0) / ((performance.now() - startedAt) / 1_000);
-}
-
 /** @returns requests a second, and the server's CPU time for one (µs). */
 async function measure(port: number, request: string): Promise<{ perSecond: number; cpu: number }> {
   await rate(port, request, WARM_UP_MS);
@@ -78,8 +45,6 @@ async function measure(port: number, request: string): Promise<{ perSecond: numb
   const answered = (perSecond * (performance.now() - startedAt)) / 1_000;
   return { perSecond, cpu: ((await cpuOf()) - before) / answered };
 }
-
-const median = (all: readonly number[]): number => [...all].sort((a, b) => a - b)[Math.floor(all.length / 2)] ?? 0;
 
 async function start(role: string): Promise<{ port: number; child: Bun.Subprocess }> {
   const { promise, resolve } = Promise.withResolvers<number>();

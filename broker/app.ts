@@ -1,14 +1,16 @@
 /** Composition root of the broker: opens what it needs, wires it, and closes it in reverse. */
 import { join } from "node:path";
 import { IDENTITY_EXCHANGE } from "#contracts/identity";
+import { RPC_LOG_ONCE } from "#contracts/logs";
 import { makePublisher, makeSubscriber, topologyOf } from "#shared/amqp";
 import { corsOriginsOf, type Secret } from "#shared/config";
-import { makeJsonClient, watchService } from "#shared/client";
+import { clientOfOne, makeJsonClient } from "#shared/client";
+import { openDiscovery } from "#shared/discovery";
 import { exposureOf, guardOf, httpApp, listen, makeClientAddress } from "#shared/http";
 import { type App, type Runtime, StartError } from "#shared/lifecycle";
 import { makeLimiter } from "#shared/limits";
 import { makeRedis } from "#shared/redis";
-import { makeRpcClient } from "#shared/rpc";
+import { OTLP_ROUTE } from "#shared/otlp";
 import { openSpool, type Spool } from "#shared/spool";
 import { makeWaysOut } from "./clients.ts";
 import { makeAccess } from "./access/access.ts";
@@ -30,12 +32,17 @@ import { makeNumbers } from "./producer.ts";
 import { makeReceipts } from "./receipts.ts";
 import { routes } from "./routes.ts";
 import { makeSessions } from "./sessions/sessions.ts";
+import { makeBrokerTail } from "./tail/hub.ts";
+import { tailRoutes } from "./tail/routes.ts";
 import { askMe, v1 } from "./v1/routes.ts";
 import { makeDesk } from "./v1/desk.ts";
+import { intakeRoutes } from "./v1/intake.ts";
 import { identityRoutes } from "./v1/identity.ts";
 import { logLevelRoutes } from "./v1/log-levels.ts";
+import { logRoutes } from "./v1/logs.ts";
 import { mailRoutes } from "./v1/mails.ts";
 import { operatorRoutes } from "./v1/operators.ts";
+import { traceRoutes } from "./v1/traces.ts";
 import { unsubscribeRoutes } from "./v1/unsubscribe.ts";
 
 /** How long a broker that stops waits for operators' questions and commands (ms): less than its drain has. */
@@ -64,20 +71,19 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
     makeRedis({ url, name: "broker", metrics, dependency: health.dependency("redis", optional) });
   const edge = makeEdges({ metrics, log, dependencies });
   let ways: ReturnType<typeof makeWaysOut> | undefined;
-  const rpc = stack.use(
-    makeRpcClient({
-      url: config.LOGGER_RPC_URL,
-      client: "broker",
-      log,
-      metrics,
-      ...(config.LOGGER_RPC_TOKEN === undefined ? {} : { token: config.LOGGER_RPC_TOKEN.reveal() }),
-      onState: (connected, error) => {
-        if (!connected) return loggerUp.down(error);
-        loggerUp.up();
-        ways?.loggerBack();
-      },
-    }),
+  const discovery = stack.use(
+    openDiscovery({ config, rabbitmqUrl: config.RABBITMQ_URL, name: "broker", log, metrics }),
   );
+  const rpc = discovery.rpc("logger", config.LOGGER_RPC_URL, {
+    client: "broker",
+    counted: [RPC_LOG_ONCE],
+    ...(config.LOGGER_RPC_TOKEN === undefined ? {} : { token: config.LOGGER_RPC_TOKEN.reveal() }),
+    onState: (connected, error) => {
+      if (!connected) return loggerUp.down(error);
+      loggerUp.up();
+      ways?.loggerBack();
+    },
+  });
   const publisher = stack.use(
     makePublisher({
       url: config.RABBITMQ_URL,
@@ -102,16 +108,21 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   const entries = await open("entries");
   const events = await open("events");
   spoolUp.up();
+  health.backlog("spooled entries", () => entries.records);
+  health.backlog("spooled events", () => events.records);
 
   const lost = metrics.counter("broker_events_lost_total", "Events of the broker's own that could be kept nowhere.");
   const key = config.SERVICE_KEY;
-  const auth = makeJsonClient("the auth service", config.AUTH_URL, { key });
-  const mail = makeJsonClient("the mail service", config.MAIL_URL, { key });
-  const listener = makeJsonClient("the listener", config.LISTENER_URL, { key });
-  const logger = makeJsonClient("the logger", config.LOGGER_URL, { key });
-  stack.use(watchService(auth, dependencies.auth));
-  stack.use(watchService(mail, dependencies.mail));
-  stack.use(watchService(listener, dependencies.listener));
+  const pools = {
+    auth: discovery.http("auth", config.AUTH_URL, dependencies.auth),
+    logger: discovery.http("logger", config.LOGGER_URL),
+    mail: discovery.http("mail", config.MAIL_URL, dependencies.mail),
+    listener: discovery.http("listener", config.LISTENER_URL, dependencies.listener),
+  };
+  const auth = makeJsonClient("the auth service", pools.auth, { key });
+  const mail = makeJsonClient("the mail service", pools.mail, { key });
+  const listener = makeJsonClient("the listener", pools.listener, { key });
+  const logger = makeJsonClient("the logger", pools.logger, { key });
   const login = { client: auth, edge: edge("auth") };
   ways = makeWaysOut({
     auth: login,
@@ -126,9 +137,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
     },
     onLogin: (reply) => sessions.opened(reply),
   });
-  const keys = stack.use(
-    makeKeySet({ authUrl: config.AUTH_URL, dependency: health.dependency("auth_keys", optional), log }),
-  );
+  const keys = stack.use(makeKeySet({ auth: pools.auth, dependency: health.dependency("auth_keys", optional), log }));
   const revocations = stack.use(
     makeRevocations({
       log,
@@ -201,6 +210,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   const exposure = exposureOf(config, { isPublic: true });
   const app = httpApp(runtime, corsOriginsOf(config), {
     bodiless: ["/", "/v1/unsubscribe/*"],
+    foreign: { "/otlp/v1/logs": OTLP_ROUTE },
     enforce: access.enforce,
     exposure,
     clientAddress: makeClientAddress(config),
@@ -223,16 +233,39 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
       },
     ),
   );
-  app.use(v1({ sessions, access, auth: login, health: makePlatformHealth(health, { auth, logger, mail, listener }) }));
+  app.use(intakeRoutes({ operations, access }));
+  app.use(
+    v1({
+      sessions,
+      access,
+      auth: login,
+      health: makePlatformHealth({
+        version: runtime.version,
+        own: health,
+        pools,
+        registry: () => discovery.registry(),
+      }),
+    }),
+  );
   const stopping = new AbortController();
   let patience: ReturnType<typeof setTimeout> | undefined;
   const desk = makeDesk({ tells: "actor", answers, stopping: stopping.signal });
+  const loggerReports = { client: logger, edge: edge("logger_reports") };
   app.use(
     operatorRoutes({
       desk,
       listener: { client: listener, edge: edge("listener") },
       listenerCommands: { client: listener, edge: edge("listener_commands") },
-      logger: { client: logger, edge: edge("logger_reports") },
+      logger: loggerReports,
+    }),
+  );
+  app.use(traceRoutes(desk, loggerReports));
+  app.use(
+    logRoutes({
+      desk,
+      access,
+      logger: { client: logger, edge: edge("logger_queries") },
+      exports: { logger: pools.logger, key, edge: edge("logger_exports"), stopping: stopping.signal },
     }),
   );
   app.use(
@@ -253,13 +286,35 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
       onLogin: (reply) => sessions.opened(reply),
     }),
   );
-  app.use(logLevelRoutes({ log, services: { auth, logger, mail, listener } }));
-  app.use(unsubscribeRoutes({ url: config.MAIL_URL, key, edge: edge("mail_unsubscribe") }));
+  app.use(
+    logLevelRoutes({
+      log,
+      instances: () =>
+        new Map(
+          Object.entries(pools).map(([service, pool]) => [
+            service,
+            pool
+              .distinct()
+              .map(({ endpoint }) => ({ instance: endpoint.url, client: clientOfOne(service, endpoint, { key }) })),
+          ]),
+        ),
+    }),
+  );
+  app.use(unsubscribeRoutes({ mail: pools.mail, key, edge: edge("mail_unsubscribe") }));
+  const tail = makeBrokerTail({
+    loggers: () => pools.logger.distinct().map(({ endpoint }) => endpoint),
+    key,
+    log,
+    metrics,
+  });
+  stack.use(tail);
+  app.use(tailRoutes({ tail, access }));
   checkRules(app.routes);
   stack.defer(() => clearTimeout(patience));
   const listening = stack.use(listen(app, config, guardOf(config, runtime)));
   // First of all, since the door waits for what is under way.
   stack.defer(() => {
+    tail[Symbol.dispose]();
     patience = setTimeout(() => stopping.abort(new Error("the broker is stopping")), PATIENCE_MS);
   });
   const opened = stack.move();

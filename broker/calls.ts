@@ -10,7 +10,7 @@ import { type Answered, keyOf } from "./idempotency.ts";
 import { given, markDegraded, type Settable } from "./marks.ts";
 
 /** Time that one request may take in all (ms): what is behind gives up earlier, so that there is time to queue. */
-const HANDLE_MS = 15_000;
+export const HANDLE_MS = 15_000;
 
 /** What is asked, by whom, and what of it he may; with a key, whose Idempotency-Key it is. */
 export function callOf(request: Request, route: string, access: Pick<Access, "mayAct">): Call {

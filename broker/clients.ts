@@ -15,10 +15,19 @@ import { type LogEntry, LogOnceResult, type Producer, RPC_LOG_INFO, RPC_LOG_ONCE
 import { MailReply } from "#contracts/mail";
 import type { Publisher } from "#shared/amqp";
 import { fail, ok, type Result } from "#shared/errors";
-import type { Edge } from "#shared/resilience";
+import type { Deadline, Edge } from "#shared/resilience";
 import type { RpcClient } from "#shared/rpc";
-import type { Outcome, Spool, SpoolRecord } from "#shared/spool";
-import { type CallContext, newContext, traceOf, traceparentOf, within } from "#shared/telemetry";
+import type { Deliver, Outcome, Spool, SpoolRecord } from "#shared/spool";
+import {
+  asSpan,
+  type CallContext,
+  inSpan,
+  newContext,
+  overEdge,
+  traceOf,
+  traceparentOf,
+  within,
+} from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 import { ask, type Neighbour, OF_THE_CALLER, refusalOf } from "./forward.ts";
 import type { AcceptedEntry, AcceptedEvent, Ports, Stored } from "./handle.ts";
@@ -73,24 +82,52 @@ function numberHeaders(producer: Producer | undefined): Record<string, unknown> 
   };
 }
 
-/** Parallel, in order: the RPC and the publisher pipeline what is handed to them in one turn. */
-function eachOf(
-  records: readonly SpoolRecord[],
-  signal: AbortSignal,
-  send: (record: SpoolRecord, context: CallContext) => Promise<Result<void>>,
-): Promise<Outcome[]> {
-  const { deadline } = newContext(FORWARD_MS, signal);
-  return Promise.all(
-    records.map(async (record) => {
-      // The spool gives back what `append` was given below.
-      const { traceparent } = record.body as Spooled;
-      const sent = await send(record, { requestId: record.id, trace: traceOf(traceparent), deadline });
-      if (sent.ok) return "delivered";
-      return sent.error.code === "invalid" || sent.error.code === "too_large"
-        ? { refused: sent.error.message }
-        : "later";
-    }),
-  );
+type Send = (record: SpoolRecord, context: CallContext) => Promise<Result<void>>;
+
+/** One record, as a span of the request that it came from: of as long as it waited, also through our own end. */
+async function sendOne(
+  spool: string,
+  record: SpoolRecord,
+  tries: number,
+  deadline: Deadline,
+  send: Send,
+): Promise<Outcome> {
+  // The spool gives back what `append` was given below.
+  const { traceparent } = record.body as Spooled;
+  const attributes = {
+    "platform.spool": spool,
+    "platform.attempt": tries + 1,
+    "platform.waited_ms": Math.max(0, Date.now() - Date.parse(record.at)),
+    "log.record.uid": record.id,
+  };
+  const context = { requestId: record.id, trace: traceOf(traceparent), deadline };
+  const sent = await asSpan(context, "spool", { attributes }, (own) => send(record, own));
+  if (sent.ok) return "delivered";
+  return sent.error.code === "invalid" || sent.error.code === "too_large" ? { refused: sent.error.message } : "later";
+}
+
+/**
+ * Hands on what a spool holds. Parallel, in order: the RPC and the publisher pipeline what is handed to them in one turn.
+ * Where nobody took the batch before, its first record goes ahead: one call, and one span, tells whether somebody is back.
+ */
+function handsOn(spool: string, send: Send): Deliver {
+  /** Batches in a row that nothing came of. */
+  let fruitless = 0;
+  return async (records, signal) => {
+    const { deadline } = newContext(FORWARD_MS, signal);
+    const one = (record: SpoolRecord, tries: number) => sendOne(spool, record, tries, deadline, send);
+    const [first, ...others] = records;
+    if (first === undefined) return [];
+    const ahead = fruitless === 0 ? undefined : await one(first, fruitless);
+    if (ahead === "later") {
+      fruitless += 1;
+      return records.map(() => "later" as const);
+    }
+    const rest = await Promise.all((ahead === undefined ? records : others).map((record) => one(record, 0)));
+    const outcomes = ahead === undefined ? rest : [ahead, ...rest];
+    fruitless = outcomes[0] === "later" ? 1 : 0;
+    return outcomes;
+  };
 }
 
 /** The ports that are ways out. */
@@ -102,10 +139,10 @@ export function makeWaysOut(clients: Clients): WaysOut & { loggerBack(): void } 
 
   async function storeEntry(entry: LogEntry, isKeyed: boolean, context: CallContext): Promise<Result<Stored>> {
     let tries = 0;
-    return logger.edge.run(context.deadline, async (deadline) => {
+    return overEdge(logger.edge, context, async (inner) => {
       tries += 1;
       const method = isKeyed ? RPC_LOG_ONCE : RPC_LOG_INFO;
-      const stored = await logger.client.call(method, [entry], { ...context, deadline });
+      const stored = await logger.client.call(method, [entry], inner);
       if (!stored.ok) return { ok: false, error: refusalOf(stored.error) };
       if (!isKeyed) return ok({ outcome: "stored", tries });
       const outcome = outcomeOf(stored.value);
@@ -131,7 +168,7 @@ export function makeWaysOut(clients: Clients): WaysOut & { loggerBack(): void } 
   function publishEvent(
     id: string,
     at: string,
-    { routing_key, event, producer }: SpooledEvent,
+    { routing_key, event, producer }: Omit<SpooledEvent, "traceparent">,
     context: CallContext,
   ): Promise<Result<void>> {
     return publisher.publish(
@@ -147,17 +184,15 @@ export function makeWaysOut(clients: Clients): WaysOut & { loggerBack(): void } 
     );
   }
 
-  const forwarding = entries.forward((batch, signal) =>
-    eachOf(batch, signal, async ({ body }, context) => {
+  const forwarding = entries.forward(
+    handsOn("entries", async ({ body }, context) => {
       const { entry } = body as SpooledEntry;
       const stored = await storeEntry(entry, false, within(context, STORE_SPOOLED_MS));
       if (stored.ok) return ok();
       return stored.error.code === "invalid" ? stored : queueEntry(entry, context);
     }),
   );
-  events.forward((batch, signal) =>
-    eachOf(batch, signal, ({ id, at, body }, context) => publishEvent(id, at, body as SpooledEvent, context)),
-  );
+  events.forward(handsOn("events", ({ id, at, body }, context) => publishEvent(id, at, body as SpooledEvent, context)));
 
   return {
     async authenticate(credentials: Credentials, context) {
@@ -180,12 +215,14 @@ export function makeWaysOut(clients: Clients): WaysOut & { loggerBack(): void } 
     storeEntry,
     queueEntry,
     spoolEntry: (entry, context) =>
-      entries.append({
-        id: entry.event_id,
-        kind: "log",
-        at: entry.created_at,
-        body: { entry, traceparent: traceparentOf(context.trace) } satisfies SpooledEntry,
-      }),
+      inSpan(context, "spool append", { attributes: { "platform.spool": "entries" } }, ({ trace }) =>
+        entries.append({
+          id: entry.event_id,
+          kind: "log",
+          at: entry.created_at,
+          body: { entry, traceparent: traceparentOf(trace) } satisfies SpooledEntry,
+        }),
+      ),
     // The same key on both ways, so that a timeout followed by a queued job cannot send twice.
     async sendMail(letter, id, context) {
       const headers = { [IDEMPOTENCY_KEY_HEADER]: id };
@@ -213,15 +250,18 @@ export function makeWaysOut(clients: Clients): WaysOut & { loggerBack(): void } 
         context,
       ),
     async announce({ id, created_at, producer, name, data }: AcceptedEvent, context) {
-      const spooled: SpooledEvent = {
-        routing_key: routingKeyOf("INFO"),
-        event: { name, data },
-        producer,
-        traceparent: traceparentOf(context.trace),
-      };
-      const published = await publishEvent(id, created_at, spooled, context);
+      const told = { routing_key: routingKeyOf("INFO"), event: { name, data }, producer };
+      const published = await publishEvent(id, created_at, told, context);
       if (published.ok) return published;
-      const kept = await events.append({ id, kind: "event", at: created_at, body: spooled });
+      const kept = await inSpan(
+        context,
+        "spool append",
+        { attributes: { "platform.spool": "events" } },
+        ({ trace }) => {
+          const body: SpooledEvent = { ...told, traceparent: traceparentOf(trace) };
+          return events.append({ id, kind: "event", at: created_at, body });
+        },
+      );
       if (!kept.ok) clients.onLost(name, kept.error);
       return kept;
     },

@@ -10,14 +10,17 @@ import {
   secretUrl,
   text,
   url,
+  urls,
   type Values,
   knownCredentials,
 } from "#shared/config";
 import { rpcTokenProblems, serviceKeyField, serviceKeyProblems } from "#shared/service-keys";
+import { discoveryFields, discoveryProblems } from "#shared/discovery";
 import { guardFields, proxyFields } from "#shared/http";
 import { rateLimitsField } from "#shared/limits";
 import { redisUrlField } from "#shared/redis";
 import { operatorTokenField } from "./access/operator-token.ts";
+import { tracesUrlField, tracingFields } from "#shared/tracing";
 
 /** Shortest RECEIPT_SECRET (characters) that production starts with. */
 const MIN_SECRET = 32;
@@ -26,14 +29,17 @@ const DEVELOPMENT_SECRET = "development only, known to everybody";
 
 export const fields = {
   ...commonFields(8080),
+  ...tracingFields,
+  ...tracesUrlField,
   ...guardFields,
-  AUTH_URL: url("The auth service", "http://localhost:8081", ["http", "https"]),
-  MAIL_URL: url("The mail service", "http://localhost:8083", ["http", "https"]),
-  LOGGER_URL: url("The logger's HTTP side", "http://localhost:8082", ["http", "https"]),
-  LISTENER_URL: url("The listener", "http://localhost:8084", ["http", "https"]),
-  LOGGER_RPC_URL: url("The logger's RPC", "tcp://localhost:5001", ["tcp", "tls"]),
+  AUTH_URL: urls("The auth service, or each of its instances", "http://localhost:8081", ["http", "https"]),
+  MAIL_URL: urls("The mail service, or each of its instances", "http://localhost:8083", ["http", "https"]),
+  LOGGER_URL: urls("The logger's HTTP side, or that of each instance", "http://localhost:8082", ["http", "https"]),
+  LISTENER_URL: urls("The listener, or each of its instances", "http://localhost:8084", ["http", "https"]),
+  LOGGER_RPC_URL: urls("The logger's RPC, or that of each instance", "tcp://localhost:5001", ["tcp", "tls"]),
   LOGGER_RPC_TOKEN: secret("What the logger's RPC asks for, if it does"),
   SERVICE_KEY: serviceKeyField,
+  ...discoveryFields,
   RABBITMQ_URL: secretUrl("RabbitMQ", "amqp://guest:guest@localhost:5672", ["amqp", "amqps"]),
   // The broker declares what it publishes to, so that an event before the first listener is kept too.
   LISTENER_QUEUE: queueField,
@@ -70,6 +76,7 @@ export function problemsOf(config: Config): string[] {
     ...knownCredentials(config),
     ...serviceKeyProblems(config, ["SERVICE_KEY"]),
     ...rpcTokenProblems(config),
+    ...discoveryProblems(config),
     ...receiptProblems(config),
     ...accessProblems(config),
   ];

@@ -30,6 +30,9 @@ const EDGES = {
   // Looking through queues and through all entries takes its time; it is for a few people.
   listener: { to: "listener", attemptMs: 10_000, totalMs: 15_000, retries: 1, concurrent: 16 },
   logger_reports: { to: "logger", attemptMs: 10_000, totalMs: 15_000, retries: 1, concurrent: 16 },
+  // The logger looks as long as it is given time, and answers with what it has found. An export: until it begins.
+  logger_queries: { to: "logger", attemptMs: 20_000, totalMs: 20_000, concurrent: 32, queue: 32 },
+  logger_exports: { to: "logger", attemptMs: 20_000, totalMs: 20_000, concurrent: 8 },
   mail_reports: { to: "mail", attemptMs: 5_000, totalMs: 8_000, retries: 1, concurrent: 16 },
   // No retry, as below.
   mail_commands: { to: "mail", attemptMs: 10_000, totalMs: 10_000, concurrent: 8 },

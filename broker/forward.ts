@@ -2,7 +2,7 @@
 import { failureOfAnswer, type JsonClient, type Method } from "#shared/client";
 import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
 import type { Edge } from "#shared/resilience";
-import type { CallContext } from "#shared/telemetry";
+import { type CallContext, overEdge } from "#shared/telemetry";
 import type { Validator } from "#shared/validation";
 import { isAway } from "./handle.ts";
 
@@ -53,8 +53,8 @@ export async function ask<T>(
   context: CallContext,
 ): Promise<Result<Told<T>>> {
   const { method, path, body, headers, status, check, ofTheCaller } = question;
-  const told = await neighbour.edge.run<Told<T>>(context.deadline, async (deadline) => {
-    const answer = await neighbour.client.request(method, path, body, { ...context, deadline }, headers);
+  const told = await overEdge<Told<T>>(neighbour.edge, context, async (inner) => {
+    const answer = await neighbour.client.request(method, path, body, inner, headers);
     if (!answer.ok) return answer;
     const { envelope, status: given, replayed } = answer.value;
     if (![status].flat().includes(given)) {

@@ -7,15 +7,24 @@
  */
 import type { Credentials } from "#contracts/auth";
 import { AuthAction, type BatchItem, BATCH_MAX, type Degraded, LogAction, MailAction } from "#contracts/broker";
-import { LOG_SUCCEEDED, type LogEntry, type LogOnceResult, type LogRequest, type Producer } from "#contracts/logs";
+import {
+  LOG_BATCH_MAX,
+  LOG_SUCCEEDED,
+  type LogEntry,
+  type LogOnceResult,
+  LogRequest,
+  type Producer,
+} from "#contracts/logs";
 import type { MailMessage, MailReply } from "#contracts/mail";
 import type { ReceiptKind } from "#contracts/receipts";
 import { FAILURES, Failure, fail, ok, type Result } from "#shared/errors";
-import type { CallContext } from "#shared/telemetry";
+import type { OtlpEntry } from "#shared/otlp";
+import { type CallContext, inSpan, type Trace } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 import type { ActionName } from "./access/rules.ts";
 import { type Answered, type FirstAnswers, KEY_REUSED } from "./idempotency.ts";
 import type { Ids, KeyScope } from "./ids.ts";
+import { worstOf } from "./marks.ts";
 import type { Numbers } from "./producer.ts";
 
 /** An entry on its way: with its identity, number and time, so that storing it twice stores it once. */
@@ -88,6 +97,15 @@ export interface Operations {
   hit(call: Call): Promise<Answered<Accepted>>;
   /** `POST /v1/mails`: `data` is what the mail service says of it. */
   send(mail: MailMessage, call: Call): Promise<Answered<Accepted>>;
+  /** `POST /v1/logs`: one entry. */
+  log(body: unknown, call: Call): Promise<Answered<Accepted>>;
+  /** `POST /v1/logs`: several entries, as a batch of actions. */
+  logBatch(bodies: readonly unknown[], call: Call): Promise<Answered<BatchOutcome>>;
+  /**
+   * `POST /otlp/v1/logs`: what became of each record, in order. Its id is made from what it says: sent again by the same
+   * caller it is the same entry.
+   */
+  record(records: readonly Result<OtlpEntry>[], caller: string, context: CallContext): Promise<Result<Accepted>[]>;
   /** One action of `POST /handle`. */
   handle(body: unknown, call: Call): Promise<Answered<Accepted>>;
   /** Several, side by side: each has its own outcome. Failure only for the batch as such. */
@@ -105,6 +123,21 @@ interface Action {
 const authOf = makeValidator(AuthAction);
 const logOf = makeValidator(LogAction);
 const mailOf = makeValidator(MailAction);
+const entryOf = makeValidator(LogRequest, { name: "entry", unknown: "refuse" });
+
+/** Entries of one request that are on their way at a time: the others wait, rather than fill the way of everybody. */
+const ENTRIES_AT_ONCE = 100;
+
+/** `work` for each, `ENTRIES_AT_ONCE` at a time. @returns what came of each, in order. */
+async function eachOf<T, U>(items: readonly T[], work: (item: T, index: number) => Promise<U>): Promise<U[]> {
+  const results: U[] = [];
+  const rest = items.entries();
+  const lane = async (): Promise<void> => {
+    for (const [index, item] of rest) results[index] = await work(item, index);
+  };
+  await Promise.all(Array.from({ length: Math.min(ENTRIES_AT_ONCE, items.length) }, lane));
+  return results;
+}
 
 /** Whether a failure says that a part behind is sick, and not that the request is wrong. */
 export function isAway(failure: Failure): boolean {
@@ -154,13 +187,16 @@ export function makeOperations(ports: Ports): Operations {
     });
   }
 
-  async function log(request: LogRequest, { newId, isKeyed, context }: Action): Promise<Result<Accepted>> {
+  async function log(
+    request: LogRequest & { readonly created_at?: string },
+    { newId, isKeyed, context }: Pick<Action, "newId" | "isKeyed" | "context">,
+  ): Promise<Result<Accepted>> {
     const entry: AcceptedEntry = {
       name: request.name,
       data: request.data,
       severity: request.severity ?? "INFO",
       event_id: newId("log"),
-      created_at: ports.now().toISOString(),
+      created_at: request.created_at ?? ports.now().toISOString(),
       producer: numbers.take(),
     };
     const receiptId = entry.event_id;
@@ -211,11 +247,8 @@ export function makeOperations(ports: Ports): Operations {
   }
 
   async function handle(body: unknown, action: Action): Promise<Result<Accepted>> {
-    const name =
-      typeof body === "object" && body !== null && Object.hasOwn(body, "action")
-        ? (body as { action: unknown }).action
-        : undefined;
-    const allowed = name === "auth" || name === "log" || name === "mail" ? action.may(name) : ok();
+    const name = actionNameOf(body);
+    const allowed = name === undefined ? ok() : action.may(name);
     if (!allowed.ok) return allowed;
     switch (name) {
       case "auth": {
@@ -239,17 +272,30 @@ export function makeOperations(ports: Ports): Operations {
     }
   }
 
-  async function handleAll(bodies: readonly unknown[], call: Call): Promise<Result<BatchOutcome>> {
-    const outcomes = await Promise.all(bodies.map((body, index) => handle(body, actionOf(call, index))));
-    const degraded: Degraded = {};
-    const items = outcomes.map((outcome): BatchItem => {
-      if (!outcome.ok) return { status: outcome.error.status, error: true, message: outcome.error.message };
-      for (const [part, how] of Object.entries(outcome.value.degraded ?? {})) {
-        // The header has room for one word a part: the worst of them.
-        if (degraded[part] !== "spooled") degraded[part] = how;
-      }
-      return { status: 202, error: false, ...replyOf(outcome.value) };
-    });
+  async function logOne(body: unknown, action: Action): Promise<Result<Accepted>> {
+    const valid = entryOf(body);
+    return valid.ok ? log(valid.value, action) : valid;
+  }
+
+  async function all(
+    bodies: readonly unknown[],
+    call: Call,
+    one: (body: unknown, action: Action) => Promise<Result<Accepted>>,
+  ): Promise<Result<BatchOutcome>> {
+    const outcomes = await eachOf(bodies, (body, index) =>
+      inSpan(call.context, "action", {}, (context, span) => {
+        const named = one === logOne ? "log" : (actionNameOf(body) ?? "unknown");
+        span.set({ "action.name": named, "action.index": index });
+        return one(body, actionOf({ ...call, context }, index));
+      }),
+    );
+    const items = outcomes.map(
+      (outcome): BatchItem =>
+        outcome.ok
+          ? { status: 202, error: false, ...replyOf(outcome.value) }
+          : { status: outcome.error.status, error: true, message: outcome.error.message },
+    );
+    const degraded = worstOf(outcomes.map((outcome) => (outcome.ok ? outcome.value.degraded : undefined)));
     return ok({ items, degraded });
   }
 
@@ -273,13 +319,39 @@ export function makeOperations(ports: Ports): Operations {
     return answers.run(scope, body, work, keeps);
   }
 
+  /** Several, once for their key. @param what they are called in refusals. @param max how many at most. */
+  async function batch(
+    bodies: readonly unknown[],
+    call: Call,
+    one: (body: unknown, action: Action) => Promise<Result<Accepted>>,
+    { what, max }: { what: [one: string, more: string]; max: number },
+  ): Promise<Answered<BatchOutcome>> {
+    const refused = (why: string) => ({ result: fail("invalid", why), replayed: false });
+    if (bodies.length === 0) return refused(`a batch needs at least one ${what[0]}`);
+    if (bodies.length > max) return refused(`a batch has at most ${max} ${what[1]}`);
+    return once(
+      call,
+      bodies,
+      () => all(bodies, call, one),
+      ({ items }) => items.every(isFinal),
+    );
+  }
+
+  /** One, once for its key, also where it is stored under it since an earlier request. */
+  async function single(
+    body: unknown,
+    call: Call,
+    one: (body: unknown, action: Action) => Promise<Result<Accepted>>,
+  ): Promise<Answered<Accepted>> {
+    const { result, replayed } = await once(call, body, () => one(body, actionOf(call)));
+    return { result, replayed: replayed || (result.ok && result.value.stoodBefore === true) };
+  }
+
   return {
     send: (letter, call) => once(call, letter, () => mail(letter, actionOf(call))),
 
-    async handle(body, call) {
-      const { result, replayed } = await once(call, body, () => handle(body, actionOf(call)));
-      return { result, replayed: replayed || (result.ok && result.value.stoodBefore === true) };
-    },
+    handle: (body, call) => single(body, call, handle),
+    log: (body, call) => single(body, call, logOne),
 
     // A body is ignored, also in telling requests apart.
     hit: (call) =>
@@ -288,18 +360,41 @@ export function makeOperations(ports: Ports): Operations {
         return told.ok ? ok({ message: "Hit the Broker", receiptId: told.value }) : told;
       }),
 
-    async handleBatch(bodies, call) {
-      const refused = (why: string) => ({ result: fail("invalid", why), replayed: false });
-      if (bodies.length === 0) return refused("a batch needs at least one action");
-      if (bodies.length > BATCH_MAX) return refused(`a batch has at most ${BATCH_MAX} actions`);
-      return once(
-        call,
-        bodies,
-        () => handleAll(bodies, call),
-        ({ items }) => items.every(isFinal),
-      );
-    },
+    handleBatch: (bodies, call) => batch(bodies, call, handle, { what: ["action", "actions"], max: BATCH_MAX }),
+    logBatch: (bodies, call) => batch(bodies, call, logOne, { what: ["entry", "entries"], max: LOG_BATCH_MAX }),
+
+    record: (records, caller, context) =>
+      eachOf(records, async (record) => {
+        if (!record.ok) return record;
+        const { name, data, severity, createdAt, key, copy, traceId, spanId } = record.value;
+        const trace = traceId === undefined ? context.trace : foreignTrace(traceId, spanId ?? context.trace.spanId);
+        const request = { name, data, severity, ...(createdAt === undefined ? {} : { created_at: createdAt }) };
+        const logged = await log(request, {
+          context: { ...context, trace },
+          isKeyed: true,
+          newId: (kind) => ids.derive(kind, { caller, route: OTLP_SCOPE, key }, copy),
+        });
+        const isTaken = !logged.ok && logged.error.message.startsWith(KEY_REUSED);
+        return isTaken ? fail("invalid", "another record has its log.record.uid") : logged;
+      }),
   };
+}
+
+/** The action that a body asks for, where there is such a one. */
+function actionNameOf(body: unknown): ActionName | undefined {
+  const name =
+    typeof body === "object" && body !== null && Object.hasOwn(body, "action")
+      ? (body as { action: unknown }).action
+      : undefined;
+  return name === "auth" || name === "log" || name === "mail" ? name : undefined;
+}
+
+/** Of ids that are made from records, in place of a route. */
+const OTLP_SCOPE = "/otlp/v1/logs";
+
+/** The trace that a record belongs to: somebody else's, which our own spans are no part of. */
+function foreignTrace(traceId: string, spanId: string): Trace {
+  return { traceId, spanId, sampled: false };
 }
 
 /** How a mail stands, in words. */

@@ -15,6 +15,15 @@ export function given<T>({ result, replayed }: Answered<T>, set: Settable): T {
   return result.value;
 }
 
+/** Of several things that were done: the header has room for one word a part, which is the worst of them. */
+export function worstOf(all: readonly (Degraded | undefined)[]): Degraded {
+  const worst: Degraded = {};
+  for (const degraded of all) {
+    for (const [part, how] of Object.entries(degraded ?? {})) if (worst[part] !== "spooled") worst[part] = how;
+  }
+  return worst;
+}
+
 /** `X-Degraded`, where there is something to say, beside what it says already. */
 export function markDegraded(degraded: Degraded, set: Settable): void {
   const before = set.headers[DEGRADED_HEADER];

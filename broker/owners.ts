@@ -7,6 +7,7 @@ import { fail, ok } from "#shared/errors";
 import type { Edge } from "#shared/resilience";
 import type { RpcClient } from "#shared/rpc";
 import type { Spool } from "#shared/spool";
+import { overEdge } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 import { ask, type Neighbour, refusalOf } from "./forward.ts";
 import type { Owners } from "./receipts.ts";
@@ -48,8 +49,8 @@ export function makeOwners({ spools, listener, logger, mail }: OwnersOptions): O
     },
 
     inLogger: (id, context) =>
-      logger.edge.run(context.deadline, async (deadline) => {
-        const found = await logger.client.call(RPC_FIND, [[id]], { ...context, deadline });
+      overEdge(logger.edge, context, async (inner) => {
+        const found = await logger.client.call(RPC_FIND, [[id]], inner);
         if (!found.ok) return { ok: false, error: refusalOf(found.error) };
         const checked = foundOf(found.value);
         return checked.ok

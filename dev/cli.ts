@@ -15,7 +15,7 @@ import { serviceKey } from "./commands/service-key.ts";
 import { status } from "./commands/status.ts";
 import { test } from "./commands/test.ts";
 import { up } from "./commands/up.ts";
-import { type Command, helpOf, parse, UsageError } from "./command.ts";
+import { type Command, CommandError, helpOf, parse, UsageError } from "./command.ts";
 import { StackError } from "./stack.ts";
 
 const COMMANDS: readonly Command[] = [
@@ -38,6 +38,7 @@ const COMMANDS: readonly Command[] = [
   certificates,
 ];
 
+const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
 function help(): string {
@@ -52,16 +53,20 @@ bun run <command> --help tells what a command takes.
 
 /** Runs what was typed; gives the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
-  const [name, ...rest] = args;
-  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+  const [first, ...behind] = args;
+  if (first === undefined || first === "--help" || first === "-h" || first === "help") {
     process.stdout.write(help());
     return 0;
   }
-  const command = COMMANDS.find((known) => known.name === name);
-  if (command === undefined) {
-    process.stderr.write(`There is no command "${name}". Known: ${COMMANDS.map((known) => known.name).join(", ")}.\n`);
+  const main = COMMANDS.find((known) => known.name === first);
+  if (main === undefined) {
+    process.stderr.write(`There is no command "${first}". Known: ${COMMANDS.map((known) => known.name).join(", ")}.\n`);
     return EXIT_USAGE;
   }
+  const under = main.subcommands?.find((known) => known.name === `${first} ${behind[0]}`);
+  const command = under ?? main;
+  const { name } = command;
+  const rest = under === undefined ? behind : behind.slice(1);
   // What passes its arguments on has its own help only where nothing else is asked.
   if ((rest.includes("--help") || rest.includes("-h")) && (command.passesArguments !== true || rest.length === 1)) {
     process.stdout.write(helpOf(command));
@@ -74,14 +79,14 @@ export async function main(args: readonly string[]): Promise<number> {
       process.stderr.write(`${name}: ${error.message}; see bun run ${name} --help\n`);
       return EXIT_USAGE;
     }
-    if (error instanceof StackError) {
+    if (error instanceof StackError || error instanceof CommandError) {
       process.stderr.write(`${error.message}\n`);
-      return EXIT_USAGE;
+      return error instanceof StackError ? EXIT_USAGE : EXIT_FAILED;
     }
     throw error;
   }
 }
 
 function passed(words: readonly string[]) {
-  return { words, flag: () => false, text: () => undefined };
+  return { words, flag: () => false, text: () => undefined, texts: () => [] };
 }

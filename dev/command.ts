@@ -8,6 +8,8 @@ export interface Option {
   readonly short?: string;
   /** What its value is called in the help, for one that takes a value. */
   readonly value?: string;
+  /** It may be given several times. */
+  readonly multiple?: true;
   readonly about: string;
 }
 
@@ -16,6 +18,8 @@ export interface Arguments {
   readonly words: readonly string[];
   flag(name: string): boolean;
   text(name: string): string | undefined;
+  /** All values of an option that may come several times, as typed. */
+  texts(name: string): readonly string[];
 }
 
 export interface Command {
@@ -30,6 +34,8 @@ export interface Command {
   /** Further paragraphs of its help. */
   readonly details?: string;
   readonly options: Readonly<Record<string, Option>>;
+  /** Commands of their own behind its name, each called `<name> <word>`. */
+  readonly subcommands?: readonly Command[];
   /** Whether what is typed is given as it is, options too, as words: they are somebody else's. */
   readonly passesArguments?: boolean;
   /** Does it and gives the exit code. */
@@ -39,6 +45,11 @@ export interface Command {
 /** What was typed makes no sense: told in one line, exit code 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
+}
+
+/** It could not be done: told in one line, exit code 1. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
 }
 
 /** `--data`: the commands that look at or change a run all take it. */
@@ -51,9 +62,9 @@ export const DATA_OPTION: Option = {
 /** @throws UsageError for an option that is not known, a value that is missing, or too many words. */
 export function parse(command: Command, args: readonly string[]): Arguments {
   const options: OptionTable = Object.fromEntries(
-    Object.entries(command.options).map(([name, { type, short }]) => [
+    Object.entries(command.options).map(([name, { type, short, multiple = false }]) => [
       name,
-      short === undefined ? { type } : { type, short },
+      { type, multiple, ...(short === undefined ? {} : { short }) },
     ]),
   );
   let parsed: ReturnType<typeof parseArgs>;
@@ -73,6 +84,7 @@ export function parse(command: Command, args: readonly string[]): Arguments {
       const value = values[name];
       return typeof value === "string" ? value : undefined;
     },
+    texts: (name) => [values[name] ?? []].flat().filter((value) => typeof value === "string"),
   };
 }
 
@@ -84,10 +96,13 @@ export function helpOf(command: Command): string {
   }));
   const width = Math.max(...rows.map(({ left }) => left.length));
   const words = command.words === undefined ? "" : ` ${command.words}`;
+  const under = command.subcommands ?? [];
+  const underWidth = Math.max(0, ...under.map(({ name }) => name.length));
+  const commands = under.map(({ name, summary }) => `  bun run ${name.padEnd(underWidth)}  ${summary}`).join("\n");
   return `${command.summary}
 
 Usage: ${command.typed ?? `bun run ${command.name} [options]`}${words}
 
 ${rows.map(({ left, about }) => `  ${left.padEnd(width)}  ${about}`).join("\n")}
-${command.details === undefined ? "" : `\n${command.details}\n`}`;
+${commands === "" ? "" : `\n${commands}\n`}${command.details === undefined ? "" : `\n${command.details}\n`}`;
 }

@@ -99,7 +99,8 @@ export function environmentOf(name: ServiceName, options: EnvironmentOptions): R
         ? undefined
         : withDatabase(backing.postgres.url, database),
     MONGODB_URL: backing.mongodb === undefined ? undefined : withDatabase(backing.mongodb.url, LOGS_DATABASE),
-    RABBITMQ_URL: backing.rabbitmq?.url,
+    // With it the logger announces itself, which one of each need not.
+    RABBITMQ_URL: SERVICES[name].needs.includes("rabbitmq") ? backing.rabbitmq?.url : undefined,
     SMTP_URL: backing.smtp?.url,
     INBOX_URL: backing.smtp?.web,
     AUTH_URL: urlOf("auth", ports, env),
@@ -107,6 +108,7 @@ export function environmentOf(name: ServiceName, options: EnvironmentOptions): R
     LOGGER_URL: urlOf("logger", ports, env),
     LISTENER_URL: urlOf("listener", ports, env),
     LOGGER_RPC_URL: rpcUrlOf(ports, env),
+    TRACES_URL: isSet("TRACES_URL") ? undefined : urlOf("logger", ports, env),
     SPOOL_DIR: join(options.dataDir, "spool", name),
     PUBLIC_URL: isSet("PUBLIC_URL") ? undefined : urlOf("broker", ports, env),
     UNSUBSCRIBE_SECRET: isSet("UNSUBSCRIBE_SECRET") ? undefined : LINKS_SECRET,

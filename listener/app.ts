@@ -2,6 +2,7 @@
 import { RETRY_TIERS, type RetryTier } from "#contracts/events";
 import { topologyOf } from "#shared/amqp";
 import { corsOriginsOf } from "#shared/config";
+import { advertised, announce } from "#shared/discovery";
 import { exposureOf, httpApp, listen } from "#shared/http";
 import { filesOf } from "#shared/tls";
 import { type App, EXIT, type Runtime } from "#shared/lifecycle";
@@ -63,16 +64,25 @@ export async function start(
         logsBindings: config.BINDINGS,
         retryTiers,
         prefetch: config.PREFETCH,
-        loggerUrl: config.LOGGER_RPC_URL,
+        loggerUrls: config.LOGGER_RPC_URL,
         loggerToken: config.LOGGER_RPC_TOKEN?.reveal(),
-        mailUrl: config.MAIL_URL,
+        mailUrls: config.MAIL_URL,
+        discovery: {
+          ENVIRONMENT: config.ENVIRONMENT,
+          DISCOVERY: config.DISCOVERY,
+          SERVICE_ANNOUNCERS: config.SERVICE_ANNOUNCERS,
+        },
         serviceKey: config.SERVICE_KEY?.reveal(),
         tls: filesOf(config),
+        tracing: runtime.tracing?.settings,
       },
       log,
       ...(openWorker === undefined ? {} : { open: openWorker }),
       ...(silentMs === undefined ? {} : { silentMs }),
-      onReport: (index, report) => status.onReport(index, report),
+      onReport(index, report) {
+        for (const count of report?.spans ?? []) runtime.tracing?.count(count);
+        status.onReport(index, report);
+      },
       onRestart: () => status.onRestart(),
       onMismatch(reason) {
         if (mismatched) return;
@@ -89,6 +99,17 @@ export async function start(
     const kept = keepUnrouted({ managementUrl, rabbitmqUrl, topology, prefix, log }, stopping.signal);
     stack.defer(() => kept);
   }
+  // Before anything else ends it says so.
+  stack.use(
+    announce({
+      service: "listener",
+      rabbitmqUrl: config.RABBITMQ_URL,
+      url: advertised(config, listening.url),
+      version,
+      key: config.ANNOUNCE_KEY,
+      log,
+    }),
+  );
   const resources = stack.move();
   return {
     url: listening.url,

@@ -1,15 +1,24 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import type { LogEntry } from "#contracts/logs";
 import { Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
 import { MailRequest } from "#contracts/mail";
 import { makeValidator } from "#shared/validation";
 import type { Fate } from "./pipeline.ts";
-import { makeDoing, makeStoring, type Message, type Moving, queueFateOf, readEvent, readMessage } from "./consume.ts";
+import {
+  makeDoing,
+  makeStoring,
+  type Message,
+  type Moving,
+  queueFateOf,
+  readEvent,
+  readMessage,
+  type TracedEntry,
+} from "./consume.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 const message = (more: Partial<Message> = {}): Message => ({
+  exchange: "logs_topic",
   routingKey: "log.INFO",
   messageId: "id-1",
   timestamp: undefined,
@@ -29,11 +38,11 @@ interface Moves {
 
 function moves({ onBury, onPutOff, taken = true }: Moves = {}): Moving<Message> {
   return {
-    async bury(_, id, reason) {
+    async bury(_, { id }, reason) {
       onBury?.(id, reason);
       return taken ? ok() : fail("unavailable");
     },
-    async putOff(_, id, reason) {
+    async putOff(_, { id }, reason) {
       onPutOff?.(id, reason);
       return taken ? ok("retried" as const) : fail("unavailable");
     },
@@ -47,8 +56,23 @@ describe("an event", () => {
     );
     expect(id).toBe("id-1");
     expect(content).toEqual(
-      ok({ name: "a", data: { b: 1 }, severity: "ERROR", event_id: "id-1", created_at: "2026-01-01T00:00:00.5Z" }),
+      ok({
+        name: "a",
+        data: { b: 1 },
+        severity: "ERROR",
+        event_id: "id-1",
+        created_at: "2026-01-01T00:00:00.5Z",
+        origin: { exchange: "logs_topic", routing_key: "log.ERROR" },
+      }),
     );
+  });
+
+  test("keeps where it came from; what has no exchange, or none that can be kept, is no reason to refuse it", () => {
+    for (const more of [{ exchange: "" }, { exchange: "a\0b" }, { routingKey: "x".repeat(256) }]) {
+      const { content } = readEvent(message(more));
+      expect(content.ok && content.value).toMatchObject({ event_id: "id-1" });
+      expect(content.ok && "origin" in content.value).toBe(false);
+    }
   });
 
   test("without a sane message_id gets an id of its own", () => {
@@ -164,9 +188,9 @@ describe("storing", () => {
         async (kinds) => {
           const stored: string[] = [];
           const buried: string[] = [];
-          const store = async (entries: readonly LogEntry[]): Promise<Result<undefined[]>> => {
-            if (entries.some(({ event_id }) => event_id?.startsWith("poison"))) return fail("too_large", "no");
-            stored.push(...entries.map(({ event_id }) => event_id ?? ""));
+          const store = async (entries: readonly TracedEntry[]): Promise<Result<undefined[]>> => {
+            if (entries.some(({ entry }) => entry.event_id?.startsWith("poison"))) return fail("too_large", "no");
+            stored.push(...entries.map(({ entry }) => entry.event_id ?? ""));
             return ok(entries.map(() => undefined));
           };
           const moving = moves({ onBury: (id) => buried.push(id) });
@@ -201,8 +225,8 @@ describe("storing", () => {
   });
 
   test("a batch that the logger breaks at is split, so that the one that broke it is known", async () => {
-    const store = async (entries: readonly LogEntry[]): Promise<Result<undefined[]>> =>
-      entries.some(({ event_id }) => event_id === "m2") ? fail("internal") : ok(entries.map(() => undefined));
+    const store = async (entries: readonly TracedEntry[]): Promise<Result<undefined[]>> =>
+      entries.some(({ entry }) => entry.event_id === "m2") ? fail("internal") : ok(entries.map(() => undefined));
     const fates = await makeStoring(store, moves())([0, 1, 2, 3].map((index) => received(`m${index}`)));
     expect(fates.map(nameOf)).toEqual(["done", "done", "unsure", "done"]);
   });

@@ -8,9 +8,9 @@ import {
   severityOf,
 } from "#contracts/events";
 import { MESSAGE_LIMITS } from "#contracts/limits";
-import { type LogEntry, Producer } from "#contracts/logs";
+import { type LogEntry, LogOrigin, Producer } from "#contracts/logs";
 import { FAILURES, Failure, type FailureCode, failureOf, ok, type QueueFate, type Result } from "#shared/errors";
-import { newTrace, type Trace, traceOf } from "#shared/telemetry";
+import { type Trace, traceOf } from "#shared/telemetry";
 import { makeValidator, parseJson, timeOf, type Validator } from "#shared/validation";
 import type { Fate } from "./pipeline.ts";
 
@@ -18,40 +18,56 @@ import type { Fate } from "./pipeline.ts";
 export interface Message {
   /** The one that it came under first. */
   readonly routingKey: string;
+  /** That it was published to first; empty for the default one. */
+  readonly exchange: string;
   readonly messageId: string | undefined;
   readonly timestamp: Date | undefined;
   readonly headers: Readonly<Record<string, unknown>>;
   readonly body: Uint8Array;
 }
 
-/** A message that was read: its identity from now on, and what it says or what is wrong with it. */
-export interface Reading<T> {
+/** What a message is known by from now on. */
+export interface Identity {
   readonly id: string;
+  /** The span of its handling, from its delivery until it is settled: within the span that published it. */
   readonly trace: Trace;
+}
+
+/** A message that was read: what it says or what is wrong with it. */
+export interface Reading<T> extends Identity {
   readonly content: Result<T>;
 }
 
+/** An entry, and the span that storing it is a part of. */
+export interface TracedEntry {
+  readonly entry: LogEntry;
+  readonly trace: Trace;
+}
+
 /** Results of a call for several entries: undefined for what is stored. */
-export type StoreEntries = (entries: readonly LogEntry[], trace: Trace) => Promise<Result<(Failure | undefined)[]>>;
+export type StoreEntries = (entries: readonly TracedEntry[]) => Promise<Result<(Failure | undefined)[]>>;
 
 /** Ways out for a message that could not be used. Success is the server's confirm. */
 export interface Moving<M> {
   /** Into the dead-letter queue. */
-  bury(message: M, id: string, reason: Failure): Promise<Result<void>>;
+  bury(message: M, identity: Identity, reason: Failure): Promise<Result<void>>;
   /**
    * Into the next delay queue, or a longer one where the reason says when to try again, from which it comes back; after as
    * many times as there are delay queues, into the dead-letter queue.
    */
-  putOff(message: M, id: string, reason: Failure): Promise<Result<"retried" | "dead">>;
+  putOff(message: M, identity: Identity, reason: Failure): Promise<Result<"retried" | "dead">>;
 }
 
 export interface Received<M, T> {
   readonly message: M;
   readonly reading: Reading<T>;
+  /** Told why it leaves its queue undone. */
+  readonly onFailure?: ((reason: Failure) => void) | undefined;
 }
 
 const logEventOf = makeValidator(LogEvent);
 const producerOf = makeValidator(Producer);
+const originOf = makeValidator(LogOrigin);
 /** As `EventId` of the contracts; whoever sends none gets one, which holds until the message is dealt with. */
 const SANE_ID = /^[^\0]{1,128}$/;
 
@@ -80,6 +96,8 @@ export function readEvent(message: Message): Reading<LogEntry> {
   if (!content.ok) return { id, trace, content };
   const { name, data } = content.value;
   const producer = numbersOf(message);
+  // What was put straight into the queue came by no exchange that has a name.
+  const origin = originOf({ exchange: message.exchange, routing_key: message.routingKey });
   const entry: LogEntry = {
     name,
     data,
@@ -87,6 +105,7 @@ export function readEvent(message: Message): Reading<LogEntry> {
     event_id: id,
     created_at: createdAt(message),
     ...(producer === undefined ? {} : { producer }),
+    ...(origin.ok ? { origin: origin.value } : {}),
   };
   return { id, trace, content: ok(entry) };
 }
@@ -135,35 +154,42 @@ export function queueFateOf(failure: Failure): QueueFate {
  *   neighbour could deal with since.
  */
 export async function fateOf<M, T>(
-  { message, reading }: Received<M, T>,
+  received: Received<M, T>,
   failure: Failure | undefined,
   moving: Moving<M>,
 ): Promise<Fate> {
   if (failure === undefined) return "done";
   const fate = queueFateOf(failure);
-  if (fate === "dead") return bury({ message, reading }, failure, moving);
-  const isUnread = !reading.content.ok;
-  if (fate === "retry" && (isUnread || failure.code === "conflict"))
-    return spend({ message, reading }, failure, moving);
+  if (fate === "dead") return bury(received, failure, moving);
+  const isUnread = !received.reading.content.ok;
+  if (fate === "retry" && (isUnread || failure.code === "conflict")) return spend(received, failure, moving);
   return fate === "retry" ? { unsure: failure } : { hold: failure };
 }
 
-type Identified<M> = { readonly message: M; readonly reading: { readonly id: string } };
+type Identified<M> = Pick<Received<M, unknown>, "message" | "onFailure"> & { readonly reading: Identity };
 
 /** Spends one of a message's attempts. What could not be moved stays in hand. */
 export async function spend<M>(
-  { message, reading }: Identified<M>,
+  { message, reading, onFailure }: Identified<M>,
   failure: Failure,
   moving: Moving<M>,
 ): Promise<Fate> {
-  const moved = await moving.putOff(message, reading.id, failure);
-  return moved.ok ? moved.value : notTaken(moved.error);
+  const moved = await moving.putOff(message, reading, failure);
+  if (!moved.ok) return notTaken(moved.error);
+  onFailure?.(failure);
+  return moved.value;
 }
 
 /** Dead-letters it, whatever attempts it has left. */
-export async function bury<M>({ message, reading }: Identified<M>, failure: Failure, moving: Moving<M>): Promise<Fate> {
-  const moved = await moving.bury(message, reading.id, failure);
-  return moved.ok ? "dead" : notTaken(moved.error);
+export async function bury<M>(
+  { message, reading, onFailure }: Identified<M>,
+  failure: Failure,
+  moving: Moving<M>,
+): Promise<Fate> {
+  const moved = await moving.bury(message, reading, failure);
+  if (!moved.ok) return notTaken(moved.error);
+  onFailure?.(failure);
+  return "dead";
 }
 
 function notTaken(cause: Failure): Fate {
@@ -173,18 +199,19 @@ function notTaken(cause: Failure): Fate {
 /** The fates of events: stored by the logger in as few calls as may be. */
 export function makeStoring<M>(store: StoreEntries, moving: Moving<M>) {
   /** One refusal must not cost the others: a batch that is refused as a whole is halved until it is known which. */
-  async function storeAll(entries: readonly LogEntry[], trace: Trace): Promise<(Failure | undefined)[]> {
-    const result = await store(entries, trace);
+  async function storeAll(entries: readonly TracedEntry[]): Promise<(Failure | undefined)[]> {
+    const result = await store(entries);
     if (result.ok) return result.value;
     if (queueFateOf(result.error) === "hold" || entries.length === 1) return entries.map(() => result.error);
     const half = Math.ceil(entries.length / 2);
-    return [...(await storeAll(entries.slice(0, half), trace)), ...(await storeAll(entries.slice(half), trace))];
+    return [...(await storeAll(entries.slice(0, half))), ...(await storeAll(entries.slice(half)))];
   }
 
   return async (batch: readonly Received<M, LogEntry>[]): Promise<Fate[]> => {
-    const entries = batch.flatMap(({ reading }) => (reading.content.ok ? [reading.content.value] : []));
-    const trace = batch.find(({ reading }) => reading.content.ok)?.reading.trace ?? newTrace();
-    const failures = entries.length === 0 ? [] : await storeAll(entries, trace);
+    const entries = batch.flatMap(({ reading: { content, trace } }) =>
+      content.ok ? [{ entry: content.value, trace }] : [],
+    );
+    const failures = entries.length === 0 ? [] : await storeAll(entries);
     let at = 0;
     return Promise.all(
       batch.map((received) => {

@@ -1,10 +1,12 @@
 /** One queue's way through a worker: its lane at RabbitMQ, its pipeline, and the caution that both are under. */
-import type { Delivery, IncomingMessage, Lane, LaneOptions } from "#shared/amqp";
+import { type Delivery, type IncomingMessage, type Lane, type LaneOptions, processing } from "#shared/amqp";
 import { Failure, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
+import { asSpan, isRecorded, preciseNow, recordSpan, type SpanAttributes, traceOf } from "#shared/telemetry";
 import { type Caution, fingerprintOf } from "./caution.ts";
 import { bury, type Moving, type Reading, type Received, spend } from "./consume.ts";
-import { type Fate, makePipeline, type Pipeline } from "./pipeline.ts";
+import { attemptsOf } from "./moving.ts";
+import { type Fate, makePipeline, type Pipeline, type Settled } from "./pipeline.ts";
 import type { FromWorker, MessageResult, QueueReport } from "./protocol.ts";
 
 /** RabbitMQ closes a channel that keeps a message for 30 min. */
@@ -12,7 +14,7 @@ const GIVE_BACK_MS = 20 * 60_000;
 
 /** A message in hand. It is read when it is its turn: reading is where it could do harm first. */
 export interface Item<T> extends Received<IncomingMessage, T> {
-  readonly settle: () => void;
+  readonly settle: (fate: Settled) => void;
   /** When it was taken, by `performance.now()`. */
   readonly takenAt: number;
 }
@@ -82,7 +84,7 @@ export function makeHandler<T>(options: HandlerOptions<T>): Handler {
     onFate({ settle, takenAt }, fate) {
       results[fate] += 1;
       options.onDone((performance.now() - takenAt) / 1_000);
-      settle();
+      settle(fate);
     },
     onHeld: (reason: Failure) => {
       heldSince = performance.now();
@@ -120,18 +122,40 @@ export function makeHandler<T>(options: HandlerOptions<T>): Handler {
     });
   }
 
-  function condemn(message: IncomingMessage, reason: string): Promise<Fate> {
-    log.error("a message is dead-lettered: it ends workers", { queue, id: message.messageId, reason });
+  async function condemn(message: IncomingMessage, reason: string): Promise<Fate> {
+    const trace = traceOf(message.headers["traceparent"]);
     const id = message.messageId ?? Bun.randomUUIDv7();
-    return bury({ message, reading: { id } }, new Failure("internal", reason), moving);
+    const ids = { id: message.messageId, trace_id: trace.traceId };
+    log.error("a message is dead-lettered: it ends workers", { queue, ...ids, reason });
+    return asSpan({ trace }, `process ${queue}`, spanOf(message), async (_, span) => {
+      span.fail("internal");
+      return bury({ message, reading: { id, trace } }, new Failure("internal", reason), moving);
+    });
+  }
+
+  function spanOf(message: IncomingMessage): { kind: "consumer"; attributes: SpanAttributes } {
+    const { kind, attributes } = processing(queue, message);
+    const again = message.deliveries > 0 ? { "platform.redeliveries": message.deliveries } : {};
+    return { kind, attributes: { ...attributes, "platform.attempt": attemptsOf(message) + 1, ...again } };
   }
 
   function itemOf(message: IncomingMessage, settle: () => void): Item<T> {
+    const arrivedAt = preciseNow();
     let reading: Reading<T> | undefined;
+    let failure: Failure | undefined;
     return {
       message,
-      settle,
       takenAt: performance.now(),
+      onFailure(reason) {
+        failure = reason;
+      },
+      settle(fate) {
+        settle();
+        // Not read, it was condemned.
+        if (reading === undefined || !isRecorded(reading.trace)) return;
+        const error = failure === undefined || fate === "done" ? {} : { error: failure.code };
+        recordSpan(reading.trace, { name: `process ${queue}`, startedAt: arrivedAt, ...spanOf(message), ...error });
+      },
       get reading() {
         reading ??= options.read(message);
         return reading;

@@ -26,6 +26,7 @@ export async function until(condition: () => boolean | Promise<boolean>, ms = 20
 /** A logger that keeps entries in memory, counts how often each was stored, and can be taken away. */
 function makeLogger() {
   const stored = new Map<string, LogEntry>();
+  const audited: LogEntry[] = [];
   let port = 0;
   let server: RpcServer | undefined;
   const logger = {
@@ -52,6 +53,10 @@ function makeLogger() {
         drainMs: 100,
         methods: {
           "RPCServer.Ping": () => ok("OK"),
+          "RPCServer.LogInfo": ([entry]) => {
+            audited.push(entry as LogEntry);
+            return ok("Processing succeeded");
+          },
           "RPCServer.LogBatch": async ([entries]): Promise<Result<unknown>> => {
             logger.calls += 1;
             await Bun.sleep(logger.delayMs);
@@ -84,6 +89,8 @@ function makeMail() {
   const mail = {
     status: 202,
     got: [] as { key: string | null; body: unknown }[],
+    /** Of those that came. */
+    traceparents: [] as (string | null)[],
     /** When each mail of a sender who sent too many was refused (ms), and whether he still has to wait. */
     refusedAt: [] as number[],
     isQuotaUsedUp: true,
@@ -105,6 +112,7 @@ function makeMail() {
         }
         if (body.to.startsWith("refused")) return answer(422, "to is not wanted");
         if (body.to.startsWith("unlucky")) return answer(503, "not now");
+        mail.traceparents.push(request.headers.get("traceparent"));
         mail.got.push({ key: request.headers.get("idempotency-key"), body });
         return answer(mail.status, "done");
       },

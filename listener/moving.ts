@@ -1,21 +1,23 @@
 /** Moves a message on, as it came and with the reason: to the dead letters, or into a delay queue that it comes back from. */
-import { HEADER_ATTEMPT, HEADER_ERROR, HEADER_FAILED_AT, HEADER_ROUTING_KEY } from "#contracts/events";
+import { HEADER_ATTEMPT, HEADER_ERROR, HEADER_EXCHANGE, HEADER_FAILED_AT, HEADER_ROUTING_KEY } from "#contracts/events";
 import type { IncomingMessage, Publisher, Topology } from "#shared/amqp";
 import { type Failure, messageOf, ok, type Result } from "#shared/errors";
 import { Deadline, RPC_CEILING_MS } from "#shared/resilience";
-import { traceOf } from "#shared/telemetry";
-import type { Moving } from "./consume.ts";
+import type { Identity, Moving } from "./consume.ts";
 
 /** Headers that RabbitMQ adds on its way: of no meaning, and confusing to it, on a message that is sent anew. */
 const TRANSIT_HEADERS = /^x-(death|first-death-.*|last-death-.*|delivery-count|acquired-count)$/;
 /** A reason is for people to read (characters). */
 const ERROR_LENGTH = 1_000;
 
-/** The message under the routing key that it came under first, where it has waited in a delay queue since. */
-export function unwrapped(message: IncomingMessage, { retry }: Topology): IncomingMessage {
-  const original = message.headers[HEADER_ROUTING_KEY];
-  if (message.exchange !== retry.back || typeof original !== "string") return message;
-  return { ...message, routingKey: original };
+/**
+ * The message under the exchange and the routing key that it came under first, where it has waited in a delay queue or
+ * among the dead letters since. Messages that were moved before the exchange was kept came by `logs_topic`.
+ */
+export function unwrapped(message: IncomingMessage, { retry, logs }: Topology): IncomingMessage {
+  const { [HEADER_ROUTING_KEY]: routingKey, [HEADER_EXCHANGE]: exchange = logs.exchange } = message.headers;
+  if (message.exchange !== retry.back || typeof routingKey !== "string") return message;
+  return { ...message, routingKey, exchange: typeof exchange === "string" ? exchange : logs.exchange };
 }
 
 /** How often its handling has failed for a reason of its own. */
@@ -34,7 +36,7 @@ export function makeMoving(
     exchange: string,
     routingKey: string,
     message: IncomingMessage,
-    id: string,
+    { id, trace }: Identity,
     reason: Failure,
   ): Promise<Result<void>> {
     const kept = Object.entries(message.headers).filter(([name]) => !TRANSIT_HEADERS.test(name));
@@ -42,6 +44,7 @@ export function makeMoving(
       [HEADER_ERROR]: textOf(reason),
       [HEADER_FAILED_AT]: new Date().toISOString(),
       [HEADER_ROUTING_KEY]: message.routingKey,
+      [HEADER_EXCHANGE]: message.exchange,
       [HEADER_ATTEMPT]: attemptsOf(message) + 1,
     };
     const send = (headers: Record<string, unknown>): Promise<Result<void>> =>
@@ -56,29 +59,25 @@ export function makeMoving(
           headers,
           properties: message.properties,
         },
-        {
-          requestId: Bun.randomUUIDv7(),
-          trace: traceOf(message.headers["traceparent"]),
-          deadline: Deadline.after(RPC_CEILING_MS),
-        },
+        { requestId: Bun.randomUUIDv7(), trace, deadline: Deadline.after(RPC_CEILING_MS) },
       );
     const sent = await send({ ...Object.fromEntries(kept), ...ours });
     // A table of its sender's that we can read and not write: the message matters more.
     return !sent.ok && sent.error.code === "invalid" ? send(ours) : sent;
   }
 
-  const bury: Moving<IncomingMessage>["bury"] = (message, id, reason) =>
-    move(deadLetters, message.routingKey, message, id, reason);
+  const bury: Moving<IncomingMessage>["bury"] = (message, identity, reason) =>
+    move(deadLetters, message.routingKey, message, identity, reason);
 
   return {
     bury,
-    async putOff(message, id, reason) {
+    async putOff(message, identity, reason) {
       const tiers = retry.tiers.slice(attemptsOf(message));
       // As long as was asked for, or as can be: tried before, it would only fail again.
       const tier = tiers.find(({ ms }) => ms >= (reason.retryAfterS ?? 0) * 1_000) ?? tiers.at(-1);
       const moved = await (tier === undefined
-        ? bury(message, id, reason)
-        : move(retry.exchange, retry.keyOf(tier, queue), message, id, reason));
+        ? bury(message, identity, reason)
+        : move(retry.exchange, retry.keyOf(tier, queue), message, identity, reason));
       return moved.ok ? ok(tier === undefined ? "dead" : "retried") : moved;
     },
   };

@@ -1,9 +1,11 @@
 /** What the main thread and its workers say to each other. */
 import type { RetryTier } from "#contracts/events";
+import type { DiscoveryConfig } from "#shared/discovery";
 import type { LogLevel } from "#shared/log";
 import type { DependencyState } from "#shared/lifecycle";
 import type { ThreadMetrics } from "#shared/telemetry";
 import type { TlsFiles } from "#shared/tls";
+import type { SpanCount, TracingSettings } from "#shared/tracing";
 
 /** All that a worker needs; secrets as text, since objects do not keep their class between threads. */
 export interface WorkerSettings {
@@ -17,11 +19,14 @@ export interface WorkerSettings {
   /** Put before the names of all queues and exchanges. */
   readonly prefix: string;
   readonly prefetch: number;
-  readonly loggerUrl: string;
+  readonly loggerUrls: readonly string[];
   readonly loggerToken: string | undefined;
-  readonly mailUrl: string;
+  readonly mailUrls: readonly string[];
+  readonly discovery: DiscoveryConfig;
   readonly serviceKey: string | undefined;
   readonly tls: TlsFiles;
+  /** Undefined where no spans are made. */
+  readonly tracing: TracingSettings | undefined;
   /** The worker before this one crashed: one message at a time, until it is known that none of them did it. */
   readonly cautious: boolean;
   /** Messages that ended workers, by their fingerprints, and why they have to go. */
@@ -67,6 +72,8 @@ export interface WorkerReport {
   readonly queues: readonly QueueReport[];
   /** It handles one message at a time. */
   readonly cautious: boolean;
+  /** What became of its spans since the last report. */
+  readonly spans: readonly SpanCount[];
 }
 
 /** What became of messages: stored or done, dead-lettered, put off into a delay queue, given back to the queue. */

@@ -72,6 +72,7 @@ describe.skipIf(RABBITMQ === undefined)("retry tiers (needs TEST_RABBITMQ_URL)",
       mine: "kept",
       "x-error": "the logger broke at poor",
       "x-original-routing-key": "log.ERROR",
+      "x-original-exchange": kit.topology.logs.exchange,
       "x-attempt": 3,
     });
     expect(letter?.properties.headers?.["x-death"]).toBeUndefined();

@@ -14,7 +14,7 @@ async function until(condition: () => boolean, ms = 10_000): Promise<void> {
 /** Threads of a few lines: `first` for the first one, then a well-behaved one. */
 function supervised(first: string, silentMs: number) {
   const well = `
-    const report = { dependencies: {}, queues: [], cautious: false };
+    const report = { dependencies: {}, queues: [], cautious: false, spans: [] };
     setInterval(() => postMessage({ type: "beat", report }), 20);
     addEventListener("message", ({ data }) => data.type === "stop" && postMessage({ type: "stopped", report }));`;
   const seen = { opened: 0, restarts: 0, reports: [] as (WorkerReport | undefined)[] };
@@ -28,11 +28,13 @@ function supervised(first: string, silentMs: number) {
       retryTiers: [],
       prefix: "",
       prefetch: 1,
-      loggerUrl: "",
+      loggerUrls: [],
       loggerToken: undefined,
       serviceKey: undefined,
-      mailUrl: "",
+      mailUrls: [],
+      discovery: { ENVIRONMENT: "development", DISCOVERY: "static", SERVICE_ANNOUNCERS: undefined },
       tls: {},
+      tracing: undefined,
     },
     log: silentLog,
     silentMs,

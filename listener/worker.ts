@@ -3,12 +3,13 @@ import { type IncomingMessage, type Lane, makeConsumer, makePublisher, topologyO
 import { Secret } from "#shared/config";
 import { type FailureCode, fail, messageOf, type Result } from "#shared/errors";
 import { makeJsonClient } from "#shared/client";
+import { openDiscovery } from "#shared/discovery";
 import { type Dependency, type DependencyReport, makeHealth } from "#shared/lifecycle";
 import { type LogLevel, makeLog, silentLog } from "#shared/log";
 import { Deadline } from "#shared/resilience";
-import { makeRpcClient } from "#shared/rpc";
 import { useTls } from "#shared/tls";
-import { makeMetrics, type Trace } from "#shared/telemetry";
+import { makeSpanTally, startTracing } from "#shared/tracing";
+import { inSpan, makeMetrics, type Trace } from "#shared/telemetry";
 import { makeCaution } from "./caution.ts";
 import { makeStore, probeLogger } from "./clients.ts";
 import { makeDoing, makeStoring, readEvent, readMessage } from "./consume.ts";
@@ -45,6 +46,10 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
   // Of this thread, for as long as it lives. The main thread has told of what is wrong with them.
   useTls(settings.tls, log);
   const metrics = makeMetrics("listener", settings.version);
+  // The main thread has the metrics that are looked at: it is told with each report.
+  const spans = makeSpanTally();
+  const tracing =
+    settings.tracing === undefined ? undefined : startTracing(settings.tracing, { log, onCount: spans.add });
   // The main thread tells of changes, once for all workers.
   const health = makeHealth(silentLog);
   const consuming = health.dependency("consuming");
@@ -54,11 +59,10 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
   const url = new Secret(settings.rabbitmqUrl);
   const condemned = new Map(settings.condemned.map(({ fingerprint, reason }) => [fingerprint, reason]));
 
-  const rpc = makeRpcClient({
-    url: settings.loggerUrl,
+  const { discovery: config, loggerUrls, mailUrls } = settings;
+  const discovery = openDiscovery({ config, rabbitmqUrl: url, name: `listener ${index}`, log, metrics });
+  const rpc = discovery.rpc("logger", loggerUrls, {
     client: `listener ${index}`,
-    log,
-    metrics,
     ...(settings.loggerToken === undefined ? {} : { token: settings.loggerToken }),
     onState(connected, error) {
       if (!connected) return logger.down(error);
@@ -76,7 +80,12 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
     maxBytes: MAX_DEAD_LETTER_BYTES,
   });
   const key = settings.serviceKey === undefined ? undefined : new Secret(settings.serviceKey);
-  const ports: JobPorts = { mail: makeJsonClient("mail", settings.mailUrl, { key }), logger: rpc, publisher, log };
+  const ports: JobPorts = {
+    mail: makeJsonClient("mail", discovery.http("mail", mailUrls), { key }),
+    logger: rpc,
+    publisher,
+    log,
+  };
 
   const laneOf = (queue: string): Lane | undefined => consumer.lanes.find((lane) => lane.queue === queue);
   const seconds = metrics.histogram(
@@ -108,7 +117,7 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
     concurrent: EVENT_BATCHES_UNDER_WAY,
     read: readEvent,
     moving: moveEvents,
-    work: makeStoring(async (entries, trace) => noting(logger, await store(entries, trace)), moveEvents),
+    work: makeStoring(async (entries) => noting(logger, await store(entries)), moveEvents),
     probe: probeLogger(rpc),
   });
 
@@ -122,8 +131,11 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
       job.probe === undefined ? { ok: true, value: undefined } : note(await job.probe(ports, Deadline.after(PROBE_MS)));
     const run = async (message: IncomingMessage, content: unknown, id: string, trace: Trace): Promise<Result<void>> => {
       const deadline = Deadline.after(job.timeLimitMs);
-      const context = { id, trace, deadline, attempts: attemptsOf(message), ports };
-      return note(await bounded(job.run(content, context), job.timeLimitMs));
+      const attempts = attemptsOf(message);
+      const attributes = { "messaging.message.id": id, "platform.attempt": attempts + 1 };
+      return inSpan({ trace }, `run ${name}`, { attributes }, async (own) =>
+        note(await bounded(job.run(content, { id, ...own, deadline, attempts, ports }), job.timeLimitMs)),
+      );
     };
     const moving = makeMoving(publisher, topology, { queue, deadLetters: topology.jobs.deadLetters });
     const options: HandlerOptions<unknown> = {
@@ -173,7 +185,12 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
   if (settings.cautious) setCautious(true);
 
   function report(): WorkerReport {
-    return { dependencies: states(), queues: handlers.map((handler) => handler.report()), cautious: caution.on };
+    return {
+      dependencies: states(),
+      queues: handlers.map((handler) => handler.report()),
+      cautious: caution.on,
+      spans: spans.take(),
+    };
   }
 
   /** RabbitMQ has two connections, and one name. */
@@ -211,7 +228,8 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
       await Promise.all(handlers.map((handler) => handler.drain(DRAIN_MS)));
       caution[Symbol.dispose]();
       await consumer[Symbol.asyncDispose]();
-      await Promise.all([publisher[Symbol.asyncDispose](), rpc[Symbol.asyncDispose]()]);
+      await Promise.all([publisher[Symbol.asyncDispose](), discovery[Symbol.asyncDispose]()]);
+      await tracing?.[Symbol.asyncDispose]();
       metrics[Symbol.dispose]();
       tell({ type: "stopped", report: { ...report(), dependencies } });
     },
@@ -248,7 +266,7 @@ const GRACE_MS = 500;
 function stateOf(report: DependencyReport | undefined): { state: DependencyReport["state"]; reason?: string } {
   if (report === undefined) return { state: "starting" };
   const { state, last_error } = report;
-  return last_error === undefined ? { state } : { state, reason: last_error };
+  return last_error === undefined || state !== "down" ? { state } : { state, reason: last_error };
 }
 
 let worker: Promise<ReturnType<typeof startWorker>> | undefined;

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { ok } from "#shared/errors";
 import { silentLog } from "#shared/log";
 import { makeMetrics, newContext } from "#shared/telemetry";
+import { collectSpans } from "#shared/telemetry-testing";
 import { documentOf } from "./documents.ts";
 import { type LogRecord, makeEntries } from "./entries.ts";
 import type { Stored } from "./group-commit.ts";
@@ -174,4 +175,26 @@ test("repeated entries are success, and counted; so are those with other content
   const other = makeTaken("conflict");
   expect(await other.entries.takeEntry({ name: "a", data: 1, event_id: "x" }, newContext())).toEqual(ok());
   expect(await other.metrics.text()).toContain('logger_id_conflicts_total{service="logger"} 1');
+});
+
+test("an entry that names a trace is stored under it and has its span there, whatever call it came with", async () => {
+  using seen = collectSpans();
+  const { entries, records } = makeTaken();
+  const traceId = "4bf92f3577b34da6a3ce929d0e0e4736";
+  const parentId = "00f067aa0ba902b7";
+  const context = newContext();
+  const entry = { name: "a", data: 1, event_id: "e" };
+  expect(await entries.takeEntry({ ...entry, traceparent: `00-${traceId}-${parentId}-01` }, context)).toEqual(ok());
+  expect(records[0]).toMatchObject({ traceId, requestId: context.requestId });
+  expect(seen.spans.filter((span) => span.trace.traceId === traceId)).toMatchObject([
+    { name: "store entry", trace: { parentId }, attributes: { "log.record.uid": "e" } },
+  ]);
+  // Not sampled: the same trace, and no span.
+  const unsampled = `00-${traceId.replace("4", "5")}-${parentId}-00`;
+  expect(await entries.takeEntry({ ...entry, traceparent: unsampled }, context)).toEqual(ok());
+  expect(records[1]?.traceId).toBe(traceId.replace("4", "5"));
+  expect(seen.spans.some((span) => span.trace.traceId === records[1]?.traceId)).toBe(false);
+  // Malformed, it is no reason to refuse an entry, nor to lose sight of it.
+  expect(await entries.takeEntry({ ...entry, traceparent: "yes" }, context)).toEqual(ok());
+  expect(records[2]?.traceId).toBe(context.trace.traceId);
 });

@@ -1,15 +1,24 @@
 /** Takes log entries: checks them, gives them their identity, and has them stored. */
 import { Type } from "@sinclair/typebox";
-import { EventId, LogEntry, LogRequest, type LogOnceResult, type Producer, type Severity } from "#contracts/logs";
+import {
+  EventId,
+  LogEntry,
+  LogRequest,
+  type LogOnceResult,
+  type LogOrigin,
+  type Producer,
+  type Severity,
+} from "#contracts/logs";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
-import type { CallContext, Metrics } from "#shared/telemetry";
+import { asSpan, type CallContext, idsOf, inSpan, type Metrics, type Trace, traceOf } from "#shared/telemetry";
 import { makeValidator, timeOf } from "#shared/validation";
+import { isAudit } from "./audit/name.ts";
 import { encodeData, type StoredData } from "./data.ts";
 import { type BatchStore, type GroupCommitOptions, makeGroupCommit, type Stored } from "./group-commit.ts";
 
 /** The way an entry came in. */
-export type Source = "http" | "rpc";
+export type Source = "http" | "rpc" | "otlp";
 
 /** An entry as it is stored. */
 export interface LogRecord {
@@ -23,7 +32,11 @@ export interface LogRecord {
   readonly source: Source;
   readonly requestId: string;
   readonly traceId: string;
+  /** The span in which it waits and is stored, where that is followed. */
+  readonly trace?: Trace;
   readonly producer?: Producer;
+  /** The event that it came from. */
+  readonly origin?: LogOrigin;
   /** Whoever sent it waits to hear whether its id was taken, and by what. */
   readonly once?: true;
 }
@@ -41,6 +54,13 @@ export interface Entries extends AsyncDisposable {
    * `unavailable` where the id was taken and it could not be found out by what.
    */
   takeOnce(value: unknown, context: CallContext): Promise<Result<LogOnceResult>>;
+  /** Entries that wait to be written. */
+  readonly waiting: number;
+  /**
+   * As `takeEntry`, for an entry that came in another way and has an `event_id`: tells what the store made of it
+   * (`taken`: it was there before, and with what content could not be found out).
+   */
+  takeFrom(source: Source, value: unknown, context: CallContext): Promise<Result<Stored>>;
   /** Takes nothing more and waits until everything taken is stored or has failed. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -60,6 +80,9 @@ const LIMITS = {
   queueBytes: 64 * MIB,
 } satisfies Partial<GroupCommitOptions<LogRecord>>;
 
+/** More than of others, since each is also sealed before it is over: one head seals all that wait for it. */
+const AUDIT_BATCHES_IN_FLIGHT = 4;
+
 const validRequest = makeValidator(LogRequest);
 const validEntry = makeValidator(LogEntry, { name: "entry" });
 const validOnce = makeValidator(Type.Object({ ...LogEntry.properties, event_id: EventId }), { name: "entry" });
@@ -78,8 +101,21 @@ function nothingMore(result: Result<Stored>): Result<void> {
   return result.ok ? ok() : result;
 }
 
+/** The context that an entry is stored under: where it says of which trace it is, that one instead of the call's. */
+function ofItsOwn({ traceparent }: LogEntry, context: CallContext): CallContext {
+  if (traceparent === undefined) return context;
+  const trace = traceOf(traceparent);
+  // Malformed, it began a new trace, which would be nobody's.
+  return trace.parentId === undefined ? context : { ...context, trace };
+}
+
 function hashOf(name: string, severity: Severity, dataText: string): string {
   return new Bun.CryptoHasher("sha256").update(`${severity}\0${name}\0`).update(dataText).digest("base64url");
+}
+
+/** Its two fields and no other: what else a caller sends is not kept. */
+function originOf({ exchange, routing_key }: LogOrigin): LogOrigin {
+  return { exchange, routing_key };
 }
 
 /** Context fields are read one by one: those of an RPC call are made when they are asked for. */
@@ -106,12 +142,22 @@ function recordOf(
     requestId: context.requestId,
     traceId: context.trace.traceId,
     ...(entry.producer === undefined ? {} : { producer: entry.producer }),
+    ...(entry.origin === undefined ? {} : { origin: originOf(entry.origin) }),
     ...(once ? { once } : {}),
   };
   return ok({ record, bytes });
 }
 
-export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { log: Log; metrics: Metrics }): Entries {
+export interface EntriesOptions {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Told of each entry that is stored now. @param bytes about what it takes. */
+  readonly onStored?: (record: LogRecord, bytes: number) => void;
+  /** Where entries of the audit trail go: theirs are batches of their own, so that others wait for no seal. Default: as all. */
+  readonly audit?: BatchStore<LogRecord>;
+}
+
+export function makeEntries(store: BatchStore<LogRecord>, { log, metrics, onStored, audit }: EntriesOptions): Entries {
   const taken = metrics.counter("logger_entries_total", "Log entries by what became of them.", ["result"]);
   const duplicates = metrics.counter("logger_duplicates_total", "Entries whose event_id was stored before.");
   const conflicts = metrics.counter("logger_id_conflicts_total", "Those among them that had other content.");
@@ -122,16 +168,22 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
     [1, 2, 5, 10, 20, 50, 100, 200, 500],
   );
   const durations = metrics.histogram("logger_store_seconds", "Time of one write to the store.");
-  metrics.gauge("logger_queue_entries", "Entries that wait to be written.", [], (gauge) => gauge.set(commit.waiting));
+  metrics.gauge("logger_queue_entries", "Entries that wait to be written.", [], (gauge) =>
+    gauge.set(commit.waiting + (auditCommit === commit ? 0 : auditCommit.waiting)),
+  );
 
-  const commit = makeGroupCommit<LogRecord>({
-    ...LIMITS,
-    store,
-    onBatch: (items, seconds) => {
-      sizes.observe(items);
-      durations.observe(seconds);
-    },
-  });
+  const commitTo = (to: BatchStore<LogRecord>, batchesInFlight: number) =>
+    makeGroupCommit<LogRecord>({
+      ...LIMITS,
+      batchesInFlight,
+      store: to,
+      onBatch: (items, seconds) => {
+        sizes.observe(items);
+        durations.observe(seconds);
+      },
+    });
+  const commit = commitTo(store, LIMITS.batchesInFlight);
+  const auditCommit = audit === undefined ? commit : commitTo(audit, AUDIT_BATCHES_IN_FLIGHT);
 
   const refuse = (error: Failure): Result<never> => {
     taken.inc({ result: error.code });
@@ -145,13 +197,26 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
     once = false,
   ): Promise<Result<Stored>> => {
     if (!valid.ok) return refuse(valid.error);
-    const made = recordOf(valid.value, source, context, once);
+    const own = ofItsOwn(valid.value, context);
+    const made = recordOf(valid.value, source, own, once);
     if (!made.ok) return refuse(made.error);
     const { record, bytes } = made.value;
-    const result = await commit.add(record, bytes, context.deadline);
+    // The wait for a batch, and the batch: what MongoDB does of it is a span within.
+    const result = await (own === context ? inSpan : asSpan)(
+      own,
+      "store entry",
+      { attributes: { "log.record.uid": record.eventId } },
+      ({ trace }, span) =>
+        (isAudit(record.name) ? auditCommit : commit).add(
+          span.isRecorded ? { ...record, trace } : record,
+          bytes,
+          context.deadline,
+        ),
+    );
     if (!result.ok) return refuse(result.error);
     if (result.value === "stored") {
       taken.inc({ result: "stored" });
+      onStored?.(record, bytes);
       return result;
     }
     taken.inc({ result: "duplicate" });
@@ -162,20 +227,18 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
         event_id: record.eventId,
         name: record.name,
         request_id: record.requestId,
+        trace_id: record.traceId,
       });
     }
     return result;
   };
 
   /** A bug that one entry brings to light is that entry's alone, not that of the batch it came in. */
-  const guarded = async (
-    { requestId }: CallContext,
-    taking: () => Promise<Result<Stored>>,
-  ): Promise<Result<Stored>> => {
+  const guarded = async (context: CallContext, taking: () => Promise<Result<Stored>>): Promise<Result<Stored>> => {
     try {
       return await taking();
     } catch (bug) {
-      log.error("an entry could not be taken: this is a bug", { request_id: requestId, error: bug });
+      log.error("an entry could not be taken: this is a bug", { ...idsOf(context), error: bug });
       return refuse(new Failure("internal", undefined, { cause: bug }));
     }
   };
@@ -191,11 +254,17 @@ export function makeEntries(store: BatchStore<LogRecord>, { log, metrics }: { lo
     },
     takeEntry: async (value, context) =>
       nothingMore(await guarded(context, () => take(validEntry(value), "rpc", context))),
+    takeFrom: (source, value, context) => guarded(context, () => take(validOnce(value), source, context, true)),
     async takeOnce(value, context) {
       const result = await guarded(context, () => take(validOnce(value), "rpc", context, true));
       if (!result.ok || result.value !== "taken") return result as Result<LogOnceResult>;
       return fail("unavailable", "the event_id is taken, and by what could not be found out", { retryAfterS: 1 });
     },
-    [Symbol.asyncDispose]: () => commit.drain(),
+    get waiting() {
+      return commit.waiting + auditCommit.waiting;
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([commit.drain(), auditCommit.drain()]);
+    },
   };
 }

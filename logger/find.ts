@@ -6,6 +6,7 @@ import type { CallContext } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 import type { LogDocument } from "./documents.ts";
 import type { MongoConnection } from "./mongo.ts";
+import { inMongo } from "./spans.ts";
 
 /** Below the RPC's 5 s, so that callers hear of it (ms). */
 const FIND_MS = 4_000;
@@ -44,7 +45,9 @@ export function makeFinder(connection: MongoConnection): Finder {
     const [only] = ids;
     const filter = { event_id: ids.length === 1 && only !== undefined ? only : { $in: ids } };
     const options = { projection, maxTimeMS: Math.max(1, deadline.remainingMs()), signal: deadline.signal };
-    const documents = await deadline.bound(logs.find<Known>(filter, options).toArray(), "MongoDB");
+    const documents = await inMongo(context, "find", "logs", () =>
+      deadline.bound(logs.find<Known>(filter, options).toArray(), "MongoDB"),
+    );
     return new Map(documents.map((document) => [document.event_id, foundOf(document)]));
   };
 

@@ -3,6 +3,8 @@ import { Failure } from "#shared/errors";
 import type { Deadline } from "#shared/resilience";
 import type { Logs, MongoConnection } from "./mongo.ts";
 import { BlockNumbers } from "./numbers.ts";
+import { retentionOf } from "./retention/documents.ts";
+import { bytesOf } from "./retention/removed.ts";
 import { type BlockDocument, type ProducerDocument, registryOf } from "./registry.ts";
 
 /** Where the list of producers goes on: after this one, or with it. */
@@ -104,6 +106,12 @@ export function makeGapsStore(connection: MongoConnection): GapsStore {
           { projection: { _id: 0, numbers: 1 }, batchSize: BATCH, ...bounds(deadline) },
         );
         for await (const voided of voids) for (const number of voided.numbers) numbers.void(number);
+        // Last: what is removed while this is read is written down before.
+        const removed = retentionOf(logs).removed.find(
+          { producer_id: producer, block },
+          { batchSize: BATCH, ...bounds(deadline) },
+        );
+        for await (const part of removed) numbers.remove(part.offset, bytesOf(part));
         return numbers;
       }),
 

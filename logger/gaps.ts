@@ -8,6 +8,7 @@ import { decodeCursor, encodeCursor, type GapsCursor } from "./gaps-cursor.ts";
 import type { Block, GapsStore } from "./gaps-store.ts";
 import { BLOCK_NUMBERS, type BlockNumbers, blockOf, firstOf, Ranges } from "./numbers.ts";
 import type { ProducerDocument } from "./registry.ts";
+import { inMongo } from "./spans.ts";
 
 export const GapsQuery = Type.Object({
   producer: Type.Optional(Producer.properties.id),
@@ -93,6 +94,7 @@ export function makeGaps(store: GapsStore, limits: GapsLimits = LIMITS): Gaps {
     const ranges = new Ranges(RANGES_MAX);
     const duplicates: ProducerGaps["duplicates"] = [];
     let stored = 0;
+    let removed = 0;
     let told = after;
     let cut = false;
 
@@ -110,10 +112,11 @@ export function makeGaps(store: GapsStore, limits: GapsLimits = LIMITS): Gaps {
       const first = firstOf(block);
       // Blocks that the producer has not used, though later ones: nothing of theirs ever came.
       if (first > told + 1) ranges.add(told + 1, first - 1);
-      const to = isLast ? Math.max(last, numbers.last) : first + BLOCK_NUMBERS - 1;
+      const to = isLast ? Math.max(last, numbers.last, numbers.lastRemoved) : first + BLOCK_NUMBERS - 1;
       numbers.gaps(Math.max(first, told + 1), to, (from, until) => ranges.add(from, until));
       told = Math.max(told, to);
       stored += numbers.entries;
+      removed += numbers.removed;
       budget.entries += numbers.entries;
       if (duplicates.length < DUPLICATES_MAX) duplicates.push(...(await duplicatesOf(id, block, numbers, deadline)));
       else cut ||= numbers.repeated.length > 0;
@@ -138,6 +141,7 @@ export function makeGaps(store: GapsStore, limits: GapsLimits = LIMITS): Gaps {
       ...(after > 0 ? { from: after + 1 } : {}),
       ...(isWhole ? {} : { to: told }),
       stored,
+      ...(removed > 0 ? { removed } : {}),
       missing: ranges.count,
       missing_ranges: ranges.list,
       duplicates: duplicates.slice(0, DUPLICATES_MAX),
@@ -191,7 +195,12 @@ export function makeGaps(store: GapsStore, limits: GapsLimits = LIMITS): Gaps {
       if (busy) return fail("exhausted", "another report is being made", { retryAfterS: RETRY_AFTER_S });
       busy = true;
       try {
-        return ok(await page(query, place.value, context.deadline.within(REPORT_MS)));
+        return ok(
+          // Of several questions about one producer after the other: told as one.
+          await inMongo(context, "find", "producers", () =>
+            page(query, place.value, context.deadline.within(REPORT_MS)),
+          ),
+        );
       } catch (error) {
         if (error instanceof Failure) return { ok: false, error };
         return { ok: false, error: failureOf(error) };

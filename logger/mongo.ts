@@ -7,13 +7,15 @@ import { Deadline, databaseBackoff, keepTrying, sleep } from "#shared/resilience
 import type { Metrics } from "#shared/telemetry";
 import { currentTls } from "#shared/tls";
 import type { LogDocument } from "./documents.ts";
-import { isPrepared, prepare } from "./prepare.ts";
+import { isPrepared, prepare, prepareQueries } from "./prepare.ts";
 
 export type Logs = Collection<LogDocument>;
 
 export interface MongoConnection extends AsyncDisposable {
   /** The collection, ready for use; undefined while MongoDB is away. */
   readonly logs: Logs | undefined;
+  /** The server in use is FerretDB, whose indexes are for equality only. */
+  readonly isFerretdb: boolean;
   /** Counts how often the collection was made ready: what was known of its content before no longer holds. */
   readonly epoch: number;
   /** Something failed: look now rather than at the next time. */
@@ -70,6 +72,17 @@ function databaseOf(url: string): string {
   return named === undefined ? DATABASE : decodeURIComponent(named);
 }
 
+function logsOf(client: MongoClient, url: string): Logs {
+  return client.db(databaseOf(url)).collection<LogDocument>(COLLECTION);
+}
+
+/** For a command: the collection as it is, with nothing prepared. @throws what the driver throws, within seconds where nobody answers. */
+export async function withLogs<T>(url: string, work: (logs: Logs) => Promise<T>): Promise<T> {
+  await using client = clientOf(url);
+  await Deadline.after(CONNECT_MS).bound(client.connect(), "connecting to MongoDB");
+  return await work(logsOf(client, url));
+}
+
 /** @throws StartError where the URL has a form or an option that the driver does not take. */
 export function connectMongo({ url, dependency, log, metrics, onRefused }: MongoOptions): MongoConnection {
   try {
@@ -82,6 +95,9 @@ export function connectMongo({ url, dependency, log, metrics, onRefused }: Mongo
   let current: Logs | undefined;
   let everUp = false;
   let epoch = 0;
+  let isFerretdb = false;
+  /** What only queries need is made behind their backs who store. It never fails. */
+  let indexing: Promise<unknown> = Promise.resolve();
   let wake = new AbortController();
   const suspect = (): void => wake.abort();
 
@@ -106,19 +122,20 @@ export function connectMongo({ url, dependency, log, metrics, onRefused }: Mongo
 
   const ready = async ({ logs, lost }: Session): Promise<void> => {
     const info = await Deadline.after(LOOK_MS).bound(logs.db.admin().buildInfo(), "MongoDB");
-    const isFerretdb = "ferretdbVersion" in info;
+    isFerretdb = "ferretdbVersion" in info;
     const ends = AbortSignal.any([stopping.signal, lost.signal]);
     await Deadline.after(PREPARE_MS, ends).bound(prepare(logs, { isFerretdb, log }), "preparing the collection");
     epoch += 1;
     if (!everUp) log.info("MongoDB in use", { server: isFerretdb ? "FerretDB" : "MongoDB", version: info["version"] });
     up(logs);
+    indexing = Promise.all([indexing, prepareQueries(logs, { isFerretdb, log, signal: ends })]);
   };
 
   /** A client whose first connect failed answers nothing ever after (driver 7.9), so each try has its own. */
   const open = async (): Promise<Session> => {
     const client = clientOf(url);
     watchPool(client);
-    const logs = client.db(databaseOf(url)).collection<LogDocument>(COLLECTION);
+    const logs = logsOf(client, url);
     const session = { client, logs, lost: new AbortController() };
     let writable = false;
     // The driver hears of a lost server first: nobody has to wait for it then.
@@ -158,7 +175,7 @@ export function connectMongo({ url, dependency, log, metrics, onRefused }: Mongo
       await pause();
       if (stopping.signal.aborted) return;
       try {
-        if (await Deadline.after(LOOK_MS, stopping.signal).bound(isPrepared(logs), "MongoDB")) {
+        if (await Deadline.after(LOOK_MS, stopping.signal).bound(isPrepared(logs, isFerretdb), "MongoDB")) {
           up(logs);
         } else {
           // A database that came back empty, or another one in its place.
@@ -203,6 +220,9 @@ export function connectMongo({ url, dependency, log, metrics, onRefused }: Mongo
     get logs() {
       return current;
     },
+    get isFerretdb() {
+      return isFerretdb;
+    },
     get epoch() {
       return epoch;
     },
@@ -210,6 +230,7 @@ export function connectMongo({ url, dependency, log, metrics, onRefused }: Mongo
     async [Symbol.asyncDispose]() {
       stopping.abort(new Error("the logger is stopping"));
       await life;
+      await indexing;
     },
   };
 }

@@ -22,6 +22,7 @@ export class BlockNumbers {
   readonly #first: number;
   readonly #stored = new Uint8Array(BLOCK_NUMBERS / 8);
   readonly #voided = new Uint8Array(BLOCK_NUMBERS / 8);
+  readonly #removed = new Uint8Array(BLOCK_NUMBERS / 8);
   readonly #repeated = new Set<number>();
   /** Entries, those with a repeated number too. */
   entries = 0;
@@ -55,17 +56,40 @@ export class BlockNumbers {
     this.#voided[index >> 3] = (this.#voided[index >> 3] ?? 0) | (1 << (index & 7));
   }
 
+  /** Entries were removed on purpose: a bit a number, from `offset` (bytes of the block) on. */
+  remove(offset: number, bits: Uint8Array): void {
+    for (const [at, byte] of bits.entries()) {
+      const place = offset + at;
+      if (place < this.#removed.length) this.#removed[place] = (this.#removed[place] ?? 0) | byte;
+    }
+  }
+
+  /** Numbers whose entries were removed, and did not come again. */
+  get removed(): number {
+    let count = 0;
+    for (const [at, byte] of this.#removed.entries()) {
+      for (let rest = byte & ~(this.#stored[at] ?? 0); rest > 0; rest &= rest - 1) count += 1;
+    }
+    return count;
+  }
+
+  /** Highest number whose entry was removed; 0 for none. */
+  get lastRemoved(): number {
+    const at = this.#removed.findLastIndex((byte) => byte !== 0);
+    return at < 0 ? 0 : this.#first + at * 8 + 31 - Math.clz32(this.#removed[at] ?? 0);
+  }
+
   /** Numbers that more than one entry has, ascending. */
   get repeated(): number[] {
     return [...this.#repeated].sort((a, b) => a - b);
   }
 
-  /** Tells `missing` each run of numbers from `from` to `to` (both included) that is neither stored nor voided. */
+  /** Tells `missing` each run of numbers from `from` to `to` (both included) that is neither stored, nor voided, nor removed. */
   gaps(from: number, to: number, missing: (first: number, last: number) => void): void {
     let start = -1;
     const end = Math.min(to - this.#first, BLOCK_NUMBERS - 1);
     for (let index = Math.max(0, from - this.#first); index <= end; index += 1) {
-      const byte = (this.#stored[index >> 3] ?? 0) | (this.#voided[index >> 3] ?? 0);
+      const byte = (this.#stored[index >> 3] ?? 0) | (this.#voided[index >> 3] ?? 0) | (this.#removed[index >> 3] ?? 0);
       if ((byte & (1 << (index & 7))) === 0) {
         if (start < 0) start = index;
       } else if (start >= 0) {

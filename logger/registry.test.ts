@@ -25,7 +25,13 @@ function setUp() {
     },
   });
   const logs = { db: { collection } } as unknown as Logs;
-  const connection = { logs, epoch: 1, suspect: () => undefined, [Symbol.asyncDispose]: async () => undefined };
+  const connection = {
+    logs,
+    isFerretdb: false,
+    epoch: 1,
+    suspect: () => undefined,
+    [Symbol.asyncDispose]: async () => undefined,
+  };
   const registry = makeRegistry(connection, silentLog);
   const store = (id: string, sequence: number): Promise<void> =>
     registry.register(logs, [{ producer: { id, sequence } } as LogRecord], Deadline.after(1_000));

@@ -73,7 +73,10 @@ interface Mark {
 }
 
 /** Inserts those that are not there yet. */
-async function insertNew<T extends { _id: string }>(collection: Collection<T>, documents: readonly T[]): Promise<void> {
+export async function insertNew<T extends { _id: string }>(
+  collection: Collection<T>,
+  documents: readonly T[],
+): Promise<void> {
   if (documents.length === 0) return;
   try {
     await collection.insertMany(documents as never, { ordered: false });

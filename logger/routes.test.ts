@@ -126,7 +126,7 @@ describe.skipIf(TEST_MONGODB_URL === undefined)(`the logger over HTTP ${NEEDS_MO
     const method = await fetch(`${logger.app.url}/log`);
     expect(method.status).toBe(405);
     expect(method.headers.get("allow")).toBe("POST");
-    const path = await logger.post({ name: "bad", data: 1 }, "/logs");
+    const path = await logger.post({ name: "bad", data: 1 }, "/nothing");
     expect(path.status).toBe(404);
     expect(await path.json()).toEqual({ error: true, message: expect.any(String) });
   });

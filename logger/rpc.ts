@@ -12,6 +12,7 @@ import { FAILURES, fail, ok } from "#shared/errors";
 import type { RpcMethod } from "#shared/rpc";
 import type { Entries } from "./entries.ts";
 import type { Finder } from "./find.ts";
+import { inStore } from "./spans.ts";
 
 export function methodsOf(entries: Entries, finder: Finder): Record<string, RpcMethod> {
   return {
@@ -26,7 +27,9 @@ export function methodsOf(entries: Entries, finder: Finder): Record<string, RpcM
         return fail("invalid", "params must be a list of one list of entries");
       }
       if (batch.length > LOG_BATCH_MAX) return fail("invalid", `a batch has at most ${LOG_BATCH_MAX} entries`);
-      const results = await Promise.all(batch.map((entry) => entries.takeEntry(entry, context)));
+      const results = await inStore(context, batch.length, (within) =>
+        Promise.all(batch.map((entry) => entries.takeEntry(entry, within))),
+      );
       const answer: LogBatchResult = results.map((result) =>
         result.ok ? { ok: true } : { error: { code: FAILURES[result.error.code].rpc, message: result.error.message } },
       );

@@ -3,11 +3,17 @@ import { MongoBulkWriteError, MongoError, type WriteError } from "mongodb";
 import { Failure, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { Deadline } from "#shared/resilience";
-import { documentOf, type LogDocument } from "./documents.ts";
+import type { AuditChain } from "./audit/chain.ts";
+import { documentOf, type LogDocument, type Placed } from "./documents.ts";
 import type { LogRecord } from "./entries.ts";
 import type { BatchStore, Stored } from "./group-commit.ts";
 import type { Logs, MongoConnection } from "./mongo.ts";
+import type { SegmentWriter } from "./query/catalog.ts";
 import type { Registry } from "./registry.ts";
+import type { Slots } from "./retention/slots.ts";
+import { recordStep, stepBegins } from "./spans.ts";
+import type { Tap } from "./tail/tap.ts";
+import { makeWriter, type Writer } from "./tail/writer.ts";
 
 /** Below the RPC's 5 s, so that callers hear of it (ms). */
 const INSERT_MS = 4_000;
@@ -34,6 +40,12 @@ function unavailable(cause: unknown): Failure {
 
 function refused(cause: unknown): Failure {
   return new Failure("invalid", "MongoDB refuses the entry", { cause });
+}
+
+/** As a span tells it: never the words, which have values in them. */
+function codeOf(error: unknown): string {
+  if (error instanceof MongoError && error.code !== undefined) return String(error.code);
+  return error instanceof Error ? error.name : "unknown";
 }
 
 /** Errors of single documents, by their place in the batch; undefined where the batch failed as a whole. */
@@ -73,7 +85,32 @@ function isSame(holder: Holder, record: LogRecord): boolean {
   return holder.content_hash === undefined || holder.content_hash === record.contentHash;
 }
 
-export function makeStore(connection: MongoConnection, registry: Registry, log: Log): BatchStore<LogRecord> {
+/** Who follows what is stored; and the ids by which it is known who stored it. */
+export interface Followed {
+  readonly tap: Tap;
+  readonly writer: Writer;
+}
+
+/** What knows where entries are, besides themselves: told before they are stored. */
+export interface Places {
+  readonly slots: Pick<Slots, "place">;
+  readonly segments: SegmentWriter;
+}
+
+export interface StoreOptions {
+  readonly followed?: Followed;
+  /** For entries of the audit trail: where it is given, all of them are. */
+  readonly chain?: Pick<AuditChain, "append">;
+}
+
+export function makeStore(
+  connection: MongoConnection,
+  registry: Registry,
+  { slots, segments }: Places,
+  log: Log,
+  { followed, chain }: StoreOptions = {},
+): BatchStore<LogRecord> {
+  const writer = followed?.writer ?? makeWriter();
   /** A number whose content is stored already, under another one or none, stands for nothing. */
   async function voidRepeated(
     logs: Logs,
@@ -123,24 +160,109 @@ export function makeStore(connection: MongoConnection, registry: Registry, log: 
     async insert(records) {
       const { logs } = connection;
       if (logs === undefined) return { ok: false, error: unavailable(undefined) };
-      const documents = records.map(documentOf) as LogDocument[];
+      const batch = followed?.tap.begin();
+      // At one go with that: of what a writer stores, ids are in the order of `stored_at`, and both in that of the tap.
+      const storedAt = new Date();
+      const ids = records.map(() => writer.nextId());
       const deadline = Deadline.after(INSERT_MS);
-      try {
-        await registry.register(logs, records, deadline);
-      } catch (error) {
-        connection.suspect();
-        return { ok: false, error: unavailable(error) };
+      const entered = await enter(logs, records, storedAt, deadline);
+      if (!entered.ok) {
+        batch?.over([]);
+        return entered;
       }
-      try {
-        await deadline.bound(logs.insertMany(documents, { ordered: false }), "MongoDB");
-        return ok(records.map(() => ok("stored")));
-      } catch (error) {
-        const errors = writeErrorsOf(error);
-        if (errors !== undefined) return ok(await outcomes(logs, records, errors));
-        if (isDocumentFault(error)) return { ok: false, error: refused(error) };
-        connection.suspect();
-        return { ok: false, error: unavailable(error) };
+      const { segment, placed } = entered.value;
+      const documents = records.map(
+        (record, at): LogDocument => ({ _id: ids[at] ?? writer.nextId(), ...documentOf(record, placed[at]) }),
+      );
+      const chained = await chain?.append(logs, documents, deadline);
+      if (chained?.ok === false) {
+        if (segment !== undefined) segments.took(segment, []);
+        batch?.over([]);
+        return chained;
       }
+      // Sent later, it could be stored after everybody has been told that it is not.
+      const written = deadline.passed ? unsent(records) : await insert(logs, records, documents, deadline);
+      if (segment !== undefined) note(segment, records, written);
+      // Before it is sealed: it is stored, and those who follow the others wait for no seal.
+      const isHeard = written.ok && followed?.tap.isHeard === true;
+      batch?.over(isHeard ? documents.filter((_, index) => isStored(written.value[index])) : []);
+      return chained === undefined ? written : await chained.value.seal(written);
     },
   };
+
+  /** Before anything of a batch is written: its numbers are known, and where it is looked for. */
+  async function enter(
+    logs: Logs,
+    records: readonly LogRecord[],
+    stored_at: Date,
+    deadline: Deadline,
+  ): Promise<Result<{ segment: number | undefined; placed: Placed[] }>> {
+    // None of the three waits for another.
+    const entering = segments.enter(logs, records.length, deadline);
+    try {
+      const [expiries, segment] = await Promise.all([
+        slots.place(logs, records, stored_at, deadline),
+        entering,
+        registry.register(logs, records, deadline),
+      ]);
+      const inSegment = segment === undefined ? {} : { segment };
+      return ok({ segment, placed: records.map((_, at) => ({ stored_at, ...expiries[at], ...inSegment })) });
+    } catch (error) {
+      void entering.then(
+        (segment) => {
+          if (segment !== undefined) segments.took(segment, []);
+        },
+        () => undefined,
+      );
+      connection.suspect();
+      return { ok: false, error: unavailable(error) };
+    }
+  }
+
+  /** What became of a batch that was entered. */
+  function note(segment: number, records: readonly LogRecord[], result: Result<readonly Result<Stored>[]>): void {
+    if (result.ok)
+      segments.took(
+        segment,
+        records.filter((_, index) => isStored(result.value[index])),
+      );
+    else if (result.error.code === "invalid") segments.took(segment, []);
+    else segments.lost(segment);
+  }
+
+  async function insert(
+    logs: Logs,
+    records: readonly LogRecord[],
+    documents: readonly LogDocument[],
+    deadline: Deadline,
+  ): ReturnType<BatchStore<LogRecord>["insert"]> {
+    const step = { operation: "insert", collection: "logs", startedAt: stepBegins() };
+    try {
+      await deadline.bound(logs.insertMany(documents, { ordered: false }), "MongoDB");
+      recordStep(step, records);
+      return ok(records.map(() => ok("stored")));
+    } catch (error) {
+      const errors = writeErrorsOf(error);
+      recordStep(step, records, (index) => {
+        if (errors === undefined) return codeOf(error);
+        const code = errors.get(index)?.code;
+        // Stored before: that is no error of its.
+        return code === undefined || code === DUPLICATE_KEY ? undefined : String(code);
+      });
+      if (errors !== undefined) return ok(await outcomes(logs, records, errors));
+      if (isDocumentFault(error)) return { ok: false, error: refused(error) };
+      connection.suspect();
+      return { ok: false, error: unavailable(error) };
+    }
+  }
+}
+
+/** Each failed by itself: that nothing of the batch is stored is known. */
+function unsent(records: readonly LogRecord[]): Result<Result<Stored>[]> {
+  const error = unavailable(new Error("no time was left to send it"));
+  return ok(records.map(() => ({ ok: false, error })));
+}
+
+function isStored(result: Result<Stored> | undefined): boolean {
+  return result?.ok === true && result.value === "stored";
 }

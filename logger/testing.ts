@@ -6,7 +6,7 @@ import { makeRuntime } from "#shared/lifecycle";
 import { makeLog } from "#shared/log";
 import { makeRpcClient } from "#shared/rpc";
 import { newContext } from "#shared/telemetry";
-import { start } from "./app.ts";
+import { start, type StartOptions } from "./app.ts";
 import { fields } from "./config.ts";
 
 export const TEST_MONGODB_URL = process.env["TEST_MONGODB_URL"];
@@ -56,7 +56,7 @@ export async function makeDatabase(): Promise<Database> {
 }
 
 /** The logger on free ports, with its log lines kept. */
-export async function startLogger(url: string, environment: Record<string, string> = {}) {
+export async function startLogger(url: string, environment: Record<string, string> = {}, options: StartOptions = {}) {
   const lines: Record<string, unknown>[] = [];
   const stops: { code: number; reason: string }[] = [];
   const write = (line: string): void => void lines.push(JSON.parse(line) as Record<string, unknown>);
@@ -64,7 +64,7 @@ export async function startLogger(url: string, environment: Record<string, strin
     stops.push({ code, reason }),
   );
   const config = loadConfig("logger", fields, { PORT: "0", RPC_PORT: "0", MONGODB_URL: url, ...environment });
-  const app = await start(config, runtime);
+  const app = await start(config, runtime, options);
   const rpcUrl = `tcp://127.0.0.1:${app.rpcPort}`;
   return {
     app,

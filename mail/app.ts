@@ -2,6 +2,7 @@
 import { corsOriginsOf } from "#shared/config";
 import { exposureOf, httpApp, listen } from "#shared/http";
 import type { App, Runtime } from "#shared/lifecycle";
+import { advertised, announce } from "#shared/discovery";
 import { makeDatabase } from "#shared/postgres";
 import { makeCallers } from "#shared/service-keys";
 import { parseBounce } from "./bounces/dsn.ts";
@@ -93,6 +94,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
       ...(dkim === undefined ? {} : { sign: (bytes: Uint8Array) => dkim.sign(bytes) }),
     }),
   );
+  health.backlog("outbox", () => outbox.waiting);
   database.listen(CHANNEL, () => outbox.wake());
   stack.use(keepRetention({ store, log, retentionMs: config.RETENTION_MS }));
   const prepare = makePrepare({
@@ -119,6 +121,17 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
     .use(deskRoutes(desk))
     .use(templateRoutes(templates));
   const listening = stack.use(listen(app, config));
+  // Before the door closes it says so.
+  stack.use(
+    announce({
+      service: "mail",
+      rabbitmqUrl: config.RABBITMQ_URL,
+      url: advertised(config, listening.url),
+      version: runtime.version,
+      key: config.ANNOUNCE_KEY,
+      log,
+    }),
+  );
   const opened = stack.move();
   return { url: listening.url, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }

@@ -14,10 +14,12 @@ import {
   url,
   type Values,
 } from "#shared/config";
-import { serviceCallersField, serviceKeyProblems } from "#shared/service-keys";
+import { advertiseFields } from "#shared/discovery";
+import { serviceCallersField, serviceKeyField, serviceKeyProblems } from "#shared/service-keys";
 import { ALLOWED_PATTERN } from "./address.ts";
 import { webhookFields, webhookProblems } from "./events/targets.ts";
 import { type DkimOptions, isDkimKey } from "./message/dkim.ts";
+import { tracesUrlField, tracingFields } from "#shared/tracing";
 
 const DAY_MS = 86_400_000;
 const ALLOWED = "* for all, or a comma-separated list of addresses and @domains";
@@ -56,7 +58,15 @@ const MIN_SECRET = 32;
 
 export const fields = {
   ...commonFields(8083),
+  ...tracingFields,
+  ...tracesUrlField,
+  SERVICE_KEY: {
+    ...serviceKeyField,
+    about:
+      "Key that shows the logger whose spans these are, needed where the logger knows its callers and TRACES_URL is not off (bun run service-key)",
+  },
   SERVICE_CALLERS: serviceCallersField,
+  ...advertiseFields,
   DATABASE_URL: secretUrl("PostgreSQL with the outbox", "postgres://postgres@localhost:5432/mail", [
     "postgres",
     "postgresql",

@@ -10,7 +10,7 @@ import * as listener from "../listener/config.ts";
 import * as logger from "../logger/config.ts";
 import * as mail from "../mail/config.ts";
 import { loadConfig } from "#shared/config";
-import { makeServiceKey } from "#shared/service-keys";
+import { makeAnnounceKey, makeServiceKey } from "#shared/service-keys";
 
 const ROOT = join(import.meta.dir, "..");
 
@@ -49,6 +49,7 @@ interface Compose {
     string,
     {
       readonly image?: string;
+      readonly container_name?: string;
       readonly build?: object;
       readonly ports?: readonly string[];
       readonly environment?: Readonly<Record<string, string | null>>;
@@ -65,6 +66,26 @@ test("it has the five services, pinned images, and ports on this machine only", 
   }
 });
 
+test("each service behind the broker can have several instances, which are found by the name that the others call", async () => {
+  const { services } = Bun.YAML.parse(await Bun.file(join(ROOT, "compose.yaml")).text()) as Compose;
+  const several = await Bun.file(join(ROOT, "deploy/compose.scale.yaml")).text();
+  const scaled = Bun.YAML.parse(several.replaceAll("ports: !override", "ports:")) as Compose;
+  for (const name of SERVICES.filter((service) => service !== "broker")) {
+    expect(services[name]?.container_name, name).toBeUndefined();
+    // A port that one of them has on this machine no other can have: each gets a free one.
+    const free = (services[name]?.ports ?? []).map((port) => port.replace(/^127\.0\.0\.1:\d+:/, "127.0.0.1::"));
+    expect(scaled.services[name]?.ports, name).toEqual(free);
+  }
+  const { AUTH_URL, MAIL_URL, LOGGER_URL, LISTENER_URL, LOGGER_RPC_URL, DISCOVERY } = loadConfig(
+    "broker",
+    broker.fields,
+    await environmentOf("broker", {}),
+  );
+  const urls = [AUTH_URL, MAIL_URL, LOGGER_URL, LISTENER_URL, LOGGER_RPC_URL].flat();
+  expect(urls.map((url) => new URL(url).hostname)).toEqual(["auth", "mail", "logger", "listener", "logger"]);
+  expect(DISCOVERY).toBe("auto");
+});
+
 /** What the services are given where these variables are set. */
 async function environmentOf(name: string, set: Readonly<Record<string, string>>): Promise<Record<string, string>> {
   const text = (await Bun.file(join(ROOT, "compose.yaml")).text()).replaceAll(
@@ -78,6 +99,7 @@ async function environmentOf(name: string, set: Readonly<Record<string, string>>
 
 test("it starts with nothing set; and in production with what production asks for, and not without", async () => {
   const key = makeServiceKey();
+  const announcing = makeAnnounceKey();
   const production = {
     ENVIRONMENT: "production",
     RABBITMQ_USER: "platform",
@@ -86,11 +108,18 @@ test("it starts with nothing set; and in production with what production asks fo
     PUBLIC_URL: "https://api.example.com",
     BROKER_SERVICE_KEY: key.key,
     AUTH_SERVICE_KEY: key.key,
+    MAIL_SERVICE_KEY: key.key,
     LISTENER_SERVICE_KEY: key.key,
+    AUTH_ANNOUNCE_KEY: announcing.key,
+    MAIL_ANNOUNCE_KEY: announcing.key,
+    LISTENER_ANNOUNCE_KEY: announcing.key,
+    LOGGER_ANNOUNCE_KEY: announcing.key,
+    SERVICE_ANNOUNCERS: `auth:${announcing.publicKey}`,
     SERVICE_CALLERS: `broker:${key.sha256}`,
     LOGGER_RPC_TOKEN: "l".repeat(32),
     RECEIPT_SECRET: "r".repeat(32),
     AUTH_SECRET: "a".repeat(32),
+    AUDIT_SECRET: "t".repeat(32),
     ACCESS: "closed",
   };
   const load = {

@@ -206,3 +206,14 @@ export async function until<T>(
   }
   throw new Error(`${what}: not within ${ms} ms`, { cause: last });
 }
+
+/** The development user is made with a hash of the usual cost, whatever is configured: for tests that are not about hashing. */
+export async function makeLoginCheap(platform: Platform, cost: number): Promise<void> {
+  const hash = await Bun.password.hash("verysecret", { algorithm: "bcrypt", cost });
+  const sql = postgres(`${platform.stack.part("postgres").url}/users`, { max: 1 });
+  try {
+    await sql`UPDATE users SET password = ${hash} WHERE email = 'admin@example.com'`;
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}

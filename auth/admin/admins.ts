@@ -40,7 +40,7 @@ export function makeAdmins({ store, users, passwords, outbox }: AdminsPorts): Ad
     async create({ email, password, first_name = "", last_name = "" }, editor, context) {
       const allowed = checkNewPassword("password", password, email);
       if (!allowed.ok) return allowed;
-      const hash = await passwords.hash(password, context.deadline);
+      const hash = await passwords.hash(password, context);
       if (!hash.ok) return hash;
       const added = await store.add(
         { email, firstName: first_name, lastName: last_name, passwordHash: hash.value, role: "admin" },
@@ -50,12 +50,12 @@ export function makeAdmins({ store, users, passwords, outbox }: AdminsPorts): Ad
             [{ kind: "audit", data: { action: "user.created", by: editor.by, user_id: id, role } }],
             context,
           ),
-        context.deadline,
+        context,
       );
       return added.ok ? ok(managedViewOf(added.value)) : added;
     },
     async grant(email, { role, scopes }, editor, context) {
-      const found = await store.findByAddress(email, context.deadline);
+      const found = await store.findByAddress(email, context);
       if (!found.ok) return found;
       if (found.value === undefined) return fail("not_found", `nobody has the address ${email}`);
       const { id, version } = found.value;

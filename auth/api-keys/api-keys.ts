@@ -7,8 +7,7 @@
 import type { Scope } from "#contracts/access";
 import type { ApiKeyFilter, ApiKeyPage, ApiKeyRequest, ApiKeyView, KeyHolder, NewApiKey } from "#contracts/auth";
 import { fail, ok, type Result } from "#shared/errors";
-import type { Sql } from "#shared/postgres";
-import type { Deadline } from "#shared/resilience";
+import type { Sql, WorkContext } from "#shared/postgres";
 import type { CallContext } from "#shared/telemetry";
 import { timeOf } from "#shared/validation";
 import type { Outbox } from "../outbox/outbox.ts";
@@ -37,7 +36,7 @@ export interface ApiKeys {
     filter: ApiKeyFilter,
     page: { readonly limit: number; readonly cursor: string | undefined },
     principal: Principal,
-    deadline: Deadline,
+    context: WorkContext,
   ): Promise<Result<ApiKeyPage>>;
   /** Ends a key: at once here, and with the brokers once they have heard. Once is as often as twice. @returns failure `not_found`. */
   revoke(id: string, principal: Principal, context: CallContext): Promise<Result<ApiKeyView>>;
@@ -52,7 +51,7 @@ export interface ApiKeys {
     context: CallContext,
   ): Promise<Result<NewApiKey>>;
   /** Whose key it is; undefined where it is none that counts. */
-  holderOf(key: string, deadline: Deadline): Promise<Result<KeyHolder | undefined>>;
+  holderOf(key: string, context: WorkContext): Promise<Result<KeyHolder | undefined>>;
 }
 
 export function makeApiKeys({ store, outbox, ending, lastUsed }: ApiKeysOptions): ApiKeys {
@@ -71,8 +70,8 @@ export function makeApiKeys({ store, outbox, ending, lastUsed }: ApiKeysOptions)
   };
 
   /** The key, where he may see that there is one. */
-  async function find(id: string, principal: Principal, deadline: Deadline): Promise<Result<StoredApiKey>> {
-    const found = await store.find(id, deadline);
+  async function find(id: string, principal: Principal, context: WorkContext): Promise<Result<StoredApiKey>> {
+    const found = await store.find(id, context);
     if (!found.ok) return found;
     const isVisible = found.value !== undefined && (isOwn(found.value.owner, principal) || mayManage(principal));
     return isVisible && found.value !== undefined ? ok(found.value) : fail("not_found", "no such API key");
@@ -97,18 +96,18 @@ export function makeApiKeys({ store, outbox, ending, lastUsed }: ApiKeysOptions)
         ...sessionOf(principal),
       };
       const tell = audit("api_key.created", row, principal.by, until(expiresAt.value), context);
-      const added = await store.add(row, MOST, tell, context.deadline);
+      const added = await store.add(row, MOST, tell, context);
       if (!added.ok) return added;
       outbox.ring();
       return ok({ ...viewOf(added.value), key: made.key });
     },
 
-    async list(filter, { limit, cursor }, principal, deadline) {
+    async list(filter, { limit, cursor }, principal, context) {
       const of = listedOwner(filter, principal);
       if (!of.ok) return of;
       const after = cursor === undefined ? ok(undefined) : readCursor(cursor);
       if (!after.ok) return after;
-      const found = await store.list(of.value, { limit: limit + 1, after: after.value }, deadline);
+      const found = await store.list(of.value, { limit: limit + 1, after: after.value }, context);
       if (!found.ok) return found;
       const items = found.value.slice(0, limit);
       const last = items.at(-1);
@@ -117,7 +116,7 @@ export function makeApiKeys({ store, outbox, ending, lastUsed }: ApiKeysOptions)
     },
 
     async revoke(id, principal, context) {
-      const found = await find(id, principal, context.deadline);
+      const found = await find(id, principal, context);
       if (!found.ok) return found;
       const tell = audit("api_key.revoked", found.value, principal.by, {}, context);
       const revoked = await store.revoke(
@@ -126,7 +125,7 @@ export function makeApiKeys({ store, outbox, ending, lastUsed }: ApiKeysOptions)
           await ending.revoke(sql, { kind: "api_key", subject: id });
           await tell(sql);
         },
-        context.deadline,
+        context,
       );
       if (!revoked.ok) return revoked;
       outbox.ring();
@@ -134,7 +133,7 @@ export function makeApiKeys({ store, outbox, ending, lastUsed }: ApiKeysOptions)
     },
 
     async rotate(id, overlapS = OVERLAP_S, principal, context) {
-      const found = await find(id, principal, context.deadline);
+      const found = await find(id, principal, context);
       if (!found.ok) return found;
       const { name, owner, scopes, createdAt, expiresAt } = found.value;
       const allowed = mayRotate(found.value, principal);
@@ -159,17 +158,17 @@ export function makeApiKeys({ store, outbox, ending, lastUsed }: ApiKeysOptions)
           if (overlapS === 0) await ending.revoke(sql, { kind: "api_key", subject: id });
           await tell(sql);
         },
-        context.deadline,
+        context,
       );
       if (!rotated.ok) return rotated;
       outbox.ring();
       return ok({ ...viewOf(rotated.value), key: made.key });
     },
 
-    async holderOf(key, deadline) {
+    async holderOf(key, context) {
       const hash = keyHashOf(key);
       if (hash === undefined) return ok(undefined);
-      const held = await store.findHeld(hash, deadline);
+      const held = await store.findHeld(hash, context);
       if (!held.ok) return held;
       if (held.value === undefined) return ok(undefined);
       const { key: found, ownersScopes } = held.value;

@@ -30,7 +30,7 @@ export function keepLastUsed({ store, log, everyMs = MINUTE_MS }: LastUsedOption
     if (used.size === 0) return;
     const batch = used;
     used = new Map();
-    const written = await store.markUsed(batch, Deadline.after(WRITE_MS));
+    const written = await store.markUsed(batch, { deadline: Deadline.after(WRITE_MS) });
     if (written.ok) return;
     log.warn("last use of API keys not written: tried again later", { keys: batch.size, reason: written.error });
     // Those that were used again meanwhile have a later time.

@@ -33,28 +33,28 @@ export function apiKeyRoutes(apiKeys: ApiKeys, admit: Admit) {
       .post("/api-keys", async ({ body, request, set }) => {
         orThrow(noQuery(request.url));
         const context = within(contextOf(request), WORK_MS);
-        const principal = await admit({ request, set }, context.deadline);
+        const principal = await admit({ request, set }, context);
         const made = orThrow(await apiKeys.create(orThrow(requestOf(body)), principal, context));
         set.status = 201;
         return envelope("API key made: it is shown only now", made);
       })
       .get("/api-keys", async ({ request, set }) => {
         const { limit = DEFAULT_ITEMS, cursor, ...filter } = orThrow(listQuery(request.url));
-        const { deadline } = within(contextOf(request), WORK_MS);
-        const principal = await admit({ request, set }, deadline);
-        const page = orThrow(await apiKeys.list(filter, { limit, cursor }, principal, deadline));
+        const context = within(contextOf(request), WORK_MS);
+        const principal = await admit({ request, set }, context);
+        const page = orThrow(await apiKeys.list(filter, { limit, cursor }, principal, context));
         return envelope(`${page.items.length} API keys`, page);
       })
       .delete("/api-keys/:id", async ({ params, request, set }) => {
         orThrow(noQuery(request.url));
         const context = within(contextOf(request), WORK_MS);
-        const principal = await admit({ request, set }, context.deadline);
+        const principal = await admit({ request, set }, context);
         return envelope("API key revoked", orThrow(await apiKeys.revoke(idOf(params.id), principal, context)));
       })
       .post("/api-keys/:id/rotate", async ({ body, params, request, set }) => {
         orThrow(noQuery(request.url));
         const context = within(contextOf(request), WORK_MS);
-        const principal = await admit({ request, set }, context.deadline);
+        const principal = await admit({ request, set }, context);
         const { overlap_s } = orThrow(rotationOf(body));
         const made = orThrow(await apiKeys.rotate(idOf(params.id), overlap_s, principal, context));
         set.status = 201;
@@ -63,7 +63,7 @@ export function apiKeyRoutes(apiKeys: ApiKeys, admit: Admit) {
       // For brokers: whose key it is. By whom it may be asked is the service key's to say.
       .post("/api-keys/verify", async ({ body, request }) => {
         const { key } = orThrow(checkOf(body));
-        const holder = orThrow(await apiKeys.holderOf(key, within(contextOf(request), WORK_MS).deadline));
+        const holder = orThrow(await apiKeys.holderOf(key, within(contextOf(request), WORK_MS)));
         if (holder === undefined) throw new Failure("unauthenticated", "the API key is not valid");
         return envelope("API key", holder);
       })

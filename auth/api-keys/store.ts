@@ -1,8 +1,7 @@
 /** The table of API keys. Talks SQL, decides nothing. */
 import { isScope, type Role, type Scope, scopesOf } from "#contracts/access";
 import { Failure, type Result } from "#shared/errors";
-import type { Database, Sql } from "#shared/postgres";
-import type { Deadline } from "#shared/resilience";
+import type { Database, Sql, WorkContext } from "#shared/postgres";
 
 /** Whose it is. */
 export type Owner = { readonly userId: number } | { readonly service: string };
@@ -44,18 +43,18 @@ export type AndTell = (sql: Sql) => Promise<void>;
 
 export interface ApiKeyStore {
   /** @returns failure `conflict` where the owner has `most` that count, `unauthenticated` where the session has ended. Given twice with the same id it is added once. */
-  add(row: NewApiKeyRow, most: number, andTell: AndTell, deadline: Deadline): Promise<Result<StoredApiKey>>;
-  find(id: string, deadline: Deadline): Promise<Result<StoredApiKey | undefined>>;
+  add(row: NewApiKeyRow, most: number, andTell: AndTell, context: WorkContext): Promise<Result<StoredApiKey>>;
+  find(id: string, context: WorkContext): Promise<Result<StoredApiKey | undefined>>;
   /** Newest first. @param of undefined: those of all services. @param after id of the last one of the page before. */
   list(
     of: Owner | undefined,
     page: { readonly limit: number; readonly after: string | undefined },
-    deadline: Deadline,
+    context: WorkContext,
   ): Promise<Result<StoredApiKey[]>>;
   /** By the hash of the whole key: only one that counts, of a user who is active. */
-  findHeld(hash: Uint8Array, deadline: Deadline): Promise<Result<HeldKey | undefined>>;
+  findHeld(hash: Uint8Array, context: WorkContext): Promise<Result<HeldKey | undefined>>;
   /** @returns the key as it is then; `andTell` is left out where it had been revoked before. */
-  revoke(id: string, andTell: AndTell, deadline: Deadline): Promise<Result<StoredApiKey | undefined>>;
+  revoke(id: string, andTell: AndTell, context: WorkContext): Promise<Result<StoredApiKey | undefined>>;
   /**
    * Adds `next`, and ends the one that it follows after `overlapMs` (0: at once).
    * @returns the new one; failure `unauthenticated` where the session has ended, `conflict` where the old one counts no longer, has one already, or the owner has `most`.
@@ -65,10 +64,10 @@ export interface ApiKeyStore {
     next: NewApiKeyRow,
     options: { readonly overlapMs: number; readonly most: number },
     andTell: AndTell,
-    deadline: Deadline,
+    context: WorkContext,
   ): Promise<Result<StoredApiKey>>;
   /** Times of use; an earlier one than is there changes nothing. */
-  markUsed(used: ReadonlyMap<string, Date>, deadline: Deadline): Promise<Result<void>>;
+  markUsed(used: ReadonlyMap<string, Date>, context: WorkContext): Promise<Result<void>>;
 }
 
 interface Row {
@@ -139,7 +138,7 @@ export function makeApiKeyStore(database: Database): ApiKeyStore {
   }
 
   return {
-    add: (row, most, andTell, deadline) =>
+    add: (row, most, andTell, context) =>
       database.transaction(
         async (sql) => {
           const before = await one(sql, row.id);
@@ -150,10 +149,10 @@ export function makeApiKeyStore(database: Database): ApiKeyStore {
           await andTell(sql);
           return inserted(sql, row.id);
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
-    find: (id, deadline) => database.query((sql) => one(sql, id), { deadline, retry: true }),
-    list: (of, { limit, after }, deadline) =>
+    find: (id, context) => database.query((sql) => one(sql, id), { ...context, retry: true }),
+    list: (of, { limit, after }, context) =>
       database.query(
         async (sql) => {
           const rows = await sql<Row[]>`
@@ -163,9 +162,9 @@ export function makeApiKeyStore(database: Database): ApiKeyStore {
             order by k.id desc limit ${limit}`;
           return rows.map(keyOf);
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
-    findHeld: (hash, deadline) =>
+    findHeld: (hash, context) =>
       database.query(
         async (sql) => {
           const [row] = await sql<(Row & { role: Role | null; extra_scopes: string[] | null; verified: boolean })[]>`
@@ -178,9 +177,9 @@ export function makeApiKeyStore(database: Database): ApiKeyStore {
             row.role === null ? undefined : scopesOf(row.role, (row.extra_scopes ?? []).filter(isScope), row);
           return { key: keyOf(row), ownersScopes };
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
-    revoke: (id, andTell, deadline) =>
+    revoke: (id, andTell, context) =>
       database.transaction(
         async (sql) => {
           const revoked = await sql`
@@ -188,9 +187,9 @@ export function makeApiKeyStore(database: Database): ApiKeyStore {
           if (revoked.length > 0) await andTell(sql);
           return one(sql, id);
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
-    rotate: (id, next, { overlapMs, most }, andTell, deadline) =>
+    rotate: (id, next, { overlapMs, most }, andTell, context) =>
       database.transaction(
         async (sql) => {
           const before = await one(sql, next.id);
@@ -209,9 +208,9 @@ export function makeApiKeyStore(database: Database): ApiKeyStore {
           await andTell(sql);
           return inserted(sql, next.id);
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
-    markUsed: (used, deadline) =>
+    markUsed: (used, context) =>
       database.query(
         async (sql) => {
           await sql`
@@ -220,7 +219,7 @@ export function makeApiKeyStore(database: Database): ApiKeyStore {
               as u (id, at)
             where k.id = u.id and (k.last_used_at is null or k.last_used_at < u.at)`;
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
   };
 }

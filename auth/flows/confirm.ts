@@ -49,7 +49,7 @@ export function makeConfirm({ database, links, passwords, ending, outbox, tellOw
         await outbox.put(sql, [{ kind: "audit", data }], context);
         return true;
       },
-      { deadline: context.deadline, retry: false },
+      { ...context, retry: false },
     );
     if (!done.ok) return done;
     if (!done.value) return worthless();
@@ -75,12 +75,12 @@ export function makeConfirm({ database, links, passwords, ending, outbox, tellOw
         "user.address_verified",
       ),
     async password(token, password, context) {
-      const found = await links.find("reset_password", token, context.deadline);
+      const found = await links.find("reset_password", token, context);
       if (!found.ok) return found;
       if (found.value === undefined) return worthless();
       const allowed = checkNewPassword("new_password", password, found.value.email);
       if (!allowed.ok) return allowed;
-      const hash = await passwords.hash(password, context.deadline);
+      const hash = await passwords.hash(password, context);
       if (!hash.ok) return hash;
       return once(
         context,

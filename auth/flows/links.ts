@@ -4,8 +4,7 @@
  * address that it was sent to is no longer the user's, or he is not active.
  */
 import type { Result } from "#shared/errors";
-import type { Database, Sql } from "#shared/postgres";
-import type { Deadline } from "#shared/resilience";
+import type { Database, Sql, WorkContext } from "#shared/postgres";
 import { hashOf, newToken } from "../keys.ts";
 import type { Origin, Outbox } from "../outbox/outbox.ts";
 import { type StoredUser, type UserRow, userColumns, userOf } from "../store.ts";
@@ -26,7 +25,7 @@ export interface Links {
    */
   sendAsked(sql: Sql, purpose: LinkPurpose, user: Pick<StoredUser, "id" | "email">, origin: Origin): Promise<boolean>;
   /** Whose link it is, if it counts. */
-  find(purpose: LinkPurpose, token: string, deadline: Deadline): Promise<Result<StoredUser | undefined>>;
+  find(purpose: LinkPurpose, token: string, context: WorkContext): Promise<Result<StoredUser | undefined>>;
   /**
    * Uses it, within a transaction: it and all others of that purpose count no longer.
    * @param from the address of whoever uses it. @returns the user, whose row is locked; undefined where it does not count (any more).
@@ -85,8 +84,8 @@ export function makeLinks({ database, outbox, letterhead }: LinksPorts): Links {
       await send(sql, purpose, user, origin);
       return true;
     },
-    find: (purpose, token, deadline) =>
-      database.query((sql) => ownerOf(sql, purpose, token, false), { deadline, retry: true }),
+    find: (purpose, token, context) =>
+      database.query((sql) => ownerOf(sql, purpose, token, false), { ...context, retry: true }),
     async use(sql, purpose, token, from) {
       const found = await ownerOf(sql, purpose, token, true);
       if (found === undefined) return undefined;

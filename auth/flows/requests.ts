@@ -6,8 +6,8 @@ import { Failure, messageOf, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import type { Database, Sql } from "#shared/postgres";
 import { Deadline, databaseBackoff, keepTrying, makeBell } from "#shared/resilience";
-import { type CallContext, type Metrics, traceOf, traceparentOf } from "#shared/telemetry";
-import type { Outbox } from "../outbox/outbox.ts";
+import { asSpan, type CallContext, type Metrics, traceOf, traceparentOf } from "#shared/telemetry";
+import type { Origin, Outbox } from "../outbox/outbox.ts";
 import { holderOf } from "../users/addresses.ts";
 import type { LinkPurpose } from "./letters.ts";
 import type { Links } from "./links.ts";
@@ -45,6 +45,7 @@ interface Row {
   traceparent: string;
   address: string | null;
   agent: string | null;
+  waited_ms: number;
 }
 
 /** Starts to look at requests in the background. */
@@ -56,13 +57,19 @@ export function runMailRequests({ database, links, outbox, log, metrics }: MailR
     "result",
   ]);
 
-  async function outcomeOf(sql: Sql, row: Row): Promise<string> {
-    const { purpose, email, request_id, traceparent, address, agent } = row;
+  /** As a span of the request that asked for it. */
+  function outcomeOf(sql: Sql, row: Row): Promise<string> {
+    const { purpose, waited_ms, request_id, traceparent, address, agent } = row;
+    const client = address === null ? undefined : { address, ...(agent === null ? {} : { agent }) };
+    const origin = { requestId: request_id, trace: traceOf(traceparent), ...(client === undefined ? {} : { client }) };
+    const attributes = { "platform.purpose": purpose, "platform.waited_ms": Math.round(waited_ms) };
+    return asSpan(origin, "mail request", { attributes }, (own) => decide(sql, row, own));
+  }
+
+  async function decide(sql: Sql, { purpose, email }: Row, origin: Origin): Promise<string> {
     const user = await holderOf(sql, email);
     if (user?.active !== 1) return "nobody";
     if (purpose === "verify_address" && user.emailVerifiedAt !== null) return "verified";
-    const client = address === null ? undefined : { address, ...(agent === null ? {} : { agent }) };
-    const origin = { requestId: request_id, trace: traceOf(traceparent), ...(client === undefined ? {} : { client }) };
     if (!(await links.sendAsked(sql, purpose, user, origin))) return "too_many";
     const data = { action: `${purpose}.asked`, by: "auth", user_id: user.id };
     await outbox.put(sql, [{ kind: "audit", data }], origin);
@@ -77,7 +84,8 @@ export function runMailRequests({ database, links, outbox, log, metrics }: MailR
         [row] = await sql<Row[]>`
           delete from mail_requests where id = (
             select id from mail_requests order by created_at limit 1 for update skip locked)
-          returning id, purpose, email, request_id, traceparent, address, agent`;
+          returning id, purpose, email, request_id, traceparent, address, agent,
+            (extract(epoch from clock_timestamp() - created_at) * 1000)::float8 as waited_ms`;
         return row === undefined ? undefined : outcomeOf(sql, row);
       },
       { deadline: Deadline.after(WORK_MS, closing.signal), retry: false },
@@ -125,7 +133,8 @@ export function runMailRequests({ database, links, outbox, log, metrics }: MailR
   });
 
   return {
-    async ask(purpose, email, { requestId, trace, client, deadline }) {
+    async ask(purpose, email, context) {
+      const { requestId, trace, client } = context;
       const noted = await database.query(
         async (sql) => {
           const waiting = await sql`select 1 from mail_requests offset ${WAITING_MAX - 1} limit 1`;
@@ -136,7 +145,7 @@ export function runMailRequests({ database, links, outbox, log, metrics }: MailR
               ${client?.address ?? null}, ${client?.agent ?? null})
             on conflict do nothing`;
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       );
       if (!noted.ok) return noted;
       bell.ring();

@@ -5,7 +5,7 @@
 import { type Revocation, routingKeyOfRevocation, SIGNING_KEYS_CHANGED } from "#contracts/identity";
 import type { MailMessage } from "#contracts/mail";
 import type { Sql } from "#shared/postgres";
-import { type CallContext, type Client, newTrace, traceparentOf } from "#shared/telemetry";
+import { type CallContext, type Client, newTrace, preciseNow, recordSpan, traceparentOf } from "#shared/telemetry";
 import type { Sealer } from "../keys.ts";
 
 /** `data` of an entry `audit`: never a password, a token or a key. */
@@ -62,7 +62,10 @@ export function makeOutbox(sealer: Sealer, ring: () => void = () => undefined): 
   return {
     async put(sql, items, origin) {
       const requestId = origin?.requestId ?? Bun.randomUUIDv7();
-      const traceparent = traceparentOf(origin?.trace ?? newTrace());
+      const trace = origin?.trace ?? newTrace();
+      // Its beginning, where no request is: what is brought out of it later is a part of that.
+      if (origin === undefined) recordSpan(trace, { name: "outbox put", startedAt: preciseNow() });
+      const traceparent = traceparentOf(trace);
       for (const item of items) {
         const parcel = parcelOf(item, origin?.client);
         const id = idOf(item);

@@ -10,6 +10,7 @@ import { silentLog } from "#shared/log";
 import { type Database, makeDatabase } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
 import { makeMetrics } from "#shared/telemetry";
+import { collectSpans } from "#shared/telemetry-testing";
 import postgres from "postgres";
 import { makeSealer } from "../keys.ts";
 import { MIGRATIONS } from "../migrations.ts";
@@ -183,6 +184,37 @@ describe.skipIf(POSTGRES === undefined || RABBITMQ === undefined)("outbox (needs
       heard.every(({ traceparent }) => String(traceparent).startsWith("00-0af7651916cd43dd8448eb211c80319c-")),
     ).toBe(true);
     expect(sent).toHaveLength(1);
+  });
+
+  test("what comes out is a span of the request that put it there, with the time waited, and each try of a mail is one", async () => {
+    using seen = collectSpans();
+    let tries = 0;
+    const items: OutboxItem[] = [
+      { kind: "audit", data: { action: "logout", by: "user:7" } },
+      { kind: "mail", mail },
+    ];
+    await put(items);
+    await Bun.sleep(50);
+    begin({
+      sendMail: async () => {
+        tries += 1;
+        return tries === 1 ? fail("unavailable") : ok();
+      },
+      pollMs: 50,
+    });
+    await until("all out", async () => (await left()) === 0);
+    const of = (name: string) => seen.spans.filter((span) => span.name === name);
+    const parentId = "b7ad6b7169203331";
+    const [audit] = of("outbox audit");
+    expect(audit).toMatchObject({ trace: { traceId: "0af7651916cd43dd8448eb211c80319c", parentId } });
+    expect(Number(audit?.attributes["platform.waited_ms"])).toBeGreaterThanOrEqual(50);
+    expect(of(`send ${exchanges.logs}`)[0]?.trace.parentId).toBe(audit?.trace.spanId ?? "");
+    expect(
+      of("outbox mail").map(({ trace, attributes, error }) => [trace.parentId, attributes["platform.attempt"], error]),
+    ).toEqual([
+      [parentId, 1, "unavailable"],
+      [parentId, 2, undefined],
+    ]);
   });
 
   test("what is rolled back does not come out, and nothing lies readable in the table", async () => {

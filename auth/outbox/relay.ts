@@ -13,7 +13,7 @@ import { FAILURES, type Failure, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import type { Database } from "#shared/postgres";
 import { type Bell, Deadline, exponential, GATHER_MS, makeBell, pause } from "#shared/resilience";
-import { type CallContext, type Metrics, traceOf } from "#shared/telemetry";
+import { asSpan, type CallContext, type Metrics, traceOf } from "#shared/telemetry";
 import type { Sealer } from "../keys.ts";
 import { type Lane, OUTBOX_CHANNEL } from "./outbox.ts";
 import { makeOutboxStore, type OutboxStore, type Waiting } from "./store.ts";
@@ -38,6 +38,8 @@ export interface RelayOptions {
 export interface Relay extends AsyncDisposable {
   /** There may be something to bring out. */
   ring(): void;
+  /** What waits, as counted some seconds ago at most. */
+  readonly waiting: number;
   /** Finishes what is in hand, and one batch more of what there is: within about 5 s. The rest waits in PostgreSQL. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -69,14 +71,18 @@ export function startRelay(options: RelayOptions): Relay {
   const ring = (): void => {
     for (const bell of bells) bell.ring();
   };
-  const contextOf = (
-    { requestId, traceparent }: Pick<Waiting, "requestId" | "traceparent">,
+  /** Brings one out as a span of the request that put it there; a try that fails is one, too. */
+  function bringOut(
+    lane: Lane,
+    { id, requestId, traceparent, attempts, waitedMs }: Omit<Waiting, "parcel">,
     ms: number,
-  ): CallContext => ({
-    requestId,
-    trace: traceOf(traceparent),
-    deadline: Deadline.after(ms),
-  });
+    work: (context: CallContext) => Promise<Result<void>>,
+  ): Promise<Result<void>> {
+    const context = { requestId, trace: traceOf(traceparent), deadline: Deadline.after(ms) };
+    const counted = lane === "mail" ? { "platform.attempt": attempts + 1 } : {};
+    const attributes = { "messaging.message.id": id, "platform.waited_ms": Math.round(waitedMs), ...counted };
+    return asSpan(context, `outbox ${lane}`, { attributes }, work);
+  }
 
   /** Publishes them at once. @returns the ids of those that are out; `inOrder`: up to the first that is not. */
   async function publishAll<L extends "identity" | "audit">(
@@ -86,7 +92,7 @@ export function startRelay(options: RelayOptions): Relay {
     inOrder: boolean,
   ): Promise<string[]> {
     const results = await Promise.all(
-      waiting.map((one) => publisher.publish(messageOf(one), contextOf(one, CONFIRM_MS))),
+      waiting.map((one) => bringOut(lane, one, CONFIRM_MS, (context) => publisher.publish(messageOf(one), context))),
     );
     const told: string[] = [];
     for (const [index, { id }] of waiting.entries()) {
@@ -174,7 +180,7 @@ export function startRelay(options: RelayOptions): Relay {
       log.warn("outbox: a mail waited too long and is not sent any more", { id });
       return finish("expired");
     }
-    const sent = await sendMail(parcel.mail, id, contextOf(waiting, MAIL_MS));
+    const sent = await bringOut("mail", waiting, MAIL_MS, (context) => sendMail(parcel.mail, id, context));
     if (sent.ok) return finish("told");
     if (isVain(sent.error)) {
       log.warn("outbox: the mail service does not take this mail", { id, reason: sent.error });
@@ -214,15 +220,21 @@ export function startRelay(options: RelayOptions): Relay {
     }
   }
 
+  let inOutbox = 0;
   const working = Promise.all([
     work(() => publishLane("identity", tellers.identity), 0),
     work(() => publishLane("audit", tellers.audit), GATHER_MS),
     work(sendMails, 0),
-    count(store, metrics, stopping.signal),
+    count(store, metrics, stopping.signal, (sum) => {
+      inOutbox = sum;
+    }),
   ]);
   database.listen(OUTBOX_CHANNEL, ring);
   return {
     ring,
+    get waiting() {
+      return inOutbox;
+    },
     async [Symbol.asyncDispose]() {
       stopping.abort();
       ring();
@@ -232,7 +244,12 @@ export function startRelay(options: RelayOptions): Relay {
 }
 
 /** Keeps the gauges. */
-async function count(store: OutboxStore, metrics: Metrics, signal: AbortSignal): Promise<void> {
+async function count(
+  store: OutboxStore,
+  metrics: Metrics,
+  signal: AbortSignal,
+  told: (waiting: number) => void,
+): Promise<void> {
   const waiting = metrics.gauge("auth_outbox_waiting", "What waits in the outbox.", ["lane"]);
   const oldest = metrics.gauge("auth_outbox_oldest_seconds", "Age of the oldest of these, 0 without any.", ["lane"]);
   while (!signal.aborted) {
@@ -242,6 +259,7 @@ async function count(store: OutboxStore, metrics: Metrics, signal: AbortSignal):
       waiting.set({ lane }, depth);
       oldest.set({ lane }, oldestS);
     }
+    if (counted.ok) told([...counted.value.values()].reduce((sum, lane) => sum + lane.waiting, 0));
     await pause(COUNT_EVERY_MS, signal);
   }
 }

@@ -11,8 +11,10 @@ export interface Waiting<L extends Lane = Lane> {
   readonly parcel: Extract<Parcel, { to: L }>;
   readonly requestId: string;
   readonly traceparent: string;
-  /** Tries before this one. */
+  /** Tries before this one; of what is handed to `tell` they are not counted. */
   readonly attempts: number;
+  /** Since it was put there (ms). */
+  readonly waitedMs: number;
 }
 
 export interface HandOptions<L extends Lane> {
@@ -61,6 +63,7 @@ interface Row {
   request_id: string;
   traceparent: string;
   attempts: number;
+  waited_ms: number;
 }
 
 export function makeOutboxStore(
@@ -72,12 +75,12 @@ export function makeOutboxStore(
   async function open<L extends Lane>(sql: Sql, rows: readonly Row[]): Promise<Waiting<L>[]> {
     const readable: Waiting<L>[] = [];
     const unreadable: string[] = [];
-    for (const { id, body, request_id, traceparent, attempts } of rows) {
+    for (const { id, body, request_id, traceparent, attempts, waited_ms } of rows) {
       const text = sealer.open(body, id);
       if (text === undefined) unreadable.push(id);
       else {
         const parcel = JSON.parse(text) as Waiting<L>["parcel"];
-        readable.push({ id, parcel, requestId: request_id, traceparent, attempts });
+        readable.push({ id, parcel, requestId: request_id, traceparent, attempts, waitedMs: waited_ms });
       }
     }
     if (unreadable.length > 0) {
@@ -90,6 +93,8 @@ export function makeOutboxStore(
   const putOff = (sql: Sql, ids: readonly string[], ms: number) => sql`
     update outbox set next_at = now() + ${ms} * interval '1 millisecond' where id = any(${[...ids]}::uuid[])`;
 
+  const waitedMs = (sql: Sql) => sql`(extract(epoch from clock_timestamp() - created_at) * 1000)::float8`;
+
   return {
     handOldest: ({ lane, limit, tell }, deadline) =>
       database.transaction(
@@ -99,7 +104,7 @@ export function makeOutboxStore(
               set_config('idle_in_transaction_session_timeout', ${STANDS_STILL}, true)`;
           if (lock?.mine !== true) return undefined;
           const rows = await sql<Row[]>`
-            select id, body, request_id, traceparent, attempts from outbox
+            select id, body, request_id, traceparent, attempts, ${waitedMs(sql)} as waited_ms from outbox
             where kind = ${lane} and next_at <= now() order by seq limit ${limit}`;
           if (rows.length === 0) return { handed: 0, told: 0 };
           const waiting = await open<typeof lane>(sql, rows);
@@ -118,7 +123,7 @@ export function makeOutboxStore(
             where id in (
               select id from outbox where kind = ${lane} and next_at <= now()
               order by next_at, seq limit ${limit} for update skip locked)
-            returning id, body, request_id, traceparent, attempts - 1 as attempts`;
+            returning id, body, request_id, traceparent, attempts - 1 as attempts, ${waitedMs(sql)} as waited_ms`;
           return open<typeof lane>(sql, rows);
         },
         { deadline, retry: false },

@@ -71,12 +71,11 @@ export function makeRegister(ports: RegisterPorts): Register {
     registration: Registration,
     context: CallContext,
   ): Promise<Result<Registered>> {
-    const { deadline } = context;
     const other = fail("invalid", "Idempotency-Key was used before with another body");
     if (Buffer.compare(earlier.contentHash, contentHashOf(registration)) !== 0) return other;
     // It tells whether the password is right: no faster than a login does.
-    const known = await throttle(earlier.user.email, placeOf(context).address, deadline, async () => {
-      const verdict = await passwords.verify(registration.password, earlier.user.passwordHash, deadline);
+    const known = await throttle(earlier.user.email, placeOf(context).address, context, async () => {
+      const verdict = await passwords.verify(registration.password, earlier.user.passwordHash, context);
       return verdict.ok && !verdict.value.matches ? fail("unauthenticated") : verdict;
     });
     if (known.ok) return ok({ view: registrationViewOf(earlier), replayed: true });
@@ -88,7 +87,6 @@ export function makeRegister(ports: RegisterPorts): Register {
     key: string | undefined,
     context: CallContext,
   ): Promise<Result<Registered>> {
-    const { deadline } = context;
     const { email, password, first_name: firstName = "", last_name: lastName = "" } = registration;
     const keyed = sagaIdOf(key);
     if (!keyed.ok) return keyed;
@@ -97,18 +95,18 @@ export function makeRegister(ports: RegisterPorts): Register {
     const sagaId = keyed.value;
     /** What the same key has done before. */
     const earlier = async (): Promise<Result<Registered> | undefined> => {
-      const found = key === undefined ? ok(undefined) : await store.findBySaga(sagaId, deadline);
+      const found = key === undefined ? ok(undefined) : await store.findBySaga(sagaId, context);
       if (!found.ok) return found;
       return found.value === undefined ? undefined : replay(found.value, registration, context);
     };
     const before = await earlier();
     if (before !== undefined) return before;
     // Before the work of a hash; what counts is looked at again in the transaction.
-    const taken = await store.isTaken(email, deadline);
+    const taken = await store.isTaken(email, context);
     if (!taken.ok) return taken;
     // By the same request, it may be, which came a moment earlier.
     if (taken.value) return (await earlier()) ?? fail("conflict", "this address is taken");
-    const hash = await passwords.hash(password, deadline);
+    const hash = await passwords.hash(password, context);
     if (!hash.ok) return hash;
     const mailId = keyOf(sagaId, WELCOME_MAIL);
     const added = await store.create(
@@ -121,7 +119,7 @@ export function makeRegister(ports: RegisterPorts): Register {
         const data = { action: "user.registered", by: `user:${userId}`, user_id: userId };
         await outbox.put(sql, [{ kind: "audit", data }], context);
       },
-      deadline,
+      context,
     );
     if (!added.ok) return added;
     // Somebody else came with the same key in the same moment.

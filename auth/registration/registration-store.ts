@@ -1,8 +1,7 @@
 /** Registrations in PostgreSQL. Talks SQL, decides nothing. */
 import type { RegistrationState } from "#contracts/auth";
 import type { Result } from "#shared/errors";
-import type { Database, Sql } from "#shared/postgres";
-import type { Deadline } from "#shared/resilience";
+import type { Database, Sql, WorkContext } from "#shared/postgres";
 import { type StoredUser, type UserRow, userColumns, userOf } from "../store.ts";
 import { lockAddress, mustBeFree } from "../users/addresses.ts";
 
@@ -34,7 +33,7 @@ export type MailEnd = "sent" | "refused" | "expired" | "ambiguous";
 
 export interface RegistrationStore {
   /** Whether somebody has the address, without regard to case. */
-  isTaken(email: string, deadline: Deadline): Promise<Result<boolean>>;
+  isTaken(email: string, context: WorkContext): Promise<Result<boolean>>;
   /**
    * Adds the user, active, and his registration; `andStart` adds the workflow in the same transaction. Twice is once:
    * where the saga's id is there already, that one is given back and nothing is done.
@@ -44,14 +43,14 @@ export interface RegistrationStore {
     user: NewUser,
     registration: NewRegistration,
     andStart: (sql: Sql, userId: number) => Promise<unknown>,
-    deadline: Deadline,
+    context: WorkContext,
   ): Promise<Result<{ readonly created: boolean; readonly registered: RegisteredUser }>>;
-  findBySaga(sagaId: string, deadline: Deadline): Promise<Result<RegisteredUser | undefined>>;
-  findByUser(userId: number, deadline: Deadline): Promise<Result<RegisteredUser | undefined>>;
+  findBySaga(sagaId: string, context: WorkContext): Promise<Result<RegisteredUser | undefined>>;
+  findByUser(userId: number, context: WorkContext): Promise<Result<RegisteredUser | undefined>>;
   /** Writes what became of the mail; a user whose mail cannot be delivered is marked. */
-  mark(sagaId: string, mail: MailEnd, reason: string | undefined, deadline: Deadline): Promise<Result<void>>;
+  mark(sagaId: string, mail: MailEnd, reason: string | undefined, context: WorkContext): Promise<Result<void>>;
   /** Ends a registration that is still pending. */
-  complete(sagaId: string, deadline: Deadline): Promise<Result<void>>;
+  complete(sagaId: string, context: WorkContext): Promise<Result<void>>;
 }
 
 interface Row extends UserRow {
@@ -71,12 +70,12 @@ export function makeRegistrationStore(database: Database): RegistrationStore {
   }
 
   return {
-    isTaken: (email, deadline) =>
+    isTaken: (email, context) =>
       database.query(async (sql) => (await sql`select 1 from users where lower(email) = lower(${email})`).length > 0, {
-        deadline,
+        ...context,
         retry: true,
       }),
-    create: (user, { sagaId, mailId, contentHash }, andStart, deadline) =>
+    create: (user, { sagaId, mailId, contentHash }, andStart, context) =>
       database.transaction(
         async (sql) => {
           await lockAddress(sql, user.email);
@@ -97,13 +96,13 @@ export function makeRegistrationStore(database: Database): RegistrationStore {
           if (registered === undefined) throw new Error("what was inserted is not there");
           return { created: true, registered };
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
-    findBySaga: (sagaId, deadline) =>
-      database.query((sql) => find(sql, sql`saga_id = ${sagaId}`), { deadline, retry: true }),
-    findByUser: (userId, deadline) =>
-      database.query((sql) => find(sql, sql`users.id = ${userId}`), { deadline, retry: true }),
-    mark: (sagaId, mail, reason, deadline) =>
+    findBySaga: (sagaId, context) =>
+      database.query((sql) => find(sql, sql`saga_id = ${sagaId}`), { ...context, retry: true }),
+    findByUser: (userId, context) =>
+      database.query((sql) => find(sql, sql`users.id = ${userId}`), { ...context, retry: true }),
+    mark: (sagaId, mail, reason, context) =>
       database.query(
         async (sql) => {
           const isRefused = mail === "refused" || mail === "expired";
@@ -112,16 +111,16 @@ export function makeRegistrationStore(database: Database): RegistrationStore {
               state = case when ${isRefused} then 'mail_refused' else state end
             where saga_id = ${sagaId}`;
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
-    complete: (sagaId, deadline) =>
+    complete: (sagaId, context) =>
       database.query(
         async (sql) => {
           await sql`
             update registrations set state = 'complete', updated_at = now()
             where saga_id = ${sagaId} and state = 'pending'`;
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
   };
 }

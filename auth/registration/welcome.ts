@@ -9,7 +9,7 @@
 import type { MailMessage, MailReply, MailView } from "#contracts/mail";
 import { FAILURES, fail, type Result } from "#shared/errors";
 import { again, defineSaga, done, type Saga, type StepOutcome } from "#shared/saga";
-import type { CallContext } from "#shared/telemetry";
+import { type CallContext, within } from "#shared/telemetry";
 import type { MailEnd, RegistrationStore } from "./registration-store.ts";
 
 export const WELCOME_MAIL = "welcome_mail";
@@ -132,8 +132,8 @@ export function makeRegistrationSaga(ports: WelcomePorts): Saga<RegistrationData
       },
       {
         name: "mark",
-        async run({ mail = "ambiguous", reason }, { sagaId, deadline }) {
-          const marked = orBug(await ports.store.mark(sagaId, mail, reason, deadline.within(STATEMENT_MS)));
+        async run({ mail = "ambiguous", reason }, context) {
+          const marked = orBug(await ports.store.mark(context.sagaId, mail, reason, within(context, STATEMENT_MS)));
           return marked.ok ? done() : marked;
         },
       },
@@ -149,8 +149,8 @@ export function makeRegistrationSaga(ports: WelcomePorts): Saga<RegistrationData
       },
       {
         name: "complete",
-        async run(_data, { sagaId, deadline }) {
-          const completed = orBug(await ports.store.complete(sagaId, deadline.within(STATEMENT_MS)));
+        async run(_data, context) {
+          const completed = orBug(await ports.store.complete(context.sagaId, within(context, STATEMENT_MS)));
           return completed.ok ? done() : completed;
         },
       },

@@ -1,7 +1,6 @@
 /** The signing keys in PostgreSQL, shared by all replicas. Talks SQL, decides nothing. Time is the database's. */
 import { ok, type Result } from "#shared/errors";
-import type { Database, Sql } from "#shared/postgres";
-import type { Deadline } from "#shared/resilience";
+import type { Database, Sql, WorkContext } from "#shared/postgres";
 
 export interface NewKey {
   readonly kid: string;
@@ -23,9 +22,9 @@ export type AndTell = (sql: Sql) => Promise<void>;
 
 export interface KeyStore {
   /** Those that sign last come first; those that were retired before `since` are left out. */
-  find(since: Date, deadline: Deadline): Promise<Result<StoredKey[]>>;
+  find(since: Date, context: WorkContext): Promise<Result<StoredKey[]>>;
   /** Adds the first key: of several replicas that try at once, one does, and the others leave it at that. */
-  addFirst(key: NewKey, deadline: Deadline): Promise<Result<void>>;
+  addFirst(key: NewKey, context: WorkContext): Promise<Result<void>>;
   /**
    * Adds a key that signs in `leadMs`, when those that sign until then retire.
    * @param unlessSince nothing is done where a key signs, or will, that was not there to sign before that time.
@@ -34,7 +33,7 @@ export interface KeyStore {
   rotate(
     key: NewKey,
     options: { readonly leadMs: number; readonly unlessSince?: Date; readonly andTell: AndTell },
-    deadline: Deadline,
+    context: WorkContext,
   ): Promise<Result<boolean>>;
   /**
    * A key signs nothing from now on; `forget`: it verifies nothing either. Where no other one signs now, `next` does.
@@ -43,7 +42,7 @@ export interface KeyStore {
   retire(
     kid: string,
     options: { readonly forget: boolean; readonly next: NewKey; readonly andTell: AndTell },
-    deadline: Deadline,
+    context: WorkContext,
   ): Promise<Result<boolean>>;
 }
 
@@ -72,26 +71,26 @@ export function makeKeyStore(database: Pick<Database, "query" | "transaction">):
   };
 
   return {
-    async find(since, deadline) {
+    async find(since, context) {
       const rows = await database.query(
         (sql) => sql<KeyRow[]>`
           select kid, public_jwk, private_jwk, created_at, activates_at, retired_at from signing_keys
           where retired_at is null or retired_at > ${since}
           order by activates_at desc, created_at desc, kid`,
-        { deadline, retry: true },
+        { ...context, retry: true },
       );
       return rows.ok ? ok(rows.value.map(keyOf)) : rows;
     },
-    addFirst: (key, deadline) =>
+    addFirst: (key, context) =>
       database.transaction(
         async (sql) => {
           await lock(sql);
           const [held] = await sql`select 1 from signing_keys where retired_at is null limit 1`;
           if (held === undefined) await insert(sql, key, 0);
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
-    rotate: (key, { leadMs, unlessSince, andTell }, deadline) =>
+    rotate: (key, { leadMs, unlessSince, andTell }, context) =>
       database.transaction(
         async (sql) => {
           await lock(sql);
@@ -107,9 +106,9 @@ export function makeKeyStore(database: Pick<Database, "query" | "transaction">):
           await tell(sql, andTell);
           return true;
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
-    retire: (kid, { forget, next, andTell }, deadline) =>
+    retire: (kid, { forget, next, andTell }, context) =>
       database.transaction(
         async (sql) => {
           await lock(sql);
@@ -133,7 +132,7 @@ export function makeKeyStore(database: Pick<Database, "query" | "transaction">):
           await tell(sql, andTell);
           return true;
         },
-        { deadline, retry: false },
+        { ...context, retry: false },
       ),
   };
 }

@@ -6,7 +6,7 @@
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from "jose";
 import { ACCESS_TOKEN } from "#contracts/auth";
 import { fail, ok, type Result } from "#shared/errors";
-import type { Deadline } from "#shared/resilience";
+import type { WorkContext } from "#shared/postgres";
 import type { Sealer } from "../keys.ts";
 import type { AuditData, Outbox } from "../outbox/outbox.ts";
 import type { AndTell, KeyStore, NewKey, StoredKey } from "./key-store.ts";
@@ -18,15 +18,15 @@ export const RETIRED_MS = 3_600_000;
 
 export interface Keyring {
   /** Those that count, the last to sign first; makes the first one, and the next one where the newest is too old. */
-  load(deadline: Deadline): Promise<Result<StoredKey[]>>;
+  load(context: WorkContext): Promise<Result<StoredKey[]>>;
   /** The command: a new key signs in five minutes. @returns its kid. */
-  rotate(by: string, deadline: Deadline): Promise<Result<string>>;
+  rotate(by: string, context: WorkContext): Promise<Result<string>>;
   /**
    * A key signs nothing from now on, and verifies for an hour more.
    * @param options.compromised it verifies nothing any more, which ends the access tokens that it signed: whoever has
    * a refresh token gets another one. @returns failure `not_found`.
    */
-  retire(kid: string, by: string, options: { compromised: boolean }, deadline: Deadline): Promise<Result<void>>;
+  retire(kid: string, by: string, options: { compromised: boolean }, context: WorkContext): Promise<Result<void>>;
 }
 
 export interface KeyringPorts {
@@ -43,7 +43,7 @@ export function makeKeyring({ store, sealer, outbox, maxAgeMs }: KeyringPorts): 
     (sql) =>
       outbox.put(sql, [{ kind: "signing_keys" }, { kind: "audit", data: { action, by, ...details } }]);
 
-  async function add(by: string, deadline: Deadline, unlessSince?: Date): Promise<Result<string>> {
+  async function add(by: string, context: WorkContext, unlessSince?: Date): Promise<Result<string>> {
     const key = await newKey(sealer);
     const added = await store.rotate(
       key,
@@ -52,7 +52,7 @@ export function makeKeyring({ store, sealer, outbox, maxAgeMs }: KeyringPorts): 
         ...(unlessSince === undefined ? {} : { unlessSince }),
         andTell: telling("signing_key.added", by, { kid: key.kid, signs_in_s: LEAD_MS / 1_000 }),
       },
-      deadline,
+      context,
     );
     if (!added.ok) return added;
     if (added.value) outbox.ring();
@@ -60,26 +60,26 @@ export function makeKeyring({ store, sealer, outbox, maxAgeMs }: KeyringPorts): 
   }
 
   return {
-    async load(deadline) {
-      const find = () => store.find(new Date(Date.now() - RETIRED_MS), deadline);
+    async load(context) {
+      const find = () => store.find(new Date(Date.now() - RETIRED_MS), context);
       const stored = await find();
       if (!stored.ok) return stored;
       const newest = stored.value.find(({ retiredAt }) => retiredAt === null);
       if (newest === undefined) {
-        const added = await store.addFirst(await newKey(sealer), deadline);
+        const added = await store.addFirst(await newKey(sealer), context);
         return added.ok ? find() : added;
       }
       const oldest = maxAgeMs === undefined ? undefined : new Date(Date.now() - maxAgeMs);
       if (oldest === undefined || newest.activatesAt > oldest) return stored;
       // What there is goes on working where this fails: the next look tries again.
-      const added = await add("auth", deadline, oldest);
+      const added = await add("auth", context, oldest);
       return added.ok ? find() : stored;
     },
-    rotate: (by, deadline) => add(by, deadline),
-    async retire(kid, by, { compromised }, deadline) {
+    rotate: (by, context) => add(by, context),
+    async retire(kid, by, { compromised }, context) {
       const andTell = telling(compromised ? "signing_key.forgotten" : "signing_key.retired", by, { kid });
       const next = await newKey(sealer);
-      const retired = await store.retire(kid, { forget: compromised, next, andTell }, deadline);
+      const retired = await store.retire(kid, { forget: compromised, next, andTell }, context);
       if (!retired.ok) return retired;
       if (!retired.value) return fail("not_found", `there is no such key that signs: ${kid}`);
       outbox.ring();

@@ -2,7 +2,7 @@
 import { fail, messageOf, ok, type Result } from "#shared/errors";
 import { EXIT } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
-import { openForCommand } from "#shared/postgres";
+import { openForCommand, type WorkContext } from "#shared/postgres";
 import { Deadline } from "#shared/resilience";
 import { type Config, secretOf } from "../config.ts";
 import { makeSealer } from "../keys.ts";
@@ -53,9 +53,9 @@ export async function keysCommand(config: Config, log: Log, args: readonly strin
   try {
     const ready = await database.ready(deadline);
     if (!ready.ok) throw ready.error;
-    const done = await act(asked.value, keyring, deadline);
+    const done = await act(asked.value, keyring, { deadline });
     if (!done.ok) throw done.error;
-    const keys = await store.find(new Date(0), deadline);
+    const keys = await store.find(new Date(0), { deadline });
     if (!keys.ok) throw keys.error;
     for (const key of keys.value) process.stdout.write(`${JSON.stringify(lineOf(key))}\n`);
     return EXIT.drained;
@@ -65,9 +65,9 @@ export async function keysCommand(config: Config, log: Log, args: readonly strin
   }
 }
 
-async function act(asked: Asked, keyring: Keyring, deadline: Deadline): Promise<Result<unknown>> {
-  if (asked.verb === "retire") return keyring.retire(asked.kid, BY, { compromised: asked.compromised }, deadline);
-  return asked.verb === "rotate" ? keyring.rotate(BY, deadline) : ok();
+async function act(asked: Asked, keyring: Keyring, context: WorkContext): Promise<Result<unknown>> {
+  if (asked.verb === "retire") return keyring.retire(asked.kid, BY, { compromised: asked.compromised }, context);
+  return asked.verb === "rotate" ? keyring.rotate(BY, context) : ok();
 }
 
 function lineOf({ kid, createdAt, activatesAt, retiredAt }: StoredKey, now = Date.now()) {

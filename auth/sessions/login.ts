@@ -59,12 +59,11 @@ export function makeLogin(ports: LoginPorts): Login {
     { email, password }: Credentials,
     context: CallContext,
   ): Promise<Result<LoginReply | undefined>> {
-    const { deadline } = context;
     // PostgreSQL's text cannot hold NUL: nobody has such an address.
-    const found = email.includes("\0") ? ok(undefined) : await store.findUser(email, deadline);
+    const found = email.includes("\0") ? ok(undefined) : await store.findUser(email, context);
     if (!found.ok) return found;
     const user = found.value;
-    const verdict = await passwords.verify(password, user?.passwordHash, deadline);
+    const verdict = await passwords.verify(password, user?.passwordHash, context);
     if (!verdict.ok) return verdict;
     const refused = (): Result<never> => {
       onRefused({ email, userId: user?.id, place: placeOf(context) });
@@ -104,7 +103,7 @@ export function makeLogin(ports: LoginPorts): Login {
         await outbox.put(sql, [entry], context);
         if (isNew) await onNewPlace(sql, now, place, context);
       },
-      context.deadline,
+      context,
     );
     if (!opened.ok) return opened;
     if (opened.value === undefined) return ok(undefined);
@@ -131,10 +130,10 @@ export function makeLogin(ports: LoginPorts): Login {
   }
 
   async function renewed(user: StoredUser, password: string): Promise<Result<void>> {
-    const deadline = Deadline.after(RENEWAL_MS);
-    const hash = await passwords.hash(password, deadline);
+    const context = { deadline: Deadline.after(RENEWAL_MS) };
+    const hash = await passwords.hash(password, context);
     if (!hash.ok) return hash;
-    return store.replaceHash(user.id, user.passwordHash, hash.value, deadline);
+    return store.replaceHash(user.id, user.passwordHash, hash.value, context);
   }
 
   const login: (...args: Parameters<Login>) => Promise<Result<LoginReply>> = async (credentials, context) => {

@@ -72,7 +72,7 @@ export function makeRefresh(ports: RefreshPorts): Refresh {
   }
 
   return async (given, context) => {
-    const done = await sessions.atomically((sql) => decide(sql, given, context), context.deadline);
+    const done = await sessions.atomically((sql) => decide(sql, given, context), context);
     refreshes.inc({ result: done.ok ? done.value.as : done.error.code });
     if (!done.ok) return done;
     const { value } = done;

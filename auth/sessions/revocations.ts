@@ -5,8 +5,7 @@
 import type { Revocation, RevocationList } from "#contracts/identity";
 import { fail, ok, type Result } from "#shared/errors";
 import { isUuid } from "#shared/ids";
-import type { Database } from "#shared/postgres";
-import type { Deadline } from "#shared/resilience";
+import type { Database, WorkContext } from "#shared/postgres";
 import { timeOf } from "#shared/validation";
 
 const PAGE = 1_000;
@@ -20,7 +19,7 @@ const OVERLAP_MS = 35_000;
  * @param since `as_of` of the answer before, or a time (RFC 3339); undefined: all that still matter.
  * @returns up to 1,000, oldest first; failure `invalid` for a `since` that is neither.
  */
-export type Revocations = (since: string | undefined, deadline: Deadline) => Promise<Result<RevocationList>>;
+export type Revocations = (since: string | undefined, context: WorkContext) => Promise<Result<RevocationList>>;
 
 interface Row {
   id: string;
@@ -38,7 +37,7 @@ function placeOf(since: string): { at: string; id: string } | undefined {
 }
 
 export function makeRevocations(database: Pick<Database, "query">): Revocations {
-  return async (since, deadline) => {
+  return async (since, context) => {
     const from = since === undefined ? undefined : placeOf(since);
     if (since !== undefined && from === undefined)
       return fail("invalid", "since must be as_of of an answer, or a time");
@@ -54,7 +53,7 @@ export function makeRevocations(database: Pick<Database, "query">): Revocations 
           order by revocations.at, id limit ${PAGE + 1}`;
         return { asOf: now?.as_of ?? new Date(0), rows };
       },
-      { deadline, retry: true },
+      { ...context, retry: true },
     );
     if (!found.ok) return found;
     const items = found.value.rows.slice(0, PAGE).map(revocationOf);

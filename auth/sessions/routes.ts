@@ -48,7 +48,7 @@ export const sessionRoutes = (operations: SessionOperations) => {
   /** Who asks, if he may, and how long he waits at most. */
   async function asking<N extends Need>(call: AskingCall, ms: number, need: N) {
     const context = within(contextOf(call.request), ms);
-    const principal = await admit(call, context.deadline, need);
+    const principal = await admit(call, context, need);
     return { principal, context };
   }
 
@@ -103,10 +103,7 @@ export const sessionRoutes = (operations: SessionOperations) => {
         const { limit = 50, cursor, user_id } = orThrow(pageOf(call.request.url));
         const userId = whose(call, asker, user_id, "users:read");
         const page = { limit, ...(cursor === undefined ? {} : { cursor }) };
-        return envelope(
-          "Sessions",
-          orThrow(await sessions.list(userId, page, asker.principal, asker.context.deadline)),
-        );
+        return envelope("Sessions", orThrow(await sessions.list(userId, page, asker.principal, asker.context)));
       })
       .delete("/sessions", async (call) => {
         const asker = await asking(call, LOOK_MS, {});
@@ -128,7 +125,7 @@ export const sessionRoutes = (operations: SessionOperations) => {
       // For the brokers, which ask with their own key.
       .get("/revocations", async ({ request }) => {
         const { since } = orThrow(sinceOf(request.url));
-        return envelope("Revocations", orThrow(await revocations(since, contextOf(request).deadline.within(LOOK_MS))));
+        return envelope("Revocations", orThrow(await revocations(since, within(contextOf(request), LOOK_MS))));
       })
       .get("/.well-known/jwks.json", ({ set }) => {
         const keySet = orThrow(tokens.keySet());

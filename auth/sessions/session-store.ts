@@ -1,7 +1,6 @@
 /** Logins and their refresh tokens in PostgreSQL. Talks SQL, decides nothing. Time is the database's. */
 import type { Result } from "#shared/errors";
-import type { Database, Sql } from "#shared/postgres";
-import type { Deadline } from "#shared/resilience";
+import type { Database, Sql, WorkContext } from "#shared/postgres";
 import type { Place } from "../place.ts";
 import { type StoredUser, type UserRow, userColumns, userOf } from "../store.ts";
 
@@ -61,10 +60,10 @@ export interface SessionStore {
   open(
     session: NewSession,
     andThen: (sql: Sql, opened: Opened) => Promise<unknown>,
-    deadline: Deadline,
+    context: WorkContext,
   ): Promise<Result<StoredUser | undefined>>;
   /** `work` in a transaction that may be done twice with the effect of once. */
-  atomically<T>(work: (sql: Sql) => Promise<T>, deadline: Deadline): Promise<Result<T>>;
+  atomically<T>(work: (sql: Sql) => Promise<T>, context: WorkContext): Promise<Result<T>>;
   /** Inside it: a refresh token by its SHA-256, its session locked until the end. */
   lockToken(sql: Sql, tokenHash: Uint8Array): Promise<LockedToken | undefined>;
   /** Inside it: a token is followed by another, and the oldest go where there are too many; the session lasts `idleMs` longer, at most `maxMs` from its start. */
@@ -74,9 +73,9 @@ export interface SessionStore {
     life: { readonly idleMs: number; readonly maxMs: number },
   ): Promise<void>;
   /** Sessions that have not ended, newest first, those before `before` (an id). */
-  list(userId: number, page: { limit: number; before?: string }, deadline: Deadline): Promise<Result<SessionRow[]>>;
+  list(userId: number, page: { limit: number; before?: string }, context: WorkContext): Promise<Result<SessionRow[]>>;
   /** Whose session that has not ended it is. */
-  ownerOf(sessionId: string, deadline: Deadline): Promise<Result<number | undefined>>;
+  ownerOf(sessionId: string, context: WorkContext): Promise<Result<number | undefined>>;
   /** Inside a transaction: the sessions beyond the newest `max`, the oldest last. */
   beyond(sql: Sql, userId: number, max: number): Promise<string[]>;
   /**
@@ -95,7 +94,7 @@ interface TokenRow extends UserRow {
 
 export function makeSessionStore(database: Pick<Database, "query" | "transaction">): SessionStore {
   return {
-    open: ({ id, user, tokenHash, idleMs, place }, andThen, deadline) =>
+    open: ({ id, user, tokenHash, idleMs, place }, andThen, context) =>
       database.transaction(
         async (sql) => {
           // Locks the user: logins of one user come one after the other, and none beside a change of his password.
@@ -131,9 +130,9 @@ export function makeSessionStore(database: Pick<Database, "query" | "transaction
           await andThen(sql, opened);
           return opened.user;
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
-    atomically: (work, deadline) => database.transaction(work, { deadline, retry: true }),
+    atomically: (work, context) => database.transaction(work, { ...context, retry: true }),
     async lockToken(sql, tokenHash) {
       const [found] = await sql<{ session_id: string }[]>`
         select session_id from refresh_tokens where token_hash = ${tokenHash}`;
@@ -172,7 +171,7 @@ export function makeSessionStore(database: Pick<Database, "query" | "transaction
           select token_hash from refresh_tokens where session_id = ${sessionId} and rotated_at is not null
           order by rotated_at desc offset ${TOKENS_KEPT} limit ${2 * TOKENS_EVERY})`;
     },
-    list: (userId, { limit, before }, deadline) =>
+    list: (userId, { limit, before }, context) =>
       database.query(
         async (sql) => {
           const rows = await sql<StoredSession[]>`
@@ -182,16 +181,16 @@ export function makeSessionStore(database: Pick<Database, "query" | "transaction
             order by id desc limit ${limit}`;
           return rows.map(sessionOf);
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
-    ownerOf: (sessionId, deadline) =>
+    ownerOf: (sessionId, context) =>
       database.query(
         async (sql) => {
           const [row] = await sql<{ user_id: number }[]>`
             select user_id from sessions where id = ${sessionId} and ended_at is null and expires_at > now()`;
           return row?.user_id;
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
     async beyond(sql, userId, max) {
       const rows = await sql<{ id: string }[]>`

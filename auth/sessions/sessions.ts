@@ -2,7 +2,7 @@
 import type { PasswordChange, SessionPage, SessionView } from "#contracts/auth";
 import { fail, ok, type Result } from "#shared/errors";
 import { isUuid } from "#shared/ids";
-import type { Deadline } from "#shared/resilience";
+import type { WorkContext } from "#shared/postgres";
 import type { CallContext } from "#shared/telemetry";
 import type { AccountMails } from "../flows/account-mails.ts";
 import { voidLinks } from "../flows/links.ts";
@@ -31,7 +31,7 @@ export interface Asking {
 
 export interface Sessions {
   /** Those of a user that have not ended, newest first. @returns failure `invalid` for a cursor that is none. */
-  list(userId: number, page: Page, principal: Principal, deadline: Deadline): Promise<Result<SessionPage>>;
+  list(userId: number, page: Page, principal: Principal, context: WorkContext): Promise<Result<SessionPage>>;
   /** Ends one: his own, or, with `users:manage`, anybody's. @returns failure `not_found` also where it is another's. */
   end(sessionId: string, asking: Asking): Promise<Result<void>>;
   /** Ends all of a user. @returns how many. */
@@ -87,18 +87,14 @@ export function makeSessions(ports: SessionsPorts): Sessions {
         const entry = auditOf(action, principal.by, { user_id: userId, session_id: sessionId });
         if (ended) await outbox.put(sql, [entry], context);
         return ended;
-      }, context.deadline),
+      }, context),
     );
 
   return {
-    async list(userId, { limit, cursor }, { session }, deadline) {
+    async list(userId, { limit, cursor }, { session }, context) {
       const before = cursor === undefined ? undefined : Buffer.from(cursor, "base64url").toString("latin1");
       if (before !== undefined && !isUuid(before)) return fail("invalid", "cursor is not one of ours");
-      const rows = await store.list(
-        userId,
-        { limit: limit + 1, ...(before === undefined ? {} : { before }) },
-        deadline,
-      );
+      const rows = await store.list(userId, { limit: limit + 1, ...(before === undefined ? {} : { before }) }, context);
       if (!rows.ok) return rows;
       const items = rows.value.slice(0, limit).map((row) => viewOf(row, session?.id));
       const last = rows.value.length > limit ? items.at(-1) : undefined;
@@ -108,7 +104,7 @@ export function makeSessions(ports: SessionsPorts): Sessions {
       const { principal, context } = asking;
       const missing = fail("not_found", "no such session");
       if (!isUuid(sessionId)) return missing;
-      const owner = await store.ownerOf(sessionId, context.deadline);
+      const owner = await store.ownerOf(sessionId, context);
       if (!owner.ok) return owner;
       const isHis = principal.session !== undefined && owner.value === principal.userId;
       if (owner.value === undefined || !(isHis || principal.scopes.includes("users:manage"))) return missing;
@@ -122,18 +118,17 @@ export function makeSessions(ports: SessionsPorts): Sessions {
           const entry = auditOf("sessions.ended", principal.by, { user_id: userId, ended });
           if (ended > 0) await outbox.put(sql, [entry], context);
           return ended;
-        }, context.deadline),
+        }, context),
       ),
     async logout({ id, user }, asking) {
       const ended = await endOne(user.id, id, "logout", asking);
       return ended.ok ? ok() : ended;
     },
     async changePassword({ id, user }, { current_password, new_password }, { principal, context }) {
-      const { deadline } = context;
       const place = placeOf(context);
       // Whoever found an open session must not try out passwords faster than at the login.
-      const known = await throttle(user.email, place.address, deadline, async () => {
-        const verdict = await passwords.verify(current_password, user.passwordHash, deadline);
+      const known = await throttle(user.email, place.address, context, async () => {
+        const verdict = await passwords.verify(current_password, user.passwordHash, context);
         if (!verdict.ok) return verdict;
         return verdict.value.matches ? ok() : fail("unauthenticated");
       });
@@ -144,7 +139,7 @@ export function makeSessions(ports: SessionsPorts): Sessions {
       }
       const allowed = checkNewPassword("new_password", new_password, user.email);
       if (!allowed.ok) return allowed;
-      const hash = await passwords.hash(new_password, deadline);
+      const hash = await passwords.hash(new_password, context);
       if (!hash.ok) return hash;
       const done = await ringing(
         store.atomically(async (sql) => {
@@ -155,7 +150,7 @@ export function makeSessions(ports: SessionsPorts): Sessions {
           await outbox.put(sql, [auditOf("password.changed", principal.by, { user_id: user.id, ended })], context);
           await tellOwner(sql, user.email, "password", context);
           return ended;
-        }, deadline),
+        }, context),
       );
       if (!done.ok) return done;
       return done.value === undefined ? fail("conflict", "the password was changed elsewhere") : ok(done.value);

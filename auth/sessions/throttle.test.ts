@@ -19,7 +19,7 @@ function throttleOf(known: Record<string, string[]> = {}) {
   });
   let tried = 0;
   async function login(account: string, address: string, outcome: Result<string> = fail("unauthenticated")) {
-    const result = await throttle(account, address, Deadline.after(1_000), async () => {
+    const result = await throttle(account, address, { deadline: Deadline.after(1_000) }, async () => {
       tried += 1;
       return outcome;
     });

@@ -6,7 +6,7 @@
 import { fail, type Result } from "#shared/errors";
 import { addressGroup } from "#shared/http";
 import type { Attempt, Delay, Delays } from "#shared/limits";
-import type { Deadline } from "#shared/resilience";
+import type { WorkContext } from "#shared/postgres";
 import type { Metrics } from "#shared/telemetry";
 import type { Login } from "./login.ts";
 
@@ -23,7 +23,7 @@ export interface Throttle {
    * @param account as it is typed in. @param address of the client; `unknown` is nobody's.
    * @returns its outcome; failure `exhausted` with the time to wait, without having done it: the same whether the account exists.
    */
-  <T>(account: string, address: string, deadline: Deadline, login: () => Promise<Result<T>>): Promise<Result<T>>;
+  <T>(account: string, address: string, context: WorkContext, login: () => Promise<Result<T>>): Promise<Result<T>>;
 }
 
 export interface ThrottlePorts {
@@ -31,7 +31,7 @@ export interface ThrottlePorts {
   /** What an account is called in keys: those who read them learn no address. */
   readonly nameOf: (account: string) => string;
   /** Addresses that sessions of an account were opened from lately, or links in its mails used; none for an account that nobody has. */
-  readonly addressesOf: (account: string, deadline: Deadline) => Promise<Result<readonly string[]>>;
+  readonly addressesOf: (account: string, context: WorkContext) => Promise<Result<readonly string[]>>;
   readonly metrics: Metrics;
 }
 
@@ -41,19 +41,19 @@ export function makeThrottle({ delays, nameOf, addressesOf, metrics }: ThrottleP
     "Logins that were not tried, because of those before.",
   );
 
-  async function isFamiliar(account: string, group: string, deadline: Deadline): Promise<boolean> {
-    const known = await addressesOf(account, deadline);
+  async function isFamiliar(account: string, group: string, context: WorkContext): Promise<boolean> {
+    const known = await addressesOf(account, context);
     return known.ok && known.value.some((address) => addressGroup(address) === group);
   }
 
-  return async (account, address, deadline, login) => {
+  return async (account, address, context, login) => {
     const name = nameOf(account);
     const group = address === "unknown" ? undefined : addressGroup(address);
     const strange = [{ key: `account:${name}`, delay: ACCOUNT }];
     if (group !== undefined) strange.push({ key: `address:${group}`, delay: ADDRESS });
     let admitted = await delays.admit(strange);
     let forget: string[] = [];
-    if ("retryAfterS" in admitted && group !== undefined && (await isFamiliar(account, group, deadline))) {
+    if ("retryAfterS" in admitted && group !== undefined && (await isFamiliar(account, group, context))) {
       const own = { key: `pair:${name}:${group}`, delay: ACCOUNT };
       admitted = await delays.admit([own]);
       // He is who he says: that he took some tries is of no interest any more.
@@ -84,9 +84,7 @@ async function settled<T>(
 /** `login`, tried only where it may be. */
 export function throttled(throttle: Throttle, login: Login): Login {
   const tried: (...asked: Parameters<Login>) => ReturnType<Login> = (credentials, context) =>
-    throttle(credentials.email, context.client?.address ?? "unknown", context.deadline, () =>
-      login(credentials, context),
-    );
+    throttle(credentials.email, context.client?.address ?? "unknown", context, () => login(credentials, context));
   return Object.assign(tried, { [Symbol.asyncDispose]: () => login[Symbol.asyncDispose]() });
 }
 

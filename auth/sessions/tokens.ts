@@ -86,7 +86,7 @@ export function makeTokens({ keyring, sealer, ready, onChange, dependency, log }
 
   async function load(): Promise<Keys> {
     orThrow(await ready(Deadline.after(READY_MS, closing.signal)));
-    return opened(orThrow(await keyring.load(Deadline.after(LOAD_MS, closing.signal))), sealer);
+    return opened(orThrow(await keyring.load({ deadline: Deadline.after(LOAD_MS, closing.signal) })), sealer);
   }
 
   async function keepLoaded(): Promise<void> {

@@ -148,7 +148,7 @@ export function makeUsers({ store, outbox, ending, links, tellOwner }: UsersPort
       async (sql, before, now) => {
         if (now !== undefined) await follow(sql, before, now, editor, context);
       },
-      context.deadline,
+      context,
     );
     if (!written.ok) return written;
     if (written.value === undefined) return nobody();
@@ -157,12 +157,12 @@ export function makeUsers({ store, outbox, ending, links, tellOwner }: UsersPort
   }
 
   return {
-    async list({ limit = PAGE_DEFAULT, cursor, active, ...query }, { deadline }) {
+    async list({ limit = PAGE_DEFAULT, cursor, active, ...query }, context) {
       const before = cursor === undefined ? ok(undefined) : readCursor(cursor);
       if (!before.ok) return before;
       const filter = { ...query, ...(active === undefined ? {} : { active: active === "true" }) };
       // One more than asked for tells whether there is another page.
-      const found = await store.page(filter, before.value, limit + 1, deadline);
+      const found = await store.page(filter, before.value, limit + 1, context);
       if (!found.ok) return found;
       const items = found.value.slice(0, limit).map(managedViewOf);
       const last = items.at(-1);
@@ -171,8 +171,8 @@ export function makeUsers({ store, outbox, ending, links, tellOwner }: UsersPort
         ...(found.value.length > limit && last !== undefined ? { next_cursor: writeCursor(last.id) } : {}),
       });
     },
-    async get(id, { deadline }) {
-      const found = await store.find(id, deadline);
+    async get(id, context) {
+      const found = await store.find(id, context);
       if (!found.ok) return found;
       return found.value === undefined ? nobody() : ok(managedViewOf(found.value));
     },
@@ -198,7 +198,7 @@ export function makeUsers({ store, outbox, ending, links, tellOwner }: UsersPort
             context,
           );
         },
-        context.deadline,
+        context,
       );
       if (!removed.ok) return removed;
       if (removed.value === undefined) return nobody();

@@ -40,33 +40,33 @@ export const userRoutes = ({ admit, users }: { admit: Admit; users: Users }) =>
   new Elysia({ name: "auth.users" })
     .get("/users", async ({ request, set }) => {
       const context = looking(request);
-      await admit({ request, set }, context.deadline, { scope: "users:read" });
+      await admit({ request, set }, context, { scope: "users:read" });
       const query = orThrow(queryOf(request.url));
       const page = orThrow(await users.list(query, context));
       return envelope("Users", page);
     })
     .get("/users/:id", async ({ params, request, set }) => {
       const context = looking(request);
-      await admit({ request, set }, context.deadline, { scope: "users:read" });
+      await admit({ request, set }, context, { scope: "users:read" });
       const user = orThrow(await users.get(idOf(params.id), context));
       return envelope("User", user);
     })
     .patch("/users/:id", async ({ params, body, request, set }) => {
       const context = changing(request);
-      const editor = await admit({ request, set }, context.deadline, { scope: "users:manage" });
+      const editor = await admit({ request, set }, context, { scope: "users:manage" });
       const patch = orThrow(patchOf(body));
       const user = orThrow(await users.change(idOf(params.id), patch, editor, context));
       return envelope("User changed", user);
     })
     .delete("/users/:id", async ({ params, request, set }) => {
       const context = changing(request);
-      const editor = await admit({ request, set }, context.deadline, { scope: "users:manage" });
+      const editor = await admit({ request, set }, context, { scope: "users:manage" });
       orThrow(await users.remove(idOf(params.id), editor, context));
       return envelope("User deleted");
     })
     .patch("/me", async ({ body, request, set }) => {
       const context = changing(request);
-      const { session, ...editor } = await admit({ request, set }, context.deadline, { session: true });
+      const { session, ...editor } = await admit({ request, set }, context, { session: true });
       const patch = orThrow(ownPatchOf(body));
       const user = orThrow(await users.changeOwn(session.user.id, patch, editor, context));
       return envelope("User changed", meOf({ ...session, user }));

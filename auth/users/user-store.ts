@@ -2,8 +2,7 @@
 import type { PendingQuery, Row } from "postgres";
 import type { Role, Scope } from "#contracts/access";
 import type { Result } from "#shared/errors";
-import type { Database, Sql } from "#shared/postgres";
-import type { Deadline } from "#shared/resilience";
+import type { Database, Sql, WorkContext } from "#shared/postgres";
 import { type StoredUser, type UserRow, userColumns, userOf } from "../store.ts";
 import { holderOf, lockAddress, mustBeFree } from "./addresses.ts";
 
@@ -44,17 +43,22 @@ export interface Found {
 type After = (sql: Sql, before: StoredUser, now: StoredUser | undefined) => Promise<void>;
 
 export interface UserStore {
-  find(id: number, deadline: Deadline): Promise<Result<StoredUser | undefined>>;
+  find(id: number, context: WorkContext): Promise<Result<StoredUser | undefined>>;
   /** By address, as a login finds him. */
-  findByAddress(email: string, deadline: Deadline): Promise<Result<StoredUser | undefined>>;
+  findByAddress(email: string, context: WorkContext): Promise<Result<StoredUser | undefined>>;
   /** Adds a user, active, whose address somebody vouches for. @returns failure `conflict` where it is taken. */
   add(
     user: AddedUser,
     after: (sql: Sql, user: StoredUser) => Promise<void>,
-    deadline: Deadline,
+    context: WorkContext,
   ): Promise<Result<StoredUser>>;
   /** Newest first, those below the id `before`. */
-  page(query: UserQuery, before: number | undefined, limit: number, deadline: Deadline): Promise<Result<StoredUser[]>>;
+  page(
+    query: UserQuery,
+    before: number | undefined,
+    limit: number,
+    context: WorkContext,
+  ): Promise<Result<StoredUser[]>>;
   /**
    * Writes what `decide` says (it may throw a Failure, to leave with it), and what `after` does, all at once or not at
    * all. His version grows, `access_version` where he may something else afterwards; another address is not verified.
@@ -65,14 +69,14 @@ export interface UserStore {
     id: number,
     decide: (found: Found) => UserChange | undefined,
     after: After,
-    deadline: Deadline,
+    context: WorkContext,
   ): Promise<Result<StoredUser | undefined>>;
   /** Deletes him, unless `decide` throws. @returns who he was. */
   remove(
     id: number,
     decide: (found: Found) => void,
     after: After,
-    deadline: Deadline,
+    context: WorkContext,
   ): Promise<Result<StoredUser | undefined>>;
 }
 
@@ -130,17 +134,17 @@ async function write(sql: Sql, user: StoredUser, change: UserChange): Promise<St
 
 export function makeUserStore(database: Database): UserStore {
   return {
-    find: (id, deadline) =>
+    find: (id, context) =>
       database.query(
         async (sql) => {
           const [row] = await sql<UserRow[]>`select ${userColumns(sql)} from users where id = ${id}`;
           return row === undefined ? undefined : userOf(row);
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
-    findByAddress: (email, deadline) => database.query((sql) => holderOf(sql, email), { deadline, retry: true }),
+    findByAddress: (email, context) => database.query((sql) => holderOf(sql, email), { ...context, retry: true }),
     // Twice would be a conflict with itself.
-    add: (user, after, deadline) =>
+    add: (user, after, context) =>
       database.transaction(
         async (sql) => {
           await lockAddress(sql, user.email);
@@ -156,19 +160,19 @@ export function makeUserStore(database: Database): UserStore {
           await after(sql, added);
           return added;
         },
-        { deadline, retry: false },
+        { ...context, retry: false },
       ),
-    page: (query, before, limit, deadline) =>
+    page: (query, before, limit, context) =>
       database.query(
         async (sql) => {
           const rows = await sql<UserRow[]>`
             select ${userColumns(sql)} from users where ${conditionOf(sql, query, before)} order by id desc limit ${limit}`;
           return rows.map(userOf);
         },
-        { deadline, retry: true },
+        { ...context, retry: true },
       ),
     // Not twice: the second time the version would be another.
-    change: (id, decide, after, deadline) =>
+    change: (id, decide, after, context) =>
       database.transaction(
         async (sql) => {
           const found = await lockUser(sql, id);
@@ -183,9 +187,9 @@ export function makeUserStore(database: Database): UserStore {
           await after(sql, found.user, now);
           return now;
         },
-        { deadline, retry: false },
+        { ...context, retry: false },
       ),
-    remove: (id, decide, after, deadline) =>
+    remove: (id, decide, after, context) =>
       database.transaction(
         async (sql) => {
           const found = await lockUser(sql, id);
@@ -195,7 +199,7 @@ export function makeUserStore(database: Database): UserStore {
           await sql`delete from users where id = ${id}`;
           return found.user;
         },
-        { deadline, retry: false },
+        { ...context, retry: false },
       ),
   };
 }

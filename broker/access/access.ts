@@ -3,13 +3,16 @@ import { API_KEY_HEADER } from "#contracts/headers";
 import type { Secret } from "#shared/config";
 import { fail, ok, type Result } from "#shared/errors";
 import { bearerOf, clientOf, contextOf } from "#shared/http";
-import type { Metrics } from "#shared/telemetry";
+import { type CallContext, type Metrics, quietContext } from "#shared/telemetry";
 import { markDegraded, type Settable } from "../marks.ts";
 import { namesBearer, orChallenge } from "../sessions/bearer.ts";
 import type { Sessions } from "../sessions/sessions.ts";
 import type { ApiKeys } from "./api-keys.ts";
 import { isKnown, OPERATOR_SCOPES, type Principal, principalOf, remember } from "./principal.ts";
 import { type ActionName, decide, isByAction, ruleOf, RULES, type ScopeRule, type Setting } from "./rules.ts";
+
+/** How long it may take to look at a credential again (ms). */
+const LOOK_AGAIN_MS = 2_000;
 
 export interface AccessOptions {
   readonly access: Setting["access"];
@@ -32,6 +35,11 @@ export interface Access {
   readonly enforce: (call: Call) => Promise<void>;
   /** Whether the one who asks may do an action of a body. */
   mayAct(request: Request, action: ActionName): Result<void>;
+  /**
+   * Whether an answer that goes on for long may go on: the credential is looked at anew, by the rule of its route. No only where
+   * that is known; while auth is away whoever was let in stays.
+   */
+  stillMay(request: Request, route: string): Promise<boolean>;
   /** Whether the one who asks holds what `rule` wants, on a route that is for everybody. */
   holds(request: Request, rule: ScopeRule): Promise<boolean>;
 }
@@ -49,8 +57,7 @@ export function makeAccess(options: AccessOptions): Access {
 
   const nobody = (request: Request): Principal => ({ kind: "anonymous", address: clientOf(request).address });
 
-  async function identify(request: Request): Promise<Result<Principal>> {
-    const context = contextOf(request);
+  async function identify(request: Request, context: CallContext = contextOf(request)): Promise<Result<Principal>> {
     const key = request.headers.get(API_KEY_HEADER);
     const isBearer = namesBearer(request);
     if (key !== null && isBearer) return fail("malformed", "one credential is needed: Authorization or X-Api-Key");
@@ -96,6 +103,15 @@ export function makeAccess(options: AccessOptions): Access {
     },
 
     mayAct: (request, action) => decide(actions[action], principalOf(request), setting),
+
+    async stillMay(request, route) {
+      const rule = RULES[route];
+      if (rule === undefined || isByAction(rule)) return false;
+      // The request's own time is long over.
+      const identified = await identify(request, quietContext(LOOK_AGAIN_MS));
+      const standing = identified.ok ? decide(rule, identified.value, setting) : identified;
+      return standing.ok || (standing.error.code !== "unauthenticated" && standing.error.code !== "forbidden");
+    },
 
     async holds(request, rule) {
       const identified = await identify(request);

@@ -8,7 +8,7 @@ import type { KeyHolder } from "#contracts/auth";
 import type { Degraded } from "#contracts/broker";
 import type { Revocation } from "#contracts/identity";
 import { fail, ok, type Result } from "#shared/errors";
-import type { CallContext, Metrics } from "#shared/telemetry";
+import { type CallContext, inSpan, type Metrics } from "#shared/telemetry";
 import { isAway } from "../handle.ts";
 import type { Revocations } from "./revocations.ts";
 
@@ -121,31 +121,35 @@ export function makeApiKeys(options: ApiKeysOptions): ApiKeys {
   }
 
   return {
-    async find(key, context) {
-      if (!KEY.test(key)) return refuse("form");
-      const hash = new Bun.CryptoHasher("sha256").update(key).digest("hex");
-      const before = known.peek(hash);
-      if (before !== undefined && isOver(before)) return refuse("memory");
-      const isSure = before !== undefined && revocations.ofKey(before.holder.key_id) === "stands";
-      if (isSure && now() - before.askedAt < FRESH_MS) return found("memory", before);
-      if (now() - (refused.peek(hash) ?? Number.NEGATIVE_INFINITY) < REFUSED_MS) return refuse("memory");
+    find: (key, given) =>
+      inSpan(given, "look up API key", {}, async (context, span) => {
+        span.set({ "cache.hit": true });
+        if (!KEY.test(key)) return refuse("form");
+        const hash = new Bun.CryptoHasher("sha256").update(key).digest("hex");
+        const before = known.peek(hash);
+        if (before !== undefined && isOver(before)) return refuse("memory");
+        const isSure = before !== undefined && revocations.ofKey(before.holder.key_id) === "stands";
+        if (isSure && now() - before.askedAt < FRESH_MS) return found("memory", before);
+        if (now() - (refused.peek(hash) ?? Number.NEGATIVE_INFINITY) < REFUSED_MS) return refuse("memory");
 
-      const told = await askOnce(key, hash, context);
-      if (told.ok) return isOver(told.value) ? refuse("auth") : found("auth", told.value);
-      if (told.error.code === "unauthenticated") return refuse("auth");
-      if (!isAway(told.error) || told.error.code === "exhausted") return told;
-      // It may have been revoked while auth was asked.
-      const last = known.peek(hash);
-      const ageMs = last === undefined ? Number.POSITIVE_INFINITY : now() - last.askedAt;
-      if (last === undefined || isOver(last) || ageMs > maxAgeS * 1_000) {
-        answers.inc({ from: "nobody" });
-        return fail("unavailable", "The auth service is away, and nothing is known of this API key", {
-          cause: told.error,
-          retryAfterS: told.error.retryAfterS ?? 1,
-        });
-      }
-      return found("stale", last, { auth: `cached;age=${Math.floor(ageMs / 1_000)}` });
-    },
+        span.set({ "cache.hit": false });
+        const told = await askOnce(key, hash, context);
+        if (told.ok) return isOver(told.value) ? refuse("auth") : found("auth", told.value);
+        if (told.error.code === "unauthenticated") return refuse("auth");
+        if (!isAway(told.error) || told.error.code === "exhausted") return told;
+        // It may have been revoked while auth was asked.
+        const last = known.peek(hash);
+        const ageMs = last === undefined ? Number.POSITIVE_INFINITY : now() - last.askedAt;
+        if (last === undefined || isOver(last) || ageMs > maxAgeS * 1_000) {
+          answers.inc({ from: "nobody" });
+          return fail("unavailable", "The auth service is away, and nothing is known of this API key", {
+            cause: told.error,
+            retryAfterS: told.error.retryAfterS ?? 1,
+          });
+        }
+        span.set({ "cache.hit": true });
+        return found("stale", last, { auth: `cached;age=${Math.floor(ageMs / 1_000)}` });
+      }),
 
     forget({ kind, subject }) {
       if (kind === "session") return;

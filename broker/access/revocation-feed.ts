@@ -9,7 +9,7 @@ import { fail, ok, type Result } from "#shared/errors";
 import type { Dependency } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
 import { makeBell } from "#shared/resilience";
-import { type CallContext, type Metrics, newContext } from "#shared/telemetry";
+import { type CallContext, type Metrics, quietContext } from "#shared/telemetry";
 import { makeValidator, parseJson } from "#shared/validation";
 import type { Revocations } from "./revocations.ts";
 
@@ -112,7 +112,7 @@ export function makeRevocationFeed(options: RevocationFeedOptions): AsyncDisposa
   /** All that is new at auth. */
   async function read(): Promise<Result<void>> {
     for (let page = 0; page < PAGES && !closing.signal.aborted; page += 1) {
-      const told = await options.read(since, newContext(READ_MS, closing.signal));
+      const told = await options.read(since, quietContext(READ_MS, closing.signal));
       if (!told.ok) {
         // Auth does not know where we were: from the beginning again.
         if (told.error.code === "invalid" || told.error.code === "malformed") since = undefined;

@@ -62,6 +62,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
   "GET /sessions": "public",
 
   "POST /": log,
+  "POST /v1/logs": log,
+  "POST /otlp/v1/logs": log,
   "POST /handle": { actions: { auth: "public", log, mail } },
 
   // Who has an id, which nobody guesses, may ask what became of it.
@@ -117,7 +119,16 @@ export const RULES: Readonly<Record<string, Rule>> = {
   "POST /v1/events/dead-letters/drop": by("events:manage", "development"),
   "GET /v1/log-levels": by("platform:read", "development"),
   "PUT /v1/log-levels": by("platform:manage", "development"),
+  "GET /v1/logs": by("logs:read", "development"),
+  "GET /v1/logs/histogram": by("logs:read", "development"),
+  "GET /v1/logs/export": by("logs:read", "development"),
+  "GET /v1/logs/:id": by("logs:read", "development"),
+  "GET /v1/logs/sizes": by("logs:read", "development"),
   "GET /v1/logs/gaps": by("logs:read", "development"),
+  "GET /v1/logs/tail": by("logs:read", "development"),
+  "GET /v1/logs/audit": by("logs:read", "development"),
+  "GET /v1/traces": by("logs:read", "development"),
+  "GET /v1/traces/:id": by("logs:read", "development"),
 };
 
 export function isByAction(rule: Rule): rule is ActionRules {

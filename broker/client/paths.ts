@@ -7,8 +7,10 @@ export interface components {
     ApiKeyRequest: { name: string; service?: string; scopes: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("platform:manage") | ("users:read") | ("users:manage") | ("keys:manage"))[]; expires_at?: string };
     ApiKeyRotation: { overlap_s?: number };
     ApiKeyView: { id: string; name: string; prefix: string; user_id?: number; service?: string; scopes: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("platform:manage") | ("users:read") | ("users:manage") | ("keys:manage"))[]; created_at: string; expires_at?: string; last_used_at?: string; revoked_at?: string; rotated_to?: string };
+    AuditBreak: { chain?: number; from?: number; to?: number; event_id?: string; what: string };
+    AuditReport: { state: ("running") | ("done"); intact?: boolean; chains: number; entries: number; unsealed: number; older: number; breaks: number; items: (components["schemas"]["AuditBreak"])[]; heads: ({ chain: number; sequence: number; mac: string })[]; started_at: string; finished_at?: string };
     AuthAction: { action: "auth"; auth: components["schemas"]["Credentials"] };
-    BackingHealth: { name: string; state: ("up") | ("down") | ("unknown"); seen_by: (string)[] };
+    BackingHealth: { name: string; state: ("up") | ("down") | ("unknown"); since?: string; last_error?: string; last_error_at?: string; seen_by: (string)[] };
     BatchItem: { status: number; error: boolean; message: string; data?: unknown };
     BounceReport: { recipients: ({ address: string; action: string; status: string; mail_id?: string; suppressed: boolean })[] };
     BounceRequest: { message: string; encoding?: "base64" };
@@ -19,14 +21,28 @@ export interface components {
     DeadLetterOutcome: { matched: number; done: number; left: number; scanned: number; complete: boolean; audit_id?: string };
     DeadLetterPage: { items: (components["schemas"]["DeadLetter"])[]; next_cursor?: string; scanned: number; complete: boolean };
     Degraded: Record<string, string>;
-    DependencyView: { name: string; state: ("starting") | ("up") | ("down"); required: boolean; since: string; last_error?: string; circuit?: ("closed") | ("open") | ("half-open") };
+    DependencyView: { name: string; state: ("starting") | ("up") | ("down"); required: boolean; since: string; changes?: number; checked_at?: string; took_ms?: number; last_error?: string; last_error_at?: string; circuit?: ("closed") | ("open") | ("half-open") };
     DropRequest: { parked?: ("logs") | ("jobs") | ("unrouted"); id?: string; routing_key?: string; error?: string; older_than_s?: number; younger_than_s?: number; all?: true; limit?: number; dry_run?: boolean };
     Envelope: { error: boolean; message: string; data?: unknown };
     GapsReport: { items: (components["schemas"]["ProducerGaps"])[]; next_cursor?: string; entries: number; missing: number };
-    HealthReport: { services: (components["schemas"]["ServiceHealth"])[]; backing: (components["schemas"]["BackingHealth"])[] };
-    LevelList: { items: (components["schemas"]["ServiceLevel"])[] };
+    LogSizes: { as_of: string; total: { entries: number; bytes: number; disk_bytes?: number; index_bytes?: number; indexes?: ({ name: string; bytes: number })[] }; counted: { entries: number; bytes: number }; severities: ({ severity: string; entries: number; bytes: number })[]; names: ({ name: string; entries: number; bytes: number })[]; others: { entries: number; bytes: number }; days: ({ day: string; entries: number; bytes: number })[]; oldest?: string; newest?: string; growth_per_day?: { entries: number; bytes: number }; retention: { rules: (string)[]; due: number; next_24h: number } };
+    TraceDetail: { trace_id: string; started_at: string; ended_at: string; duration_ms: number; services: (string)[]; error: boolean; whole: boolean; missing_parents: (string)[]; cut: boolean; spans: (components["schemas"]["TraceSpan"])[] };
+    TracePage: { items: (components["schemas"]["TraceSummary"])[]; next_cursor?: string };
+    TraceSpan: { span_id: string; parent_id?: string; name: string; kind: ("internal") | ("server") | ("client") | ("producer") | ("consumer"); service: string; instance?: string; started_at: string; offset_ms: number; duration_ms: number; error?: string; attributes: Record<string, unknown>; events: ({ name: string; offset_ms: number; attributes: Record<string, unknown> })[]; links: ({ trace_id: string; span_id: string })[] };
+    TraceSummary: { trace_id: string; started_at: string; duration_ms: number; name?: string; service?: string; services: (string)[]; spans: number; error: boolean };
+    HealthReport: { services: (components["schemas"]["ServiceHealth"])[]; backing: (components["schemas"]["BackingHealth"])[]; registry: components["schemas"]["RegistryHealth"] };
+    InstanceLevel: { service: string; instance?: string; level?: ("debug") | ("info") | ("warn") | ("error") | ("silent"); configured?: ("debug") | ("info") | ("warn") | ("error") | ("silent"); until?: string; error?: string };
+    LevelList: { items: (components["schemas"]["InstanceLevel"])[] };
     LevelsChange: { level: ("debug") | ("info") | ("warn") | ("error") | ("silent"); for_s?: number; services?: (("broker") | ("auth") | ("logger") | ("mail") | ("listener"))[] };
-    LogAction: { action: "log"; log: { name: string; data: unknown; severity?: ("INFO") | ("WARNING") | ("ERROR") } };
+    InstanceHealth: { state: ("up") | ("degraded") | ("not_ready") | ("away"); url?: string; version?: string; up_since?: string; last_seen?: string; took_ms: number };
+    RegistryHealth: { mode: ("static") | ("dns") | ("rabbitmq"); state: ("up") | ("down") | ("off"); since: string; announced: number };
+    BacklogView: { name: string; waiting: number };
+    LogAction: { action: "log"; log: components["schemas"]["LogRequest"] };
+    LogHistogram: { from: string; to: string; interval_ms: number; total: number; names: (string)[]; buckets: ({ at: string; total: number; severities: Record<string, number>; names: (number)[]; others: number })[] };
+    LogItem: { event_id: string; name: string; severity: string; data: unknown; created_at: string; stored_at?: string; source?: string; request_id?: string; trace_id?: string; producer?: { id: string; sequence: number }; origin?: { exchange: string; routing_key: string } };
+    LogPage: { items: (components["schemas"]["LogItem"])[]; next_cursor?: string; text?: ("index") | ("pattern") };
+    LogEntriesRequest: { entries: (components["schemas"]["LogRequest"])[] };
+    LogRequest: { name: string; data: unknown; severity?: ("INFO") | ("WARNING") | ("ERROR") };
     LoginReply: (components["schemas"]["MeView"]) & ({ access_token: string; refresh_token: string; expires_in: number });
     MailAction: { action: "mail"; mail: { from: string; to: string; subject: string; message: string } };
     MailContent: { subject: string; text: string; html: string; template?: { name: string; version: number; locale: string } };
@@ -42,7 +58,7 @@ export interface components {
     NewApiKey: (components["schemas"]["ApiKeyView"]) & ({ key: string });
     PasswordChange: { current_password: string; new_password: string };
     PreviewRequest: { version?: number; locale?: string; variables?: Record<string, unknown> };
-    ProducerGaps: { producer: string; last: number; from?: number; to?: number; stored: number; missing: number; missing_ranges: ([number, number])[]; duplicates: ({ sequence: number; event_ids: (string)[] })[]; cut?: true; first_stored_at: string; last_stored_at: string };
+    ProducerGaps: { producer: string; last: number; from?: number; to?: number; stored: number; removed?: number; missing: number; missing_ranges: ([number, number])[]; duplicates: ({ sequence: number; event_ids: (string)[] })[]; cut?: true; first_stored_at: string; last_stored_at: string };
     QueueList: { items: (components["schemas"]["QueueView"])[] };
     QueueView: { name: string; role: ("work") | ("retry") | ("dead-letters") | ("unrouted"); messages: number; consumers: number; in_hand: number; held: number };
     Receipt: { id: string; kind: ("log") | ("event") | ("mail"); state: ("accepted") | ("spooled") | ("queued") | ("stored") | ("sent") | ("refused") | ("bounced") | ("cancelled") | ("partial") | ("expired") | ("ambiguous") | ("dead-lettered") | ("unrouted"); where: string; at?: string; reason?: string; final: boolean; steps: (components["schemas"]["ReceiptStep"])[]; unasked: (string)[] };
@@ -53,8 +69,7 @@ export interface components {
     ReplayRequest: { parked?: ("logs") | ("jobs") | ("unrouted"); id?: string; routing_key?: string; error?: string; older_than_s?: number; younger_than_s?: number; rate?: number; limit?: number; dry_run?: boolean };
     ResetRequest: { token: string; new_password: string };
     ResolveRequest: { as: ("sent") | ("failed") | ("resend"); to?: string };
-    ServiceHealth: { name: string; state: ("up") | ("degraded") | ("not_ready") | ("away"); dependencies: (components["schemas"]["DependencyView"])[]; took_ms: number };
-    ServiceLevel: { service: string; level?: ("debug") | ("info") | ("warn") | ("error") | ("silent"); configured?: ("debug") | ("info") | ("warn") | ("error") | ("silent"); until?: string; error?: string };
+    ServiceHealth: { name: string; state: ("up") | ("degraded") | ("not_ready") | ("away"); instances: (components["schemas"]["InstanceHealth"])[]; dependencies: (components["schemas"]["DependencyView"])[]; backlog: (components["schemas"]["BacklogView"])[]; took_ms: number };
     SessionPage: { items: (components["schemas"]["SessionView"])[]; next_cursor?: string };
     SessionView: { id: string; user_id: number; created_at: string; used_at: string; expires_at: string; address?: string; agent?: string; current: boolean };
     SessionsEnded: { ended: number };
@@ -543,6 +558,79 @@ export interface paths {
       };
     };
   };
+  "/v1/logs": {
+    /** Log entries, newest first */
+    get: {
+      parameters: { query?: { limit?: number; cursor?: string; name?: string; severity?: string; from?: string; to?: string; producer?: string; trace_id?: string; request_id?: string; event_id?: string; q?: string }; header?: never; path?: never; cookie?: never };
+      requestBody?: never;
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["LogPage"] } } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+    /** Log an entry, or several */
+    post: {
+      parameters: { query?: never; header?: { "Idempotency-Key"?: string }; path?: never; cookie?: never };
+      requestBody: { content: { "application/json": (components["schemas"]["LogRequest"]) | (components["schemas"]["LogEntriesRequest"]) | ((components["schemas"]["LogRequest"])[]) } };
+      responses: {
+        202: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: { receipt_id?: string; degraded?: components["schemas"]["Degraded"] } } } };
+        207: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: (components["schemas"]["BatchItem"])[] } } };
+        400: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        409: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        413: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        415: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
+  "/otlp/v1/logs": {
+    /** Logs of OpenTelemetry (OTLP/HTTP) */
+    post: {
+      parameters: { query?: never; header?: never; path?: never; cookie?: never };
+      requestBody: { content: { "application/json": { resourceLogs?: (Record<string, unknown>)[] }; "application/x-protobuf": string } };
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": { partialSuccess?: Record<string, unknown> }; "application/x-protobuf": string } };
+        400: { headers: Record<string, unknown>; content: { "application/json": { message?: string }; "application/x-protobuf": string } };
+        401: { headers: Record<string, unknown>; content: { "application/json": { message?: string }; "application/x-protobuf": string } };
+        403: { headers: Record<string, unknown>; content: { "application/json": { message?: string }; "application/x-protobuf": string } };
+        413: { headers: Record<string, unknown>; content: { "application/json": { message?: string }; "application/x-protobuf": string } };
+        415: { headers: Record<string, unknown>; content: { "application/json": { message?: string }; "application/x-protobuf": string } };
+        429: { headers: Record<string, unknown>; content: { "application/json": { message?: string }; "application/x-protobuf": string } };
+        502: { headers: Record<string, unknown>; content: { "application/json": { message?: string }; "application/x-protobuf": string } };
+        503: { headers: Record<string, unknown>; content: { "application/json": { message?: string }; "application/x-protobuf": string } };
+        504: { headers: Record<string, unknown>; content: { "application/json": { message?: string }; "application/x-protobuf": string } };
+      };
+    };
+  };
+  "/v1/logs/audit": {
+    /** The audit trail: whether an entry named `audit` was changed, removed or added */
+    get: {
+      parameters: { query?: never; header?: never; path?: never; cookie?: never };
+      requestBody?: never;
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["AuditReport"] } } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
   "/v1/receipts/{id}": {
     /** Where something is that was accepted */
     get: {
@@ -815,6 +903,58 @@ export interface paths {
       };
     };
   };
+  "/v1/logs/histogram": {
+    /** How many log entries there are over time, by severity and name */
+    get: {
+      parameters: { query?: { interval?: string; name?: string; severity?: string; from?: string; to?: string; producer?: string; trace_id?: string; request_id?: string; event_id?: string; q?: string }; header?: never; path?: never; cookie?: never };
+      requestBody?: never;
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["LogHistogram"] } } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
+  "/v1/logs/export": {
+    /** All log entries that are asked for, as NDJSON */
+    get: {
+      parameters: { query?: { name?: string; severity?: string; from?: string; to?: string; producer?: string; trace_id?: string; request_id?: string; event_id?: string; q?: string }; header?: never; path?: never; cookie?: never };
+      requestBody?: never;
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/x-ndjson": string } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
+  "/v1/logs/{id}": {
+    /** One log entry */
+    get: {
+      parameters: { query?: never; header?: never; path: { id: string }; cookie?: never };
+      requestBody?: never;
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["LogItem"] } } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        404: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
   "/v1/events/queues": {
     /** Queues: what waits, what is in hand, what is held */
     get: {
@@ -891,6 +1031,23 @@ export interface paths {
       };
     };
   };
+  "/v1/logs/sizes": {
+    /** How much is stored, by severity, name and day, and what retention removes next */
+    get: {
+      parameters: { query?: { days?: number }; header?: never; path?: never; cookie?: never };
+      requestBody?: never;
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["LogSizes"] } } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
   "/v1/logs/gaps": {
     /** Completeness: which numbers of which producer are missing or there twice */
     get: {
@@ -909,7 +1066,7 @@ export interface paths {
     };
   };
   "/v1/log-levels": {
-    /** What each service logs */
+    /** What each instance of each service logs */
     get: {
       parameters: { query?: never; header?: never; path?: never; cookie?: never };
       requestBody?: never;
@@ -935,6 +1092,58 @@ export interface paths {
         403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         413: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         415: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
+  "/v1/logs/tail": {
+    /** Entries as they are stored, as server-sent events */
+    get: {
+      parameters: { query?: { name?: string; severity?: string; producer?: string; trace_id?: string; request_id?: string; event_id?: string; q?: string; after?: string }; header?: { "Last-Event-ID"?: string }; path?: never; cookie?: never };
+      requestBody?: never;
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "text/event-stream": string } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
+  "/v1/traces": {
+    /** The last traces, newest first */
+    get: {
+      parameters: { query?: { min_duration_ms?: number; error?: boolean; name?: string; service?: string; limit?: number; cursor?: string }; header?: never; path?: never; cookie?: never };
+      requestBody?: never;
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["TracePage"] } } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
+  "/v1/traces/{id}": {
+    /** One trace with all of its spans */
+    get: {
+      parameters: { query?: never; header?: never; path: { id: string }; cookie?: never };
+      requestBody?: never;
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["TraceDetail"] } } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        404: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };

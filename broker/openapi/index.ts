@@ -12,7 +12,7 @@ export function openApi(version: string) {
       title: "Platform",
       version,
       description:
-        "The one door of the platform. Every JSON answer is an envelope {error, message, data?}; every answer carries X-Request-Id. What was accepted is durable before it is answered, and has a receipt. Under /v1 a field or query parameter that is not known is refused. Whoever shows a credential is judged by it, also where one can do without; one that is not valid is 401.",
+        "The one door of the platform. Every JSON answer is an envelope {error, message, data?}; every answer carries X-Request-Id and X-Trace-Id. What was accepted is durable before it is answered, and has a receipt. Under /v1 a field or query parameter that is not known is refused. Whoever shows a credential is judged by it, also where one can do without; one that is not valid is 401.",
     },
     tags: [
       { name: "Actions", description: "What clients ask for: log in, log an entry, send a mail" },
@@ -21,6 +21,7 @@ export function openApi(version: string) {
       { name: "Keys", description: "API keys of people and services" },
       { name: "Mails", description: "Sending mails with all that they may have; leaving a mailing list" },
       { name: "Receipts", description: "What became of what was accepted" },
+      { name: "Logs", description: "Asking for log entries" },
       { name: "Operators", description: "Queues, dead letters, completeness; mails, templates, suppressions" },
       { name: "Health", description: "How the platform is" },
     ],

@@ -13,7 +13,7 @@ export const LOG_LEVELS = {
   "/v1/log-levels": {
     get: {
       tags: ["Operators"],
-      summary: "What each service logs",
+      summary: "What each instance of each service logs",
       description: "One that could not be asked has `error` in place of its level.",
       responses: {
         "200": answer("All that are known", {

@@ -120,7 +120,8 @@ test("every example is what its schema says", () => {
     }
     for (const { content } of Object.values(operation.responses)) {
       for (const { schema, example } of Object.values(content)) {
-        if (example === undefined) continue;
+        // What is no envelope is text.
+        if (example === undefined || typeof example === "string") continue;
         const { data } = schema["properties"] as { data: Described };
         check(name, data, example.data, "ignore");
       }

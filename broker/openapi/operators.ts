@@ -1,5 +1,5 @@
 /** The versioned API: what operators ask and do. */
-import { DeadLetterQuery, GapsQuery } from "../v1/operators.ts";
+import { DeadLetterQuery, GapsQuery, SizesQuery } from "../v1/operators.ts";
 import {
   answer,
   AT,
@@ -112,6 +112,37 @@ export const OPERATORS = {
         ),
         "409": refusal("Another replay or drop, or the same Idempotency-Key, is under way", "Retry-After"),
         ...BODY_REFUSALS,
+        ...BEHIND,
+      },
+    },
+  },
+  "/v1/logs/sizes": {
+    get: {
+      tags: ["Operators"],
+      summary: "How much is stored, by severity, name and day, and what retention removes next",
+      description:
+        "A minute old at most. `total` is what the server tells of the collection; all else is counted as entries come and go, and approximate.",
+      parameters: query(SizesQuery),
+      responses: {
+        "200": answer("What is stored", {
+          schema: ref("LogSizes"),
+          example: {
+            message: "what is stored",
+            data: {
+              as_of: AT,
+              total: { entries: 100_000, bytes: 45_600_000, disk_bytes: 45_600_000, index_bytes: 21_000_000 },
+              counted: { entries: 100_000, bytes: 9_100_000 },
+              severities: [{ severity: "INFO", entries: 100_000, bytes: 9_100_000 }],
+              names: [{ name: "payment", entries: 100_000, bytes: 9_100_000 }],
+              others: { entries: 0, bytes: 0 },
+              days: [{ day: "2026-01-31", entries: 100_000, bytes: 9_100_000 }],
+              oldest: "2026-01-31",
+              newest: "2026-01-31",
+              retention: { rules: ["INFO=30d"], due: 0, next_24h: 0 },
+            },
+          },
+        }),
+        "422": refusal("A query parameter that is not known or not valid"),
         ...BEHIND,
       },
     },

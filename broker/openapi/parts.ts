@@ -26,6 +26,7 @@ import {
   UserPatch,
   UserView,
 } from "#contracts/auth";
+import { AuditBreak, AuditReport } from "#contracts/audit";
 import { AuthAction, BatchItem, Degraded, LogAction, MailAction } from "#contracts/broker";
 import {
   DeadLetter,
@@ -37,9 +38,19 @@ import {
   ReplayRequest,
 } from "#contracts/dead-letters";
 import { Envelope } from "#contracts/envelope";
-import { BackingHealth, DependencyView, HealthReport, ServiceHealth } from "#contracts/health";
-import { LevelList, LevelsChange, ServiceLevel } from "#contracts/log-levels";
-import { GapsReport, ProducerGaps } from "#contracts/logs";
+import { InstanceLevel, LevelList, LevelsChange } from "#contracts/log-levels";
+import {
+  BackingHealth,
+  BacklogView,
+  DependencyView,
+  HealthReport,
+  InstanceHealth,
+  RegistryHealth,
+  ServiceHealth,
+} from "#contracts/health";
+import { LogHistogram, LogItem, LogPage } from "#contracts/log-queries";
+import { LogSizes } from "#contracts/log-sizes";
+import { GapsReport, LogEntriesRequest, LogRequest, ProducerGaps } from "#contracts/logs";
 import {
   BounceReport,
   BounceRequest,
@@ -59,6 +70,7 @@ import {
   TemplateView,
 } from "#contracts/mail";
 import { Receipt, ReceiptStep } from "#contracts/receipts";
+import { TraceDetail, TracePage, TraceSpan, TraceSummary } from "#contracts/traces";
 
 /** The schemas that requests and answers are checked with, by the names that they have in the description. */
 export const SCHEMAS = {
@@ -67,6 +79,8 @@ export const SCHEMAS = {
   ApiKeyRequest,
   ApiKeyRotation,
   ApiKeyView,
+  AuditBreak,
+  AuditReport,
   AuthAction,
   BackingHealth,
   BatchItem,
@@ -83,10 +97,24 @@ export const SCHEMAS = {
   DropRequest,
   Envelope,
   GapsReport,
+  LogSizes,
+  TraceDetail,
+  TracePage,
+  TraceSpan,
+  TraceSummary,
   HealthReport,
+  InstanceLevel,
   LevelList,
   LevelsChange,
+  InstanceHealth,
+  RegistryHealth,
+  BacklogView,
   LogAction,
+  LogHistogram,
+  LogItem,
+  LogPage,
+  LogEntriesRequest,
+  LogRequest,
   LoginReply,
   MailAction,
   MailContent,
@@ -114,7 +142,6 @@ export const SCHEMAS = {
   ResetRequest,
   ResolveRequest,
   ServiceHealth,
-  ServiceLevel,
   SessionPage,
   SessionView,
   SessionsEnded,
@@ -153,6 +180,11 @@ export const RECEIPT_ID = "01998f5e-7c10-7a00-8b3c-3f5e9d2a4c11";
 
 /** Of answers; of requests where the name is a request's. */
 export const HEADERS = {
+  "X-Trace-Id": {
+    description:
+      "The request's trace (W3C Trace Context): the caller's, if it sent a sane `traceparent`; else a new one",
+    schema: { type: "string", pattern: "^[0-9a-f]{32}$" },
+  },
   "X-Request-Id": { description: "The caller's, if it sent a sane one; else ours", schema: TEXT },
   "X-Degraded": {
     description:
@@ -233,7 +265,9 @@ const JSON_TYPE = "application/json";
 export const headerRef = (name: HeaderName) => ({ $ref: `#/components/headers/${name}` });
 
 const headersOf = (names: readonly HeaderName[]) => ({
-  headers: Object.fromEntries((["X-Request-Id", ...names] as const).map((name) => [name, headerRef(name)])),
+  headers: Object.fromEntries(
+    (["X-Request-Id", "X-Trace-Id", ...names] as const).map((name) => [name, headerRef(name)]),
+  ),
 });
 
 /** An envelope around `data`, with an example of it. */

@@ -1,10 +1,14 @@
 /** The versioned API as a whole; of it here: receipts, health. */
 import { API_KEYS } from "./api-keys.ts";
 import { LOG_LEVELS } from "./log-levels.ts";
+import { LOGS } from "./logs.ts";
+import { INTAKE } from "./intake.ts";
 import { MAIL_LISTS } from "./mail-lists.ts";
 import { MAILS } from "./mails.ts";
 import { OPERATORS } from "./operators.ts";
 import { SESSIONS } from "./sessions.ts";
+import { TAIL } from "./tail.ts";
+import { TRACES } from "./traces.ts";
 import { USERS } from "./users.ts";
 import { answer, AT, NO_QUERY, path, RECEIPT_ID, ref, refusal } from "./parts.ts";
 
@@ -57,7 +61,7 @@ const HEALTH = {
       tags: ["Health"],
       summary: "All five services and what they depend on, as one answer",
       description:
-        "Each service is asked anew, within a second. 200 as long as the broker itself is ready: the message says in a sentence what is degraded. `last_error` is for whoever has the scope `platform:read`; in development, where no OPERATOR_TOKEN is set, for everybody.",
+        "Each instance of each service is asked anew, side by side, within a second. 200 as long as the broker itself is ready: the message says in a sentence what is degraded. `last_error`, and where instances are and of what version, is for whoever has the scope `platform:read`; in development, where no OPERATOR_TOKEN is set, for everybody.",
       security: [{ accessToken: ["platform:read"] }, { apiKey: ["platform:read"] }, { operatorToken: [] }, {}],
       responses: {
         "200": answer("`All is well`, or `Degraded: …`", {
@@ -66,15 +70,25 @@ const HEALTH = {
             message: "Degraded: auth is not ready (postgres)",
             data: {
               services: [
-                { name: "broker", state: "degraded", dependencies: [], took_ms: 0 },
+                {
+                  name: "broker",
+                  state: "degraded",
+                  instances: [{ state: "degraded", up_since: AT, took_ms: 0 }],
+                  dependencies: [],
+                  backlog: [{ name: "spooled entries", waiting: 0 }],
+                  took_ms: 0,
+                },
                 {
                   name: "auth",
                   state: "not_ready",
-                  dependencies: [{ name: "postgres", state: "down", required: true, since: AT }],
+                  instances: [{ state: "not_ready", up_since: AT, last_seen: AT, took_ms: 2 }],
+                  dependencies: [{ name: "postgres", state: "down", required: true, since: AT, changes: 2 }],
+                  backlog: [{ name: "outbox", waiting: 3 }],
                   took_ms: 2,
                 },
               ],
-              backing: [{ name: "postgres", state: "down", seen_by: ["auth", "mail"] }],
+              backing: [{ name: "postgres", state: "down", since: AT, seen_by: ["auth", "mail"] }],
+              registry: { mode: "dns", state: "off", since: AT, announced: 0 },
             },
           },
         }),
@@ -89,10 +103,16 @@ export const V1 = {
   ...SESSIONS,
   ...USERS,
   ...API_KEYS,
+  ...INTAKE,
   ...RECEIPTS,
   ...MAILS,
   ...MAIL_LISTS,
+  ...LOGS,
   ...OPERATORS,
   ...LOG_LEVELS,
+  ...TAIL,
+  ...TRACES,
   ...HEALTH,
+  // Of both.
+  "/v1/logs": { ...LOGS["/v1/logs"], ...INTAKE["/v1/logs"] },
 };

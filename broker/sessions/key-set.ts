@@ -6,11 +6,11 @@ import { type CryptoKey, importJWK, type JWK } from "jose";
 import { ACCESS_TOKEN } from "#contracts/auth";
 import { REQUEST_ID_HEADER } from "#contracts/headers";
 import { Failure, fail, failureOf, messageOf, ok, type Result } from "#shared/errors";
+import { atSome, type Endpoint, fetchAt, type Pool } from "#shared/discovery";
 import type { Dependency } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
 import { type Deadline, makeBell, pause, reconnectBackoff } from "#shared/resilience";
-import { newContext, traceparentOf } from "#shared/telemetry";
-import { outgoingTls } from "#shared/tls";
+import { type CallContext, quietContext, traceHeaders } from "#shared/telemetry";
 
 /** How often the keys are read again (ms): a key that was added or retired is known that much later. */
 const REFRESH_MS = 60_000;
@@ -43,8 +43,7 @@ interface Known {
 }
 
 export interface KeySetOptions {
-  /** Of auth, without a slash at its end. */
-  readonly authUrl: string;
+  readonly auth: Pool;
   /** Up once there are keys. */
   readonly dependency: Dependency;
   readonly log: Log;
@@ -56,7 +55,7 @@ export interface KeySetOptions {
 
 /** Begins to read the keys in the background, and goes on until it is disposed. */
 export function makeKeySet(options: KeySetOptions): KeySet {
-  const { authUrl, dependency, log, refreshMs = REFRESH_MS, apartMs = APART_MS } = options;
+  const { auth, dependency, log, refreshMs = REFRESH_MS, apartMs = APART_MS } = options;
   const closing = new AbortController();
   let keys: ReadonlyMap<string, Known> | undefined;
   let reading: Promise<Result<void>> | undefined;
@@ -68,7 +67,7 @@ export function makeKeySet(options: KeySetOptions): KeySet {
     const waitMs = nextReadAt - performance.now();
     if (waitMs > 0) await pause(waitMs, closing.signal);
     nextReadAt = performance.now() + apartMs;
-    const fetched = await fetchKeys(authUrl, log, closing.signal);
+    const fetched = await fetchKeys(auth, log, closing.signal);
     if (fetched.ok) {
       keys = fetched.value;
       dependency.up();
@@ -133,13 +132,20 @@ async function boundedBy(deadline: Deadline, work: Promise<Result<void>>): Promi
   }
 }
 
-async function fetchKeys(authUrl: string, log: Log, signal: AbortSignal): Promise<Result<ReadonlyMap<string, Known>>> {
-  const { requestId, trace, deadline } = newContext(READ_MS, signal);
+type Keys = ReadonlyMap<string, Known>;
+
+function fetchKeys(auth: Pool, log: Log, signal: AbortSignal): Promise<Result<Keys>> {
+  const context = quietContext(READ_MS, signal);
+  const options = { remainingMs: () => context.deadline.remainingMs(), isRepeatable: true };
+  return atSome(auth, options, (endpoint) => fetchKeysAt(endpoint, context, log));
+}
+
+async function fetchKeysAt(endpoint: Endpoint, context: CallContext, log: Log): Promise<Result<Keys>> {
+  const { requestId, trace, deadline } = context;
   try {
-    const response = await fetch(`${authUrl}${PATH}`, {
-      headers: { [REQUEST_ID_HEADER]: requestId, traceparent: traceparentOf(trace) },
+    const response = await fetchAt(endpoint, PATH, {
+      headers: { [REQUEST_ID_HEADER]: requestId, ...traceHeaders(trace) },
       redirect: "manual",
-      ...outgoingTls(),
       signal: deadline.signal,
     });
     if (response.status !== 200 || Number(response.headers.get("content-length") ?? 0) > MAX_BYTES) {

@@ -2,6 +2,7 @@
 import { afterEach, beforeAll, expect, test } from "bun:test";
 import { exportSPKI, importJWK, SignJWT } from "jose";
 import { ACCESS_TOKEN, type MeView } from "#contracts/auth";
+import { fixed, makePool } from "#shared/discovery";
 import { fail, type FailureCode, ok, type Result } from "#shared/errors";
 import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
@@ -34,7 +35,13 @@ async function withAuth(options: Options = {}) {
   const auth = makeAuthDouble([key]);
   if (options.up === false) await auth.down();
   const dependency = health.dependency("auth_keys", { required: false });
-  const keys = makeKeySet({ authUrl: auth.url, dependency, log, apartMs: 20, ...options });
+  const keys = makeKeySet({
+    auth: makePool({ service: "auth", source: fixed([auth.url]), log }),
+    dependency,
+    log,
+    apartMs: 20,
+    ...options,
+  });
   closing.push(
     () => auth.down(),
     () => metrics[Symbol.dispose](),

@@ -9,7 +9,7 @@ import type { Degraded } from "#contracts/broker";
 import type { Revocation } from "#contracts/identity";
 import { type Failure, fail, ok, type Result } from "#shared/errors";
 import type { Deadline } from "#shared/resilience";
-import type { CallContext, Metrics } from "#shared/telemetry";
+import { type CallContext, inSpan, type Metrics } from "#shared/telemetry";
 import type { Revocations, TokenClaims } from "../access/revocations.ts";
 import { isAway } from "../handle.ts";
 import type { KeySet } from "./key-set.ts";
@@ -81,23 +81,29 @@ export function makeSessions(options: SessionsOptions): Sessions {
   metrics.gauge("broker_sessions_cached", "Sessions whose user is remembered.", [], (gauge) => gauge.set(cache.size));
 
   return {
-    async verify(token, context) {
-      const verified = await verify(token, keys, context.deadline);
-      if (!verified.ok) return verified;
-      const { av, ...session } = verified.value;
-      const standing = revocations.ofToken({ ...session, av });
-      if (standing === "revoked") return invalid();
-      if (standing === "stands") return ok(session);
-      const told = await askOf(session, context);
-      if (!told.ok) return told;
-      return told.value === undefined ? forAnother() : ok(session);
-    },
+    verify: (token, given) =>
+      inSpan(given, "verify access token", {}, async (context, span) => {
+        const verified = await verify(token, keys, context.deadline);
+        if (!verified.ok) return verified;
+        const { av, ...session } = verified.value;
+        const standing = revocations.ofToken({ ...session, av });
+        span.set({ "cache.hit": standing === "revoked" || standing === "stands" });
+        if (standing === "revoked") return invalid();
+        if (standing === "stands") return ok(session);
+        const told = await askOf(session, context);
+        if (!told.ok) return told;
+        return told.value === undefined ? forAnother() : ok(session);
+      }),
 
-    async current(session, context) {
-      const told = await askOf(session, context);
-      if (told.ok) return told.value === undefined ? forAnother() : ok({ user: told.value });
-      return isAway(told.error) && told.error.code !== "exhausted" ? remembered(session, told.error) : told;
-    },
+    current: (session, given) =>
+      inSpan(given, "look up session", {}, async (context, span) => {
+        const told = await askOf(session, context);
+        if (told.ok) return told.value === undefined ? forAnother() : ok({ user: told.value });
+        if (!isAway(told.error) || told.error.code === "exhausted") return told;
+        const known = remembered(session, told.error);
+        span.set({ "cache.hit": known.ok });
+        return known;
+      }),
 
     opened({ access_token: _access, refresh_token: _refresh, expires_in: _expires, ...user }) {
       cache.keep(user.session_id, user, cache.now());

@@ -59,8 +59,16 @@ export function at(before: string, name: string, after = ""): OwnersPath {
   };
 }
 
+/** The query of a URL as it is handed on; failure `invalid`, as of a schema. */
+export type QueryReader = (url: string) => Result<URLSearchParams>;
+
 /** A GET or DELETE. @param data schema of what the owner answers. */
-type Queried = (owner: Neighbour, path: OwnersPath, query: TObject, data: TSchema) => (call: Call) => Promise<Envelope>;
+type Queried = (
+  owner: Neighbour,
+  path: OwnersPath,
+  query: TObject | QueryReader,
+  data: TSchema,
+) => (call: Call) => Promise<Envelope>;
 
 /** With a body. */
 type Bodied = (
@@ -119,11 +127,10 @@ export function makeDesk({ tells, answers, stopping }: DeskOptions): Desk {
 
   function queried(method: "GET" | "DELETE"): Queried {
     return (owner, path, query, data) => {
-      const queryValues = makeQueryValidator(query);
+      const read = typeof query === "function" ? query : queryReader(query);
       const check = makeValidator(data, { name: "the answer" });
       return async ({ params, request, set }) => {
-        const values = orThrow(queryValues(request.url));
-        const to = withQuery(pathOf(path, params), values);
+        const to = withQuery(pathOf(path, params), orThrow(read(request.url)));
         const question = { method, path: to, check, ofTheCaller: refusalsOf(path) };
         return orChallenge(await tell(owner, question, request), request, set).envelope;
       };
@@ -179,10 +186,20 @@ function pathOf(path: OwnersPath, params: Call["params"]): string {
   return typeof path === "string" ? path : path(params);
 }
 
-/** As checked, so that what is handed on is read there as it was read here; beside a query that the path has already. */
-function withQuery(path: string, values: object): string {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(values)) query.set(name, String(value));
+/** As checked, so that what is handed on is read there as it was read here. */
+function queryReader(schema: TObject): QueryReader {
+  const valuesOf = makeQueryValidator(schema);
+  return (url) => {
+    const values = valuesOf(url);
+    if (!values.ok) return values;
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries(values.value)) query.set(name, String(value));
+    return ok(query);
+  };
+}
+
+/** Beside a query that the path has already. */
+function withQuery(path: string, query: URLSearchParams): string {
   if (query.size === 0) return path;
   return `${path}${path.includes("?") ? "&" : "?"}${query.toString()}`;
 }

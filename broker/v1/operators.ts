@@ -9,6 +9,8 @@ import {
   QueueList,
   ReplayRequest,
 } from "#contracts/dead-letters";
+import { LogSizes } from "#contracts/log-sizes";
+import { AuditReport } from "#contracts/audit";
 import { GapsReport, Producer } from "#contracts/logs";
 import type { Neighbour } from "../forward.ts";
 import { type Desk, NO_QUERY } from "./desk.ts";
@@ -23,6 +25,8 @@ export const GapsQuery = Type.Object({
   producer: Type.Optional(Producer.properties.id),
   ...paging,
 });
+
+export const SizesQuery = Type.Object({ days: Type.Optional(Type.Integer({ minimum: 1 })) });
 
 export interface OperatorRoutes {
   readonly desk: Desk;
@@ -45,5 +49,7 @@ export function operatorRoutes({ desk, listener, listenerCommands, logger }: Ope
       "/events/dead-letters/drop",
       doing(listenerCommands, "/events/dead-letters/drop", DropRequest, DeadLetterOutcome),
     )
-    .get("/logs/gaps", reading(logger, "/logs/gaps", GapsQuery, GapsReport));
+    .get("/logs/sizes", reading(logger, "/logs/sizes", SizesQuery, LogSizes))
+    .get("/logs/gaps", reading(logger, "/logs/gaps", GapsQuery, GapsReport))
+    .get("/logs/audit", reading(logger, "/logs/audit", NO_QUERY, AuditReport));
 }

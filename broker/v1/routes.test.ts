@@ -11,6 +11,13 @@ import { OPERATOR_TOKEN, versionedBrokers } from "./v1.test-kit.ts";
 const { broker, sessionToken, closing } = versionedBrokers();
 const REGISTRATION = { email: "ann@example.com", password: "canary-password" };
 
+/** Each broker needs one of its own. */
+async function spoolDir(): Promise<string> {
+  const spool = await mkdtemp(join(tmpdir(), "broker-"));
+  closing.push(() => rm(spool, { recursive: true, force: true }));
+  return spool;
+}
+
 test("the keys of access tokens are published, also while auth is away: a token verifies with them", async () => {
   const { auth, app } = await broker();
   await auth.down();
@@ -139,9 +146,7 @@ describe("/v1/me", () => {
     const { auth, me, startBroker } = await broker();
     await me();
     await auth.down();
-    const spool = await mkdtemp(join(tmpdir(), "broker-"));
-    closing.push(() => rm(spool, { recursive: true, force: true }));
-    const again = await startBroker({ SPOOL_DIR: spool });
+    const again = await startBroker({ SPOOL_DIR: await spoolDir() });
     const answer = await me({}, again.app.url);
     expect(answer.status).toBe(503);
     expect(answer.body.message).toContain("auth service is away");
@@ -289,7 +294,22 @@ describe("/v1/health", () => {
     expect(asked).toBeLessThanOrEqual(2);
   });
 
-  test("what services say of their troubles is for operators", async () => {
+  test("every instance is asked; a service that is without one of them is degraded, and the sentence says so", async () => {
+    const { auth, mail, startBroker } = await broker();
+    const two = await startBroker({ MAIL_URL: `${mail.url},http://127.0.0.1:1`, SPOOL_DIR: await spoolDir() });
+    const call = two.get;
+    const { body } = await call("/v1/health");
+    expect(body.message).toContain("1 of 2 instances of mail is away");
+    expect(servicesOf(body.data)[3]).toMatchObject({
+      name: "mail",
+      state: "degraded",
+      instances: [{ state: "up" }, { state: "away" }],
+    });
+    expect(body.data).toMatchObject({ registry: { mode: "dns", state: "off", announced: 0 } });
+    expect(auth.asked).toEqual([]);
+  });
+
+  test("what services say of their troubles, where they are and of what version, is for operators", async () => {
     const { call } = await broker({ OPERATOR_TOKEN });
     const errorsIn = (data: unknown) =>
       servicesOf(data)
@@ -300,6 +320,10 @@ describe("/v1/health", () => {
       async () =>
         errorsIn((await call("/v1/health", { authorization: `Bearer ${OPERATOR_TOKEN}` })).body.data).length > 0,
     );
-    expect(errorsIn((await call("/v1/health")).body.data)).toEqual([]);
+    const anonymous = (await call("/v1/health")).body.data;
+    expect(errorsIn(anonymous)).toEqual([]);
+    expect(JSON.stringify(anonymous)).not.toMatch(/"(url|version|last_error)"|http:|127\.0\.0\.1/);
+    const told = (await call("/v1/health", { authorization: `Bearer ${OPERATOR_TOKEN}` })).body.data;
+    expect(servicesOf(told)[1]).toMatchObject({ instances: [{ url: expect.stringMatching(/^http:/) as string }] });
   });
 });

@@ -13,7 +13,7 @@ import type { ScopeRule } from "../access/rules.ts";
 import { orChallenge } from "../sessions/bearer.ts";
 import { ask, type Neighbour } from "../forward.ts";
 import { isAway } from "../handle.ts";
-import type { PlatformHealth } from "./health.ts";
+import { type PlatformHealth, withoutErrors } from "./health.ts";
 import { keyOf } from "../idempotency.ts";
 import { markDegraded } from "../marks.ts";
 import type { Sessions } from "../sessions/sessions.ts";
@@ -22,7 +22,7 @@ const registrationOf = makeValidator(Registration, { unknown: "refuse" });
 const registeredOf = makeValidator(RegistrationView, { name: "auth's answer" });
 const meOf = makeValidator(MeView, { name: "auth's answer" });
 const noQuery = makeQueryValidator(Type.Object({}));
-/** Who sees what a service says of its troubles: it may name hosts. */
+/** Who sees what a service says of its troubles, where it is and of what version: it may name hosts. */
 const SEES_ERRORS: ScopeRule = { scope: "platform:read", anonymous: "development" };
 
 export interface V1Options {
@@ -99,14 +99,4 @@ function registrationFailure(failure: Failure): Failure {
     cause: failure,
     ...(failure.retryAfterS === undefined ? {} : { retryAfterS: failure.retryAfterS }),
   });
-}
-
-function withoutErrors(report: PlatformHealth["report"]): PlatformHealth["report"] {
-  return {
-    ...report,
-    services: report.services.map((service) => ({
-      ...service,
-      dependencies: service.dependencies.map(({ last_error: _hidden, ...dependency }) => dependency),
-    })),
-  };
 }

@@ -6,13 +6,13 @@
  */
 import { Elysia } from "elysia";
 import { REQUEST_ID_HEADER, TIMEOUT_HEADER } from "#contracts/headers";
-import { serviceKeyHeaders } from "#shared/client";
+import { asClient, noteStatus, serviceKeyHeaders } from "#shared/client";
 import type { Secret } from "#shared/config";
+import { atSome, type Endpoint, fetchAt, type Pool } from "#shared/discovery";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import { contextOf } from "#shared/http";
 import type { Edge } from "#shared/resilience";
-import { type CallContext, traceparentOf } from "#shared/telemetry";
-import { outgoingTls } from "#shared/tls";
+import { type CallContext, overEdge, type Span, traceHeaders } from "#shared/telemetry";
 import { isAway } from "../handle.ts";
 import type { Settable } from "../marks.ts";
 
@@ -43,23 +43,37 @@ interface Page {
   readonly body: string;
 }
 
+interface PageRequest {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  readonly accept: string;
+  /** Who is asking. */
+  readonly shown: Record<string, string>;
+}
+
 export interface UnsubscribeOptions {
-  /** Of the mail service, without a slash at its end. */
-  readonly url: string;
+  readonly mail: Pool;
   /** Shows the mail service who is asking. */
   readonly key: Secret | undefined;
   readonly edge: Edge;
 }
 
-export function unsubscribeRoutes({ url, key, edge }: UnsubscribeOptions) {
+export function unsubscribeRoutes({ mail, key, edge }: UnsubscribeOptions) {
   const answer = (method: "GET" | "POST") => {
     return async (call: { params: { token: string }; request: Request; set: Settable }): Promise<unknown> => {
       const { params, request, set } = call;
       if (!TOKEN.test(params.token)) throw new Failure("not_found", "no such link");
       const context = contextOf(request);
       const accept = (request.headers.get("accept") ?? "").includes("text/html") ? "text/html" : "application/json";
-      const page = await edge.run(context.deadline, (deadline) =>
-        pageOf(method, `${url}/unsubscribe/${params.token}`, accept, serviceKeyHeaders(key), { ...context, deadline }),
+      const path = `/unsubscribe/${params.token}`;
+      const options = { isRepeatable: method === "GET" };
+      const page = await overEdge(edge, context, (inner) =>
+        atSome(mail, { ...options, remainingMs: () => inner.deadline.remainingMs() }, (endpoint) =>
+          // The token is a secret: no span has its path.
+          asClient({ name: "the mail service", method, baseUrl: endpoint.url }, inner, (sent, span) =>
+            pageOf(endpoint, { method, path, accept, shown: serviceKeyHeaders(key) }, sent, span),
+          ),
+        ),
       );
       if (page.ok) return shown(page.value, set);
       const retryAfterS = page.error.retryAfterS ?? RETRY_AFTER_S;
@@ -86,28 +100,27 @@ function shown({ status, type, policy, body }: Page, set: Settable): string {
 
 /** @returns failure `unavailable`, `deadline`, `bad_gateway` for what is no answer to a link, a redirect among it. */
 async function pageOf(
-  method: "GET" | "POST",
-  url: string,
-  accept: string,
-  shown: Record<string, string>,
+  endpoint: Endpoint,
+  { method, path, accept, shown }: PageRequest,
   context: CallContext,
+  span: Span,
 ): Promise<Result<Page>> {
   const { deadline, requestId, trace } = context;
   try {
-    const response = await fetch(url, {
+    const response = await fetchAt(endpoint, path, {
       method,
       headers: {
         accept,
-        traceparent: traceparentOf(trace),
+        ...traceHeaders(trace),
         [REQUEST_ID_HEADER]: requestId,
         [TIMEOUT_HEADER]: String(Math.max(1, deadline.remainingMs())),
         ...shown,
       },
       redirect: "manual",
-      ...outgoingTls(),
       signal: deadline.signal,
     });
     const { status, headers } = response;
+    noteStatus(span, status);
     const type = headers.get("content-type") ?? "";
     if (!HANDED_ON.has(status) || !TYPES.test(type)) {
       await response.body?.cancel();

@@ -4,18 +4,28 @@ import { partsWithLogs } from "../log-files.ts";
 import { readable } from "../log-lines.ts";
 import { dataDirectory, logFile } from "../paths.ts";
 import { type Paint, paintFor } from "../terminal.ts";
+import { exportEntries } from "./logs/export.ts";
+import { query } from "./logs/query.ts";
+import { tail } from "./logs/tail.ts";
+import { replay } from "./logs/replay.ts";
+import type { LogsWord } from "./logs/word.ts";
 
 const DEFAULT_LINES = 50;
 /** Enough for the last lines of any log (bytes). */
 const TAIL_BYTES = 1024 * 1024;
 const FOLLOW_EVERY_MS = 200;
 
+/** What can be asked of the log entries that the platform keeps, a word each. */
+const WORDS: readonly LogsWord[] = [query, exportEntries, tail, replay];
+
 export const logs: Command = {
   name: "logs",
   words: "[service]",
   maxWords: 1,
+  subcommands: WORDS,
   summary: "print what services (and backing services) have logged",
-  details: "Without a service: the last lines of all of them. On a terminal the JSON lines are made readable.",
+  details:
+    "Without a service: the last lines of all of them. On a terminal the JSON lines are made readable. With a word: the log entries that the platform keeps, not what its services print.",
   options: {
     follow: { type: "boolean", short: "f", about: "go on printing what is logged, until Ctrl-C" },
     lines: {

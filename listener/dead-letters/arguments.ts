@@ -1,6 +1,7 @@
 /** What was typed behind `listener dlq`. */
 import { type DeadLetterFilter, PARKED } from "#contracts/dead-letters";
 import { readAction, UsageError } from "#shared/terminal";
+import { durationMs } from "#shared/validation";
 import { DEFAULT_LIMIT, DEFAULT_RATE } from "./dead-letters.ts";
 
 export const DEFAULT_ITEMS = 50;
@@ -106,14 +107,11 @@ function numberOf(name: string, text: string | undefined, form: RegExp, allowed:
   return Number(text);
 }
 
-const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
-
 function secondsOf(name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  const [, number, unit] = /^(\d{1,9}(?:\.\d{1,6})?)([smhd])$/.exec(text) ?? [];
-  const factor = SECONDS[unit ?? ""];
-  if (number === undefined || factor === undefined) {
+  const ms = durationMs(text);
+  if (ms === undefined) {
     throw new UsageError(`--${name} is a number with its unit, as 30s, 10m, 2h or 1d, not "${text}"`);
   }
-  return Number(number) * factor;
+  return ms / 1_000;
 }

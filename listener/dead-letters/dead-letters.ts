@@ -126,7 +126,11 @@ export function makeDeadLetters(options: DeadLettersOptions): DeadLetters {
       if (most === 0) continue;
       const before = done;
       const tell = (further: number): void => onProgress?.(before + further, Math.min(matched, limit));
-      const ended = await rounds({ ...acting, by, parked, most, total: there.total }, context.deadline, tell);
+      const ended = await rounds(
+        { ...acting, by, trace: context.trace, parked, most, total: there.total },
+        context.deadline,
+        tell,
+      );
       done += ended.done;
       if (ended.reason === undefined) continue;
       log.warn("dead letters: stopped before the end", { action: acting.action, by, done, reason: ended.reason });

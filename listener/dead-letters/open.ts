@@ -1,7 +1,8 @@
 /** What operators do to dead letters, put together: for the routes and for the command. */
 import { openParked, openResender, type Topology, type TopologyOptions, topologyOf } from "#shared/amqp";
 import type { Log } from "#shared/log";
-import { makeRpcClient, type RpcClient } from "#shared/rpc";
+import { fixed, makeRpcPool } from "#shared/discovery";
+import type { RpcClient } from "#shared/rpc";
 import type { Metrics } from "#shared/telemetry";
 import type { Config } from "../config.ts";
 import { type DeadLetters, makeDeadLetters } from "./dead-letters.ts";
@@ -39,8 +40,8 @@ export function openDeadLetters(options: OpenDeadLettersOptions): OpenDeadLetter
   const token = config.LOGGER_RPC_TOKEN?.reveal();
   let rpc: RpcClient | undefined;
   const logger = (): RpcClient =>
-    (rpc ??= makeRpcClient({
-      url: config.LOGGER_RPC_URL,
+    (rpc ??= makeRpcPool(fixed(config.LOGGER_RPC_URL), {
+      service: "logger",
       client: name,
       log,
       metrics,

@@ -6,6 +6,7 @@ import type { DeadLetterFilter, Parked } from "#contracts/dead-letters";
 import type { ParkedMessage, ParkedQueues, Resender, Topology } from "#shared/amqp";
 import { type Failure, ok, type Result } from "#shared/errors";
 import { type Deadline, pause } from "#shared/resilience";
+import type { Trace } from "#shared/telemetry";
 import { destinationOf, fingerprintOf, isEverything, matcherOf, parkedQueues } from "./view.ts";
 
 const ROUND_MS = 1_000;
@@ -27,6 +28,8 @@ export interface Acting {
 
 export interface Rounds extends Acting {
   readonly by: string;
+  /** Of the request for it. */
+  readonly trace: Trace;
   readonly parked: Parked;
   /** Messages that are dealt with, at the most. */
   readonly most: number;
@@ -50,7 +53,7 @@ export function makeRounds({ topology, open, openResender }: RoundsOptions) {
   const queueOf = parkedQueues(topology);
 
   return async (rounds: Rounds, deadline: Deadline, tell: (done: number) => void): Promise<RoundsEnded> => {
-    const { action, filter, rate, parked, by, most, total } = rounds;
+    const { action, filter, rate, parked, by, trace, most, total } = rounds;
     const opened = await open();
     if (!opened.ok) return { done: 0, reason: opened.error };
     await using queues = opened.value;
@@ -77,7 +80,7 @@ export function makeRounds({ topology, open, openResender }: RoundsOptions) {
     }
 
     async function sendOne(message: ParkedMessage): Promise<boolean> {
-      const result = (await resender?.send(message, destinationOf(message, parked, topology, by))) ?? ok();
+      const result = (await resender?.send(message, destinationOf(message, parked, topology, by), { trace })) ?? ok();
       if (result.ok) return true;
       if (result.error.code === "not_found") homeless.add(fingerprintOf(message));
       else reason ??= result.error;

@@ -2,7 +2,7 @@
 import { MailMessage } from "#contracts/mail";
 import { failureOfAnswer } from "#shared/client";
 import { fail, ok } from "#shared/errors";
-import { newTrace } from "#shared/telemetry";
+import { quietContext } from "#shared/telemetry";
 import { defineJob } from "../job.ts";
 
 /** What can be an HTTP header as it is. */
@@ -29,7 +29,7 @@ export const job = defineJob({
     return { ok: false, error: failure };
   },
   async probe(ports, deadline) {
-    const context = { requestId: Bun.randomUUIDv7(), trace: newTrace(), deadline };
+    const context = quietContext(deadline.remainingMs(), deadline.signal);
     const answered = await ports.mail.request("GET", "/ready", undefined, context);
     if (!answered.ok) return answered;
     return answered.value.status === 200 ? ok() : fail("unavailable", `mail is ${answered.value.envelope.message}`);

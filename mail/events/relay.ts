@@ -10,7 +10,7 @@
 import type { Publisher } from "#shared/amqp";
 import type { Log } from "#shared/log";
 import { Deadline, exponential, pause } from "#shared/resilience";
-import { type Metrics, traceOf } from "#shared/telemetry";
+import { asSpan, type Metrics, traceOf } from "#shared/telemetry";
 import { GATHER_MS, makeBell } from "#shared/resilience";
 import { bodyOf } from "./event.ts";
 import { makeEventMetrics } from "./metrics.ts";
@@ -58,19 +58,23 @@ export function startRelay(options: RelayOptions): Relay {
   async function tell(events: readonly WaitingEvent[]): Promise<string[]> {
     const deadline = Deadline.after(CONFIRM_MS);
     const results = await Promise.all(
-      events.map((event) =>
-        publisher.publish(
-          {
-            exchange,
-            routingKey: event.type,
-            messageId: event.id,
-            body: bodyOf(event),
-            timestamp: event.at,
-            mandatory: false,
-          },
-          { requestId: event.requestId, trace: traceOf(event.traceparent), deadline },
-        ),
-      ),
+      events.map((event) => {
+        const message = {
+          exchange,
+          routingKey: event.type,
+          messageId: event.id,
+          body: bodyOf(event),
+          timestamp: event.at,
+          mandatory: false,
+        };
+        // A span of the request that the mail came of.
+        const context = { requestId: event.requestId, trace: traceOf(event.traceparent), deadline };
+        const attributes = {
+          "platform.mail.id": event.mailId,
+          "platform.waited_ms": Math.max(0, Date.now() - event.at.getTime()),
+        };
+        return asSpan(context, "outbox event", { attributes }, (own) => publisher.publish(message, own));
+      }),
     );
     const held = new Set<string>();
     const told: string[] = [];

@@ -9,6 +9,8 @@ export interface MailMetrics {
   ended(state: MailState): void;
   swept(swept: { readonly ambiguous: number; readonly deferred: number; readonly expired: number }): void;
   counted(counts: Counts): void;
+  /** Mails that were not done with when they were counted last. */
+  readonly waiting: number;
 }
 
 /** States of mails that are not done with; the others are counted by `mail_sent_total` when they are entered. */
@@ -21,6 +23,7 @@ export function makeMailMetrics(metrics: Metrics): MailMetrics {
   ]);
   const rows = metrics.gauge("mail_outbox_rows", "Mails in the outbox that are not done with.", ["state"]);
   const oldest = metrics.gauge("mail_oldest_queued_seconds", "Age of the oldest mail that waits, 0 without any.");
+  let waiting = 0;
   return {
     attempt: (outcome, tookMs) => seconds.observe({ result: outcome }, tookMs / 1_000),
     ended: (state) => results.inc({ result: state }),
@@ -30,6 +33,10 @@ export function makeMailMetrics(metrics: Metrics): MailMetrics {
     counted: (counts) => {
       for (const state of OPEN) rows.set({ state }, counts.rows.get(state) ?? 0);
       oldest.set(counts.oldestQueuedS);
+      waiting = OPEN.reduce((sum, state) => sum + (counts.rows.get(state) ?? 0), 0);
+    },
+    get waiting() {
+      return waiting;
     },
   };
 }

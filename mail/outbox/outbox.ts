@@ -8,7 +8,7 @@
  */
 import type { Log } from "#shared/log";
 import { Deadline, exponential, keepTrying } from "#shared/resilience";
-import type { Metrics } from "#shared/telemetry";
+import { asSpan, idsOf, type Metrics, type Span, type Trace, traceOf } from "#shared/telemetry";
 import type { FailureCode, Result } from "#shared/errors";
 import { makeBell } from "#shared/resilience";
 import { compose } from "../message/message.ts";
@@ -57,6 +57,8 @@ export interface Outbox extends AsyncDisposable {
   settled(id: string, signal: AbortSignal): Promise<Standing | undefined>;
   /** There may be something to do now. */
   wake(): void;
+  /** Mails that are not done with, as counted some seconds ago at most. */
+  readonly waiting: number;
   /**
    * Finishes the attempts in hand (at most 4 s), then cuts them and gives back what can be given back.
    * Nothing is accepted any more: close what calls `accept` first.
@@ -135,7 +137,7 @@ export function startOutbox(options: OutboxOptions): Outbox {
   }
 
   /** Its bytes, and from then on the server's answer. What cannot be put into bytes is put off like what a server puts off. */
-  async function handOver(mail: ClaimedMail): Promise<SmtpResult> {
+  async function handOver(mail: ClaimedMail, trace: Trace): Promise<SmtpResult> {
     const { sender, subject, content, messageId, date, requestId, traceparent, priority, list } = mail;
     const unsubscribeUrl = list === undefined ? undefined : unsubscribeUrlOf(mail.recipient, list);
     const draft = { messageId, from: sender, subject, date, content, requestId, traceparent, priority };
@@ -148,7 +150,8 @@ export function startOutbox(options: OutboxOptions): Outbox {
       });
       bytes = await sign(composed);
     } catch (error) {
-      log.error("a mail cannot be composed or signed: this is a bug", { mail_id: mail.mailId, error });
+      const ids = idsOf({ requestId, trace });
+      log.error("a mail cannot be composed or signed: this is a bug", { mail_id: mail.mailId, ...ids, error });
       return NOT_COMPOSED;
     }
     const beginContent = async (): Promise<boolean> => {
@@ -156,12 +159,23 @@ export function startOutbox(options: OutboxOptions): Outbox {
       return begun.ok && begun.value;
     };
     const signal = AbortSignal.any([cutting.signal, AbortSignal.timeout(attemptMs)]);
-    return smtp.send({ from: sender, to: mail.recipient, bytes }, beginContent, signal);
+    return smtp.send({ from: sender, to: mail.recipient, bytes, trace }, beginContent, signal);
   }
 
-  async function attempt(mail: ClaimedMail): Promise<void> {
+  /** As a span of the request that the mail came of, whoever stored it and however long ago. */
+  function attempt(mail: ClaimedMail): Promise<void> {
+    const attributes = {
+      "platform.mail.id": mail.mailId,
+      "platform.attempt": mail.attempt + mail.interruptions + 1,
+      "platform.waited_ms": Math.max(0, Date.now() - mail.date.getTime()),
+    };
+    const context = { trace: traceOf(mail.traceparent) };
+    return asSpan(context, "outbox mail", { attributes }, ({ trace }, span) => attemptIn(trace, span, mail));
+  }
+
+  async function attemptIn(trace: Trace, span: Span, mail: ClaimedMail): Promise<void> {
     const startedAt = performance.now();
-    const result = await handOver(mail);
+    const result = await handOver(mail, trace);
     const tookMs = performance.now() - startedAt;
     // What we cut ourselves says nothing about the server.
     const seen = outcomeOf(result);
@@ -171,7 +185,14 @@ export function startOutbox(options: OutboxOptions): Outbox {
     const transition = transitionOf(left, outcome, scheduleMs, ambiguousPolicy);
     measured.attempt(outcome, tookMs);
     if (transition.attempt > mail.attempt) measured.ended(transition.state);
-    const fields = { mail_id: mail.mailId, request_id: mail.requestId, outcome, state: transition.state };
+    span.set({ "platform.outcome": outcome, "platform.state": transition.state });
+    if (!result.ok && outcome !== "withheld") span.fail(outcome);
+    const fields = {
+      mail_id: mail.mailId,
+      ...idsOf({ requestId: mail.requestId, trace }),
+      outcome,
+      state: transition.state,
+    };
     if (outcome === "sent") log.debug("mail sent", fields);
     else log.warn("mail not sent", { ...fields, attempt: transition.attempt, reply: printable(result.text) });
 
@@ -295,6 +316,9 @@ export function startOutbox(options: OutboxOptions): Outbox {
   }
 
   return {
+    get waiting() {
+      return measured.waiting;
+    },
     wake,
 
     async accept(mail, deadline) {

@@ -5,6 +5,7 @@
 import { connect, type Socket } from "node:net";
 import { Readable } from "node:stream";
 import SMTPConnection from "nodemailer/lib/smtp-connection";
+import type { Trace } from "#shared/telemetry";
 import { currentTls } from "#shared/tls";
 
 export interface SessionOptions {
@@ -54,6 +55,8 @@ export interface Letter {
   readonly to: string;
   /** The message as it goes over the wire (RFC 5322), dots not yet doubled. */
   readonly bytes: Uint8Array;
+  /** The span that handing it over is a part of. Default: none is told of. */
+  readonly trace?: Trace;
 }
 
 export interface Session {

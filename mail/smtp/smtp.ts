@@ -1,5 +1,6 @@
 /** The way out to the mail server: sessions that are kept for the next mail. Talks, never decides. */
 import type { Secret } from "#shared/config";
+import { inSpan, type Span } from "#shared/telemetry";
 import {
   openSession,
   type Letter,
@@ -147,25 +148,48 @@ export function makeSmtp(options: SmtpOptions): Smtp {
     }
   }
 
+  async function send(letter: Letter, begin: () => Promise<boolean>, signal: AbortSignal): Promise<SmtpResult> {
+    try {
+      return await deliver(letter, begin, signal);
+    } catch (error) {
+      if (error instanceof Withheld) {
+        return {
+          ok: false,
+          stage: "envelope",
+          code: undefined,
+          text: "held back",
+          command: undefined,
+          withheld: true,
+        };
+      }
+      if (!(error instanceof SmtpError)) throw error;
+      const { stage, code, message, command } = error;
+      return { ok: false, stage, code, text: message, command, withheld: false };
+    }
+  }
+
+  /** Neither addresses nor what the server says: both may be about a person. */
+  function tell(span: Span, result: SmtpResult): void {
+    span.set({ "smtp.response_code": result.code });
+    if (result.ok || result.withheld) return;
+    span.set({ "smtp.stage": result.stage, "smtp.command": result.command });
+    span.fail(result.code === undefined ? "unavailable" : String(result.code));
+  }
+
+  const { host, port } = sessionOptions;
+  const attributes = { "server.address": host, "server.port": port };
+
   return {
     async send(letter, begin, signal) {
-      try {
-        return await deliver(letter, begin, signal);
-      } catch (error) {
-        if (error instanceof Withheld) {
-          return {
-            ok: false,
-            stage: "envelope",
-            code: undefined,
-            text: "held back",
-            command: undefined,
-            withheld: true,
-          };
-        }
-        if (!(error instanceof SmtpError)) throw error;
-        const { stage, code, message, command } = error;
-        return { ok: false, stage, code, text: message, command, withheld: false };
-      }
+      const { trace } = letter;
+      if (trace === undefined) return send(letter, begin, signal);
+      const size = { "smtp.message.size": letter.bytes.byteLength };
+      const options = { kind: "client", attributes: { ...attributes, ...size } } as const;
+      return inSpan({ trace }, "SMTP send", options, async (_, span) => {
+        const result = await send(letter, begin, signal);
+        tell(span, result);
+        return result;
+      });
     },
 
     async probe(signal) {

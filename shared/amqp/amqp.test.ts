@@ -5,7 +5,8 @@ import { MESSAGE_LIMITS } from "#contracts/limits";
 import { Secret } from "#shared/config";
 import { makeHealth } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
-import { makeMetrics, newContext } from "#shared/telemetry";
+import { makeMetrics, newContext, traceparentOf, untraced } from "#shared/telemetry";
+import { collectSpans } from "#shared/telemetry-testing";
 import { makeConsumer } from "./consumer.ts";
 import type { Delivery } from "./lane.ts";
 import { mismatchOf, type TopologyMismatch } from "./mismatch.ts";
@@ -118,6 +119,41 @@ describe.skipIf(RABBITMQ === undefined)(`a publisher ${NEEDS}`, () => {
       headers: { a: "b", "x-created-at": "2026-01-02T03:04:05.678Z" },
     });
     expect(String(got.properties.headers?.["traceparent"])).toContain(context.trace.traceId);
+  });
+
+  test("a message's span lasts until the confirm, says how it ended, and is the one that its header names", async () => {
+    using seen = collectSpans();
+    await using kit = await setUp();
+    await using publisher = kit.publisher();
+    await until(() => publisher.state === "connected");
+    const context = newContext();
+    const [message, unwanted] = [event(kit), event(kit, { routingKey: "nobody" })];
+    await Promise.all([publisher.publish(message, context), publisher.publish(unwanted, context)]);
+    const got = (await kit.channel.get(kit.topology.logs.queue)) as GetMessage;
+    const spanOf = ({ messageId }: OutgoingMessage) =>
+      seen.spans.find(({ attributes }) => attributes["messaging.message.id"] === messageId);
+    expect(spanOf(message)).toMatchObject({
+      name: `send ${kit.topology.logs.exchange}`,
+      kind: "producer",
+      trace: { traceId: context.trace.traceId, parentId: context.trace.spanId },
+      attributes: {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": kit.topology.logs.exchange,
+        "messaging.rabbitmq.destination.routing_key": "log.INFO",
+        "server.address": "127.0.0.1",
+      },
+    });
+    expect(spanOf(message)?.error).toBeUndefined();
+    expect(spanOf(unwanted)?.error).toBe("unavailable");
+    expect(String(got.properties.headers?.["traceparent"])).toContain(String(spanOf(message)?.trace.spanId));
+    // What is not sampled has no span, and its decision goes along.
+    const unsampled = { ...context, trace: untraced() };
+    const before = seen.spans.length;
+    expect((await publisher.publish(event(kit), unsampled)).ok).toBe(true);
+    expect(seen.spans).toHaveLength(before);
+    const quiet = (await kit.channel.get(kit.topology.logs.queue)) as GetMessage;
+    expect(quiet.properties.headers?.["traceparent"]).toBe(traceparentOf(unsampled.trace));
   });
 
   test("fails where no queue takes the message (unless nobody has to), and where it is too large", async () => {

@@ -3,6 +3,7 @@ import { type ConfirmChannel, connect } from "amqplib";
 import { Secret } from "#shared/config";
 import { messageOf, type Result } from "#shared/errors";
 import { Deadline } from "#shared/resilience";
+import { newContext } from "#shared/telemetry";
 import { type LookOptions, openParked, type ParkedMessage } from "./parked.ts";
 import { openResender } from "./resend.ts";
 import { topologyOf } from "./topology.ts";
@@ -251,10 +252,10 @@ describe.skipIf(RABBITMQ === undefined)("sending again (needs TEST_RABBITMQ_URL)
     const before = message;
     await using resender = given(await openResender(url, "test"));
     const to = { exchange: "", routingKey: kit.queue, messageId: "m", headers: { ...before.headers, more: 2 } };
-    expect((await resender.send(before, { ...to, fewHeaders: {} })).ok).toBe(true);
+    expect((await resender.send(before, { ...to, fewHeaders: {} }, newContext())).ok).toBe(true);
     const unwritable = { ...to, headers: { bad: Symbol("no") }, fewHeaders: { few: 1 } };
-    expect((await resender.send(before, unwritable)).ok).toBe(true);
-    const lost = await resender.send(before, { ...to, routingKey: "nobody.at.home", fewHeaders: {} });
+    expect((await resender.send(before, unwritable, newContext())).ok).toBe(true);
+    const lost = await resender.send(before, { ...to, routingKey: "nobody.at.home", fewHeaders: {} }, newContext());
     expect(lost).toMatchObject({
       ok: false,
       error: { code: "not_found" },

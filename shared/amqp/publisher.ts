@@ -2,10 +2,11 @@
 import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Options } from "amqplib";
 import { HEADER_CREATED_AT } from "#contracts/events";
 import { MESSAGE_LIMITS } from "#contracts/limits";
-import { fail, ok, type Result } from "#shared/errors";
+import { Failure, fail, ok, type Result } from "#shared/errors";
 import { sleep } from "#shared/resilience";
-import { traceparentOf } from "#shared/telemetry";
+import { type CallContext, inSpan, isRecorded, traceparentOf } from "#shared/telemetry";
 import { keepConnected } from "./connection.ts";
+import { sending, serverOf } from "./spans.ts";
 import { declareTopology, topologyOf } from "./topology.ts";
 import type { OutgoingMessage, Publisher, PublisherOptions, PublisherState } from "./types.ts";
 
@@ -39,6 +40,16 @@ interface Line {
   probing: boolean;
 }
 
+/** No queue is bound for it. */
+class Unroutable extends Failure {
+  constructor() {
+    super("unavailable", "RabbitMQ has no queue for the message");
+  }
+}
+
+/** Whether a message was not taken because no queue wants it: to send it again is of no use until one is bound. */
+export const isUnroutable = (failure: Failure): boolean => failure instanceof Unroutable;
+
 /** One per process: its metrics can be registered once. */
 export function makePublisher(options: PublisherOptions): Publisher {
   const { log, metrics, dependency, topology = topologyOf(), maxBytes = MESSAGE_LIMITS.bytes } = options;
@@ -47,6 +58,8 @@ export function makePublisher(options: PublisherOptions): Publisher {
   metrics.gauge("amqp_unconfirmed", "Messages that RabbitMQ has not confirmed yet.", [], (gauge) =>
     gauge.set(line === undefined ? 0 : line.unconfirmed.size + line.waiting.length),
   );
+
+  const server = serverOf(options.url);
 
   let line: Line | undefined;
   let blocked: string | undefined;
@@ -133,7 +146,7 @@ export function makePublisher(options: PublisherOptions): Publisher {
     const done = (error: unknown): void => {
       if (on.unconfirmed.delete(outgoing)) on.bytes -= byteLength;
       if (error !== null) outgoing.decide(fail("unavailable", "RabbitMQ refused the message", { cause: error }));
-      else if (outgoing.returned) outgoing.decide(fail("unavailable", "RabbitMQ has no queue for the message"));
+      else if (outgoing.returned) outgoing.decide({ ok: false, error: new Unroutable() });
       else outgoing.decide(ok());
     };
     try {
@@ -176,17 +189,20 @@ export function makePublisher(options: PublisherOptions): Publisher {
       return blocked === undefined ? "connected" : "blocked";
     },
     async publish(message, context) {
-      const result = await decide();
+      const { exchange, routingKey, messageId, body } = message;
+      const result = await (isRecorded(context.trace)
+        ? inSpan(context, `send ${exchange}`, sending({ exchange, routingKey, messageId, body }, server), decide)
+        : decide(context));
       published.inc({ result: result.ok ? "ok" : result.error.code });
       return result;
 
-      async function decide(): Promise<Result<void>> {
+      async function decide({ deadline, trace }: Pick<CallContext, "deadline" | "trace">): Promise<Result<void>> {
         const { byteLength } = message.body;
         if (byteLength > maxBytes) return fail("too_large", `larger than ${maxBytes} bytes`);
         const on = line;
         if (on === undefined) return fail("unavailable", "RabbitMQ is not connected");
         if (blocked !== undefined) return fail("unavailable", "RabbitMQ takes no messages");
-        const waitMs = Math.min(CONFIRM_MS, context.deadline.remainingMs());
+        const waitMs = Math.min(CONFIRM_MS, deadline.remainingMs());
         if (waitMs === 0) return fail("unavailable", "no time left to publish");
         if (
           on.unconfirmed.size + on.waiting.length >= MAX_UNCONFIRMED ||
@@ -198,7 +214,7 @@ export function makePublisher(options: PublisherOptions): Publisher {
         const startedAt = performance.now();
         const outgoing: Outgoing = {
           message,
-          options: propertiesOf(message, traceparentOf(context.trace)),
+          options: propertiesOf(message, traceparentOf(trace)),
           returned: false,
           decide: resolve,
         };

@@ -4,7 +4,17 @@ import type { Secret } from "#shared/config";
 import { fail, ok, type Result } from "#shared/errors";
 import { Deadline } from "#shared/resilience";
 import { dial, hangUp } from "./connection.ts";
+import {
+  asSpan,
+  type CallContext,
+  childOf,
+  isRecorded,
+  type SpanAttributes,
+  traceOf,
+  traceparentOf,
+} from "#shared/telemetry";
 import type { ParkedMessage } from "./parked.ts";
+import { sending, serverOf } from "./spans.ts";
 
 /** RabbitMQ confirms in milliseconds, under load in some hundred. */
 const CONFIRM_MS = 2_000;
@@ -22,12 +32,14 @@ export interface Destination {
 /** A connection of its own: RabbitMQ stops reading from whoever publishes when it is short of memory or disk. */
 export interface Resender extends AsyncDisposable {
   /**
+   * Its span belongs to the trace that the message came with (or, without one, to that of whoever asks for it), is
+   * linked to the latter, and goes along in the header `traceparent`.
    * Persistent, mandatory, with a confirm; body and properties as they are, without `expiration` (it would be dropped in time) and
    * `user_id` (RabbitMQ refuses that of somebody else). Decided within 2 s. Never throws.
    * @returns failure `not_found`: no queue takes it; `unavailable`: not connected, blocked by an alarm, refused, not confirmed
    * in time (it may have arrived).
    */
-  send(message: ParkedMessage, to: Destination): Promise<Result<void>>;
+  send(message: ParkedMessage, to: Destination, asked: Pick<CallContext, "trace">): Promise<Result<void>>;
 }
 
 /** @returns failure `unavailable` where RabbitMQ is away. */
@@ -35,7 +47,7 @@ export async function openResender(url: Secret, name: string): Promise<Result<Re
   let model: ChannelModel | undefined;
   try {
     model = await dial(url, name);
-    return ok(await onConnection(model));
+    return ok(await onConnection(model, serverOf(url)));
   } catch (cause) {
     if (model !== undefined) await hangUp(model);
     return fail("unavailable", "RabbitMQ is not reachable", { cause });
@@ -48,7 +60,7 @@ interface Unconfirmed {
   returned: boolean;
 }
 
-async function onConnection(model: ChannelModel): Promise<Resender> {
+async function onConnection(model: ChannelModel, server: SpanAttributes): Promise<Resender> {
   let blocked = false;
   const unconfirmed = new Set<Unconfirmed>();
   const lost = Promise.withResolvers<Result<void>>();
@@ -99,9 +111,21 @@ async function onConnection(model: ChannelModel): Promise<Resender> {
   }
 
   return {
-    async send(message, to) {
-      const sent = await send(message, to, to.headers);
-      return !sent.ok && sent.error.code === "invalid" ? await send(message, to, to.fewHeaders) : sent;
+    async send(message, to, asked) {
+      const traceparent = message.headers["traceparent"];
+      const trace = traceparent === undefined ? childOf(asked.trace) : traceOf(traceparent);
+      // What is not recorded goes as it came.
+      const ours = isRecorded(trace)
+        ? { traceparent: traceparentOf(trace) }
+        : typeof traceparent === "string"
+          ? { traceparent }
+          : {};
+      const options = { ...sending({ ...to, body: message.body }, server), links: [asked.trace] };
+      return asSpan({ trace }, `send ${to.exchange}`, options, async () => {
+        const sent = await send(message, to, { ...to.headers, ...ours });
+        const isUnwritable = !sent.ok && sent.error.code === "invalid";
+        return isUnwritable ? await send(message, to, { ...to.fewHeaders, ...ours }) : sent;
+      });
     },
     [Symbol.asyncDispose]: () => hangUp(model),
   };

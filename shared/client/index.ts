@@ -11,12 +11,14 @@ import {
   TIMEOUT_HEADER,
 } from "#contracts/headers";
 import type { Secret } from "#shared/config";
+import { atSome, type Endpoint, fetchAt, fixed, makePool, type Pool } from "#shared/discovery";
 import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
-import { type CallContext, traceparentOf } from "#shared/telemetry";
-import { outgoingTls } from "#shared/tls";
+import { silentLog } from "#shared/log";
+import { type CallContext, traceHeaders } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
+import { asClient, noteStatus } from "./spans.ts";
 
-export { watchService } from "./watch.ts";
+export { asClient, noteStatus } from "./spans.ts";
 
 /** Time that an answer needs on its way back (ms): taken from what the callee is told. */
 const MARGIN_MS = 10;
@@ -56,20 +58,29 @@ export interface JsonClientOptions {
   readonly key?: Secret | undefined;
 }
 
-/** @param name the service that is called, for messages. @param baseUrl without a slash at its end. */
-export function makeJsonClient(name: string, baseUrl: string, { key }: JsonClientOptions = {}): JsonClient {
+/**
+ * A request that reached nobody goes to another instance at once, and so does a GET whose instance was lost on the way.
+ * @param name the service that is called, for messages.
+ * @param to its instances, or the URL of the only one, without a slash at its end.
+ */
+export function makeJsonClient(name: string, to: string | Pool, { key }: JsonClientOptions = {}): JsonClient {
   const shown = serviceKeyHeaders(key);
-  return {
-    async request(method, path, body, context, headers = {}) {
+  const pool = typeof to === "string" ? makePool({ service: name, source: fixed([to]), log: silentLog }) : to;
+
+  const once = (
+    endpoint: Endpoint,
+    ...[method, path, body, outer, headers = {}]: Parameters<JsonClient["request"]>
+  ): Promise<Result<Answer>> =>
+    asClient({ name, method, baseUrl: endpoint.url }, outer, async (context, span) => {
       const remainingMs = context.deadline.remainingMs() - MARGIN_MS;
       if (remainingMs <= 0) return fail("deadline", `no time left to call ${name}`);
       try {
-        const response = await fetch(`${baseUrl}${path}`, {
+        const response = await fetchAt(endpoint, path, {
           method,
           ...(body === undefined ? {} : { body: JSON.stringify(body) }),
           headers: {
             ...(body === undefined ? {} : { "content-type": "application/json" }),
-            traceparent: traceparentOf(context.trace),
+            ...traceHeaders(context.trace),
             [REQUEST_ID_HEADER]: context.requestId,
             [TIMEOUT_HEADER]: String(remainingMs),
             ...clientHeaders(context),
@@ -78,18 +89,35 @@ export function makeJsonClient(name: string, baseUrl: string, { key }: JsonClien
           },
           // On a connection that is in use already the runtime sends these twice when it is reset meanwhile.
           ...(method === "PUT" || method === "PATCH" ? { keepalive: false } : {}),
-          ...outgoingTls(),
           // A redirect is no answer of ours: it is looked at, and not followed with the caller's headers.
           redirect: "manual",
           signal: context.deadline.signal,
         });
+        noteStatus(span, response.status);
         return await answerOf(response, name);
       } catch (cause) {
         if (context.deadline.passed) return fail("deadline", `${name} took too long`, { cause });
         return fail("unavailable", `${name} is not reachable`, { cause });
       }
+    });
+
+  return {
+    request(...call) {
+      const [method, , , { deadline }] = call;
+      const options = { remainingMs: () => deadline.remainingMs(), isRepeatable: method === "GET", isSick };
+      return atSome(pool, options, (endpoint) => once(endpoint, ...call));
     },
   };
+}
+
+/** Whether an answer says of who gave it that he is not well: of one of several, that another one is to be asked. */
+function isSick({ status, overloaded }: Answer): boolean {
+  return status >= 500 && !overloaded;
+}
+
+/** A client of exactly this instance. */
+export function clientOfOne(name: string, endpoint: Endpoint, options: JsonClientOptions = {}): JsonClient {
+  return makeJsonClient(name, makePool({ service: name, source: fixed([endpoint]), log: silentLog }), options);
 }
 
 /** What a service sends with a call to another of ours. */

@@ -131,6 +131,24 @@ export function url(about: string, fallback: string, protocols: readonly string[
   };
 }
 
+/** Most addresses of one service in the configuration. */
+const MAX_URLS = 64;
+
+/** Addresses of one service: a URL for each instance, all with the same scheme. */
+export function urls(about: string, fallback: string, protocols: readonly string[]): Field<readonly string[]> {
+  const single = url(about, fallback, protocols);
+  return {
+    ...single,
+    allowed: `${single.allowed}; or up to ${MAX_URLS} of them with commas between, which begin alike`,
+    parse(value) {
+      const all = value.split(",").map((part) => single.parse(part.trim()));
+      const found = [...new Set(all.filter((one) => one !== undefined))];
+      const schemes = new Set(found.map((one) => new URL(one).protocol));
+      return all.includes(undefined) || found.length > MAX_URLS || schemes.size > 1 ? undefined : found;
+    },
+  };
+}
+
 /** A URL that may hold a password, and is therefore a secret. MongoDB's may name several hosts. */
 export function secretUrl(about: string, fallback: string, protocols: readonly string[]): Field<Secret> {
   return {

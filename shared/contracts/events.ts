@@ -51,6 +51,8 @@ export type LogEvent = Static<typeof LogEvent>;
 export const HEADER_ERROR = "x-error";
 /** The routing key under which a message came, kept when it is moved. */
 export const HEADER_ROUTING_KEY = "x-original-routing-key";
+/** The exchange that a message was published to, kept when it is moved. */
+export const HEADER_EXCHANGE = "x-original-exchange";
 /** When the entry was accepted (RFC 3339): older than the message where it waited in a spool. */
 export const HEADER_CREATED_AT = "x-created-at";
 /** How often handling the message has failed for a reason of its own (number); absent: never. */
@@ -63,3 +65,8 @@ export const HEADER_SEQUENCE = "x-sequence";
 export const HEADER_VOIDED = "x-voided";
 /** Who sent a dead letter once more. */
 export const HEADER_REPLAYED_BY = "x-replayed-by";
+/** Topic exchange that entries are published to again, for whoever rebuilds something from them. */
+export const REPLAY_EXCHANGE = "logs_replay";
+/** Which replay a message is of (its id), and when it was published again (RFC 3339). Absent on what happens now. */
+export const HEADER_REPLAY = "x-replay";
+export const HEADER_REPLAYED_AT = "x-replayed-at";

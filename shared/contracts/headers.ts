@@ -2,6 +2,8 @@
 
 /** Follows a request from part to part. */
 export const REQUEST_ID_HEADER = "x-request-id";
+/** On every answer: the trace of the request, 32 hexadecimal digits (`GET /v1/traces/:id`). */
+export const TRACE_ID_HEADER = "x-trace-id";
 /** Time left for a request (ms), from caller to callee. */
 export const TIMEOUT_HEADER = "x-request-timeout-ms";
 /** What was done in another way than usual, `part=how`, comma-separated. */

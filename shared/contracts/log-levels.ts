@@ -40,14 +40,15 @@ export const LevelsChange = Type.Object({
 });
 export type LevelsChange = Static<typeof LevelsChange>;
 
-/** One service; `error` in place of its level where it could not be asked. */
-export const ServiceLevel = Type.Object({
+/** One instance of a service; `error` in place of its level where it could not be asked. */
+export const InstanceLevel = Type.Object({
   service: Type.String(),
+  instance: Type.Optional(Type.String()),
   level: Type.Optional(LevelName),
   configured: Type.Optional(LevelName),
   until: Type.Optional(Type.String()),
   error: Type.Optional(Type.String()),
 });
-export type ServiceLevel = Static<typeof ServiceLevel>;
-export const LevelList = Type.Object({ items: Type.Array(ServiceLevel) });
+export type InstanceLevel = Static<typeof InstanceLevel>;
+export const LevelList = Type.Object({ items: Type.Array(InstanceLevel) });
 export type LevelList = Static<typeof LevelList>;

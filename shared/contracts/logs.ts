@@ -34,6 +34,14 @@ export const Producer = Type.Object({
 });
 export type Producer = Static<typeof Producer>;
 
+/** The event that an entry was before it was stored, as it was published: absent for what came by HTTP or RPC. */
+export const LogOrigin = Type.Object({
+  /** Names of AMQP: 1 to 255 bytes. */
+  exchange: Type.String({ minLength: 1, maxLength: 255, pattern: "^[^\\u0000]*$" }),
+  routing_key: Type.String({ maxLength: 255, pattern: "^[^\\u0000]*$" }),
+});
+export type LogOrigin = Static<typeof LogOrigin>;
+
 /** An entry on its way to the store: a request with its identity. */
 export const LogEntry = Type.Object({
   name: LogName,
@@ -42,6 +50,9 @@ export const LogEntry = Type.Object({
   event_id: Type.Optional(EventId),
   created_at: Type.Optional(Type.String({ maxLength: 40, description: "RFC 3339" })),
   producer: Type.Optional(Producer),
+  /** W3C Trace Context, where it is another one than that of the call which brings the entry; malformed, it counts for nothing. */
+  traceparent: Type.Optional(Type.String({ maxLength: 512 })),
+  origin: Type.Optional(LogOrigin),
 });
 export type LogEntry = Static<typeof LogEntry>;
 
@@ -72,6 +83,19 @@ export type LogBatchResult = Static<typeof LogBatchResult>;
 export const LogOnceResult = Type.Union([Type.Literal("stored"), Type.Literal("duplicate"), Type.Literal("conflict")]);
 export type LogOnceResult = Static<typeof LogOnceResult>;
 
+/** What a client sends to have several entries logged, each by itself: also as a list without a name. */
+export const LogEntriesRequest = Type.Object({
+  entries: Type.Array(LogRequest, { minItems: 1, maxItems: LOG_BATCH_MAX }),
+});
+
+/** The entries of a body that is several, whatever they are; undefined where it is to be one. */
+export function entriesOf(body: unknown): readonly unknown[] | undefined {
+  if (Array.isArray(body)) return body;
+  if (typeof body !== "object" || body === null || !Object.hasOwn(body, "entries")) return undefined;
+  const { entries } = body as { entries: unknown };
+  return Array.isArray(entries) ? entries : undefined;
+}
+
 /** An entry that is stored, without its data. Times are RFC 3339 in UTC. */
 export const FoundEntry = Type.Object({
   event_id: EventId,
@@ -95,7 +119,12 @@ export const ProducerGaps = Type.Object({
   to: Type.Optional(Type.Integer()),
   /** Entries that are stored. */
   stored: Type.Integer(),
-  /** Numbers below `last` that nothing is stored under, and that were not voided. Also what is still on its way. */
+  /** Entries that were stored and have been removed since, their time being over; absent where there are none. */
+  removed: Type.Optional(Type.Integer()),
+  /**
+   * Numbers below `last` that nothing is stored under, and that were neither voided nor removed. Also what is still on
+   * its way.
+   */
   missing: Type.Integer(),
   missing_ranges: Type.Array(Type.Tuple([Type.Integer(), Type.Integer()])),
   /** Numbers that more than one entry has. */

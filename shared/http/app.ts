@@ -5,14 +5,32 @@
 import { cors } from "@elysiajs/cors";
 import { Elysia } from "elysia";
 import type { Envelope } from "#contracts/envelope";
-import { OVERLOADED_HEADER, REQUEST_ID_HEADER, SERVICE_KEY_CHALLENGE, TIMEOUT_HEADER } from "#contracts/headers";
-import { Failure, failureOf } from "#shared/errors";
+import type { Readiness } from "#contracts/health";
+import {
+  OVERLOADED_HEADER,
+  REQUEST_ID_HEADER,
+  SERVICE_KEY_CHALLENGE,
+  TIMEOUT_HEADER,
+  TRACE_ID_HEADER,
+} from "#contracts/headers";
+import { Failure, type FailureCode, failureOf } from "#shared/errors";
 import type { Runtime } from "#shared/lifecycle";
 import { Deadline, REST_CEILING_MS } from "#shared/resilience";
 import type { Admission, Callers } from "#shared/service-keys";
-import { type CallContext, type Client, requestIdOf, traceOf } from "#shared/telemetry";
+import {
+  type CallContext,
+  type Client,
+  idsOf,
+  isRecorded,
+  preciseNow,
+  recordSpan,
+  requestIdOf,
+  traceFromOutside,
+  traceOf,
+  untraced,
+} from "#shared/telemetry";
 import { currentTls } from "#shared/tls";
-import { checkLength, readJson } from "./body.ts";
+import { checkLength, type ForeignRoute, readForeign, readJson } from "./body.ts";
 import { type AddressedCall, type ClientAddress, makeClientAddress } from "./address.ts";
 import { actorFrom, clientFrom } from "./client.ts";
 import { arrivedAt } from "./door.ts";
@@ -31,6 +49,8 @@ interface Call {
   context: CallContext;
   /** By what right it is asked; absent until that is known. */
   admission?: Admission;
+  /** How it failed, where it did. */
+  failed?: FailureCode;
   readonly startedAt: number;
 }
 
@@ -65,19 +85,67 @@ export function envelope(message: string, data?: unknown): Envelope {
   return data === undefined ? { error: false, message } : { error: false, message, data };
 }
 
-function begin(request: Request): Call {
+/** @param isOutside whoever asks is none of our services. */
+function begin(request: Request, isOutside: boolean): Call {
   const asked = Number(request.headers.get(TIMEOUT_HEADER) ?? Number.NaN);
   const ms = asked > 0 ? Math.min(asked, REST_CEILING_MS) : REST_CEILING_MS;
+  const traceparent = request.headers.get("traceparent");
   const call: Call = {
     startedAt: performance.now(),
     context: {
       requestId: requestIdOf(request.headers.get(REQUEST_ID_HEADER)),
-      trace: traceOf(request.headers.get("traceparent")),
+      trace:
+        traceparent === null && isUntold(request)
+          ? untraced()
+          : (isOutside ? traceFromOutside : traceOf)(traceparent, request.headers.get("tracestate")),
       deadline: Deadline.after(ms, request.signal),
     },
   };
   calls.set(request, call);
   return call;
+}
+
+/** Asked by the clock, all day long: a span of each would hide the others. */
+const UNTOLD: ReadonlySet<string> = new Set(["/ping", "/ready", "/metrics"]);
+
+/** Whether no span will tell of a request: then it begins no trace that takes another's place among those that are recorded. */
+function isUntold({ method, url }: Request): boolean {
+  // Of preflights nobody is told the end.
+  if (method === "OPTIONS") return true;
+  const [path = ""] = url.slice(url.indexOf("/", url.indexOf("//") + 2)).split("?", 1);
+  return UNTOLD.has(path);
+}
+
+/**
+ * Tells of a request that is answered. No address or agent of a client, no query and nothing of a body is in it; paths
+ * are the caller's to choose, and told by their routes.
+ */
+function recordServerSpan({ url }: Request, { context: { trace }, failed, startedAt }: Call, labels: Labels): void {
+  if (!isRecorded(trace) || UNTOLD.has(labels.route)) return;
+  const method = labels.method === "other" ? "_OTHER" : labels.method;
+  const status = Number(labels.status);
+  const hasRoute = labels.route !== "none";
+  const endedAt = preciseNow();
+  recordSpan(trace, {
+    name: hasRoute ? `${labels.method} ${labels.route}` : labels.method === "other" ? "HTTP" : labels.method,
+    kind: "server",
+    startedAt: endedAt - (performance.now() - startedAt),
+    endedAt,
+    attributes: {
+      "http.request.method": method,
+      ...(hasRoute ? { "http.route": labels.route } : {}),
+      "http.response.status_code": status,
+      "url.scheme": url.startsWith("https:") ? "https" : "http",
+    },
+    // A refusal is the caller's mistake, and no error of this service.
+    ...(status >= 500 ? { error: failed ?? String(status) } : {}),
+  });
+}
+
+interface Labels {
+  readonly method: string;
+  readonly route: string;
+  readonly status: string;
 }
 
 /** What Elysia calls an error, as a failure of ours. A body that could not be parsed carries ours as its cause. */
@@ -91,6 +159,8 @@ function failureAt(code: string | number, error: unknown): Failure {
 export interface HttpOptions {
   /** Paths of POST routes whose body, if any, is ignored rather than read as JSON; all that begin so where one ends in `*`. */
   bodiless?: readonly string[];
+  /** Routes with a body and failures by a protocol of their own, by path: their body is a Uint8Array. */
+  foreign?: Readonly<Record<string, ForeignRoute>>;
   /** Who may call a service behind, and is believed about clients and actors. Absent: it is open to the outside, where nobody is. */
   callers?: Callers;
   /** Tells who sent a request. Default: the other end of its connection, since no proxy is trusted. */
@@ -132,7 +202,14 @@ function isStranger(request: Request, { code }: Failure): boolean {
 export function httpApp(
   runtime: Runtime,
   corsOrigins: readonly string[],
-  { bodiless = [], callers, clientAddress = makeClientAddress(), enforce, exposure = OPEN }: HttpOptions = {},
+  {
+    bodiless = [],
+    foreign = {},
+    callers,
+    clientAddress = makeClientAddress(),
+    enforce,
+    exposure = OPEN,
+  }: HttpOptions = {},
 ) {
   const { log, metrics, health } = runtime;
   const durations = metrics.histogram("http_request_duration_seconds", "Time from the first byte seen to the answer.", [
@@ -144,9 +221,12 @@ export function httpApp(
     for (const { name, state } of health.report().dependencies) gauge.set({ dependency: name }, state === "up" ? 1 : 0);
   });
 
+  const isOutside = callers === undefined;
   const secure = currentTls().server !== undefined;
   const isBodiless = (path: string): boolean =>
     bodiless.some((given) => (given.endsWith("*") ? path.startsWith(given.slice(0, -1)) : path === given));
+  const foreignAt = (path: string): ForeignRoute | undefined =>
+    Object.hasOwn(foreign, path) ? foreign[path] : undefined;
   // Browsers send scheme and host in lower case.
   const allowed = new Set(corsOrigins.map((origin) => origin.toLowerCase()));
   const app = new Elysia({
@@ -157,9 +237,10 @@ export function httpApp(
     serve: { maxRequestBodySize: Number.MAX_SAFE_INTEGER, idleTimeout: 60, reusePort: false, development: false },
   })
     .onRequest(({ request, set }) => {
-      const { context } = begin(request);
+      const { context } = begin(request, isOutside);
       Object.assign(set.headers, SECURITY_HEADERS);
       set.headers[REQUEST_ID_HEADER] = context.requestId;
+      set.headers[TRACE_ID_HEADER] = context.trace.traceId;
     })
     .use(
       cors({
@@ -188,9 +269,12 @@ export function httpApp(
       if (isBodiless(path)) return null;
       // What a DELETE has for a body means nothing (RFC 9110 §9.3.5).
       if (request.method === "DELETE") return null;
-      return readJson(request, contextOf(request).deadline.within(BODY_MS), () => {
+      const deadline = contextOf(request).deadline.within(BODY_MS);
+      const onLate = (): void => {
         set.headers["connection"] = "close";
-      });
+      };
+      const own = foreignAt(path);
+      return own === undefined ? readJson(request, deadline, onLate) : readForeign(request, own, deadline, onLate);
     })
     .onError(({ code, error, request, path, set }) => {
       let failure = failureAt(code, error);
@@ -204,11 +288,13 @@ export function httpApp(
           );
         }
       }
-      const context = calls.get(request)?.context ?? begin(request).context;
+      const call = calls.get(request) ?? begin(request, isOutside);
+      const { context } = call;
+      call.failed = failure.code;
       if (failure.code === "internal") {
-        log.error("request failed: this is a bug", { request_id: context.requestId, error: failure.cause ?? error });
+        log.error("request failed: this is a bug", { ...idsOf(context), error: failure.cause ?? error });
       } else if (failure.status >= 500) {
-        log.warn("request failed", { request_id: context.requestId, reason: failure });
+        log.warn("request failed", { ...idsOf(context), reason: failure });
       }
       set.status = failure.status;
       if (failure.code === "overloaded") set.headers[OVERLOADED_HEADER] = "true";
@@ -221,7 +307,12 @@ export function httpApp(
         const isSaid = String(set.headers["ratelimit"] ?? "").includes(";r=0;");
         if (failure.code === "exhausted" && !isSaid) set.headers["ratelimit"] = `"limit";r=0;t=${waitS}`;
       }
-      return { error: true, message: failure.message } satisfies Envelope;
+      const own = foreignAt(path);
+      if (own === undefined) return { error: true, message: failure.message } satisfies Envelope;
+      const { status, type, body } = own.failure(failure, request);
+      set.status = status;
+      set.headers["content-type"] = type;
+      return body;
     })
     .onAfterResponse(({ request, route, set }) => {
       const call = calls.get(request);
@@ -235,20 +326,22 @@ export function httpApp(
         status: String(set.status ?? 200),
       };
       durations.observe(labels, seconds);
-      log.debug("request", {
-        ...labels,
-        request_id: call.context.requestId,
-        trace_id: call.context.trace.traceId,
-        seconds,
-      });
+      log.debug("request", { ...labels, ...idsOf(call.context), seconds });
+      recordServerSpan(request, call, labels);
     })
     .get("/ping", () => "OK")
     .get("/ready", ({ set }) => {
-      const { ready, stopping, dependencies: all } = health.report();
+      const { ready, stopping, dependencies: all, backlog, started_at } = health.report();
       const dependencies = exposure.lastErrors ? all : all.map(({ last_error: _hidden, ...shown }) => shown);
+      const data: Readiness = {
+        dependencies,
+        ...(backlog.length === 0 ? {} : { backlog }),
+        started_at,
+        ...(exposure.lastErrors ? { version: runtime.version } : {}),
+      };
       set.status = ready ? 200 : 503;
       const message = ready ? "ready" : stopping ? "stopping" : "not ready";
-      return { error: !ready, message, data: { dependencies } } satisfies Envelope;
+      return { error: !ready, message, data } satisfies Envelope;
     })
     .get("/metrics", async ({ request, set }) => {
       checkMetrics(request, exposure.metrics);

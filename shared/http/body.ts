@@ -1,4 +1,5 @@
 /** Reads a request's body within the limit, whatever its headers claim. */
+import { gunzip } from "node:zlib";
 import { HTTP_LIMITS } from "#contracts/limits";
 import { Failure } from "#shared/errors";
 import type { Deadline } from "#shared/resilience";
@@ -56,6 +57,59 @@ async function arrived(bytes: Promise<Uint8Array>, deadline: Deadline, onLate: (
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** A route whose body is not one JSON value of ours, by a protocol of its own, which also says how failures are told. */
+export interface ForeignRoute {
+  /** Media types of its body, in lower case. */
+  readonly types: readonly string[];
+  /** Longest that a body may become where it is compressed (bytes). */
+  readonly inflatedBytes: number;
+  /** What a failure is answered with, in place of an envelope. */
+  readonly failure: (
+    failure: Failure,
+    request: Request,
+  ) => { readonly status: number; readonly type: string; readonly body: string | Uint8Array<ArrayBuffer> };
+}
+
+/** @throws Failure `too_large` as soon as it is more than `max` bytes, `malformed` for what is not gzip. */
+function inflate(bytes: Uint8Array, max: number): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    gunzip(bytes, { maxOutputLength: max }, (error, inflated) => {
+      if (error === null) return resolve(inflated);
+      const isLarge = "code" in error && error.code === "ERR_BUFFER_TOO_LARGE";
+      reject(
+        isLarge
+          ? new Failure("too_large", `the body is larger than ${max} bytes once it is inflated`)
+          : new Failure("malformed", "the body is not gzip, though Content-Encoding says so", { cause: error }),
+      );
+    });
+  });
+}
+
+/**
+ * The bytes of a body, inflated where it is compressed by gzip.
+ * @throws Failure `unsupported_media_type` for another type or compression, `too_large`, `malformed`, `deadline`.
+ */
+export async function readForeign(
+  request: Request,
+  { types, inflatedBytes }: ForeignRoute,
+  deadline: Deadline,
+  onLate: () => void,
+): Promise<Uint8Array> {
+  const { headers, body } = request;
+  const type = headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  if (!types.includes(type)) {
+    throw new Failure("unsupported_media_type", `Content-Type must be ${types.join(" or ")}`);
+  }
+  const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "";
+  if (!["", "identity", "gzip"].includes(encoding)) {
+    throw new Failure("unsupported_media_type", "Content-Encoding must be absent, identity or gzip");
+  }
+  const length = headers.get("content-length");
+  if (body === null || length === "0") return new Uint8Array();
+  const bytes = await arrived(length === null ? readChunked(body) : request.bytes(), deadline, onLate);
+  return encoding === "gzip" ? inflate(bytes, inflatedBytes) : bytes;
 }
 
 /**

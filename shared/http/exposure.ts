@@ -14,7 +14,7 @@ export interface Exposure {
   readonly hosts: readonly string[];
   /** Whether `/metrics` is there: for all, for nobody, or for who shows this. */
   readonly metrics: "open" | "off" | Secret;
-  /** Whether `/ready` says what was wrong last with what is behind: it may name hosts. */
+  /** Whether `/ready` says what was wrong last with what is behind, which may name hosts, and its version. */
   readonly lastErrors: boolean;
 }
 

@@ -44,8 +44,8 @@ const FRESH_MS = 1_000;
 const SETTLE_MS = 250;
 /** How long a client that reads nothing keeps what is left for it when the server has gone (ms): as the runtime's own patience. */
 const LINGER_MS = 60_000;
-/** How long `close` waits for clients to take what the guard still holds for them (ms). */
-const CLOSE_MS = 5_000;
+/** How long `close` waits for clients to take what the guard still holds for them (ms): a server may have needed 4 s to close before. */
+const CLOSE_MS = 4_000;
 /** How often `stop` and `close` look (ms). */
 const LOOK_MS = 10;
 

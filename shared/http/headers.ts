@@ -26,6 +26,7 @@ export const CORS_ALLOWED = [
   "Content-Type",
   "Idempotency-Key",
   "Traceparent",
+  "Tracestate",
   "X-Api-Key",
   "X-Request-Id",
   "X-Request-Timeout-Ms",
@@ -39,4 +40,5 @@ export const CORS_EXPOSED = [
   "WWW-Authenticate",
   "X-Degraded",
   "X-Request-Id",
+  "X-Trace-Id",
 ];

@@ -6,6 +6,7 @@ export {
   proxyFields,
   type TrustedProxies,
 } from "./address.ts";
+export type { ForeignRoute } from "./body.ts";
 export { socketAddressOf } from "./door.ts";
 export { exposureOf } from "./exposure.ts";
 export { bearerOf, pathOf, PROBES } from "./request.ts";

@@ -18,10 +18,9 @@ export function levelView({ level }: Log): LevelView {
 export function changeLevel(log: Log, body: unknown, actor: string): LevelView {
   const { level, for_s: forS = LEVEL_CHANGE_S } = orThrow(changeOf(body));
   const fields = { from: log.level.level, to: level, by: actor, ...(forS === 0 ? {} : { for_s: forS }) };
-  const isQuieter = level === "error" || level === "silent";
   // Before, where what is said afterwards would not be written.
-  if (isQuieter) log.warn("log level changed", fields);
+  if (level === "error" || level === "silent") log.warn("log level changed", fields);
   log.level.set(level as LogLevel, forS * 1_000);
-  if (!isQuieter) log.warn("log level changed", fields);
+  if (level !== "error" && level !== "silent") log.warn("log level changed", fields);
   return levelView(log);
 }

@@ -26,18 +26,36 @@ test("ready is when all that is needed is up, and not any more once it is stoppi
   expect(health.report()).toMatchObject({ ready: false, stopping: true });
 });
 
-test("one line a change, the last error while it is down, the time of the change", () => {
+test("one line a change, the last error with its time, the time and the number of changes", () => {
   const { health, lines } = watched();
   const database = health.dependency("postgres");
   database.down(new Error("first"));
   const { since } = health.report().dependencies[0]!;
   database.down(new Error("second"));
+  const [down] = health.report().dependencies;
   expect(health.report().dependencies).toEqual([
-    { name: "postgres", state: "down", required: true, since, last_error: "second" },
+    {
+      name: "postgres",
+      state: "down",
+      required: true,
+      since,
+      changes: 1,
+      checked_at: down!.checked_at!,
+      last_error: "second",
+      last_error_at: down!.checked_at!,
+    },
   ]);
+  expect(Date.parse(down!.checked_at!)).toBeGreaterThanOrEqual(Date.parse(since));
+  database.up(1.2);
   database.up();
-  database.up();
-  expect(health.report().dependencies[0]).not.toHaveProperty("last_error");
+  // What was wrong is told afterwards, too.
+  expect(health.report().dependencies[0]).toMatchObject({
+    state: "up",
+    changes: 2,
+    took_ms: 2,
+    last_error: "second",
+    last_error_at: down!.last_error_at!,
+  });
   expect(lines.map(({ message }) => message)).toEqual(["dependency down", "dependency up"]);
 });
 
@@ -68,4 +86,12 @@ test("a circuit is shown, and decides nothing about being ready", () => {
     ready: true,
     dependencies: [{ name: "auth", state: "up", circuit: "open" }],
   });
+});
+
+test("what waits is asked for at each report", () => {
+  const { health } = watched();
+  let waiting = 1;
+  health.backlog("spool", () => waiting);
+  waiting = 2;
+  expect(health.report().backlog).toEqual([{ name: "spool", waiting: 2 }]);
 });

@@ -7,8 +7,8 @@ export type DependencyState = "starting" | "up" | "down";
 
 export interface Dependency {
   readonly state: DependencyState;
-  /** It answers. */
-  up(): void;
+  /** It answers. @param tookMs how long that took, where it was asked by the clock. */
+  up(tookMs?: number): void;
   /** It does not, and why. */
   down(error: unknown): void;
   /** How the circuit breaker on the way there stands: shown beside the state, which it does not change. */
@@ -22,31 +22,57 @@ export interface DependencyReport {
   required: boolean;
   /** Since when it is in this state, RFC 3339 in UTC. */
   since: string;
+  /** How often its state has changed. */
+  changes: number;
+  /** When it was last said to be up or down, RFC 3339 in UTC. */
+  checked_at?: string;
+  /** Of the last answer, rounded up. */
+  took_ms?: number;
+  /** Kept when it is up again, with its time. */
   last_error?: string;
+  last_error_at?: string;
   /** Of the circuit breaker on the way there, where there is one. */
   circuit?: EdgeState;
+}
+
+export interface HealthReport {
+  ready: boolean;
+  stopping: boolean;
+  dependencies: DependencyReport[];
+  backlog: { name: string; waiting: number }[];
+  /** Of this process, RFC 3339 in UTC. */
+  started_at: string;
 }
 
 export interface Health {
   /** @param required whether the service is not ready without it (default true). */
   dependency(name: string, options?: { required?: boolean }): Dependency;
+  /** Shows what waits here to be handed on. @param waiting asked at each report; it must not throw. */
+  backlog(name: string, waiting: () => number): void;
   readonly ready: boolean;
   /** From now on `/ready` says 503, so that no new work is sent here. */
   stopping(): void;
-  report(): { ready: boolean; stopping: boolean; dependencies: DependencyReport[] };
+  report(): HealthReport;
 }
 
 export function makeHealth(log: Log): Health {
+  const startedAt = new Date().toISOString();
   const reports = new Map<string, DependencyReport>();
+  const backlogs = new Map<string, () => number>();
   let stopping = false;
 
   const change = (report: DependencyReport, state: DependencyState, error?: unknown): void => {
-    if (error !== undefined) report.last_error = withoutCredentials(textOf(error)).slice(0, 500);
+    const now = new Date().toISOString();
+    report.checked_at = now;
+    if (error !== undefined) {
+      report.last_error = withoutCredentials(textOf(error)).slice(0, 500);
+      report.last_error_at = now;
+    }
     if (report.state === state) return;
     report.state = state;
-    report.since = new Date().toISOString();
+    report.since = now;
+    report.changes += 1;
     if (state === "up") {
-      delete report.last_error;
       log.info("dependency up", { dependency: report.name });
     } else {
       log.warn("dependency down", { dependency: report.name, reason: report.last_error });
@@ -58,19 +84,29 @@ export function makeHealth(log: Log): Health {
 
   return {
     dependency(name, { required = true } = {}) {
-      const report: DependencyReport = { name, state: "starting", required, since: new Date().toISOString() };
+      const report: DependencyReport = {
+        name,
+        state: "starting",
+        required,
+        since: new Date().toISOString(),
+        changes: 0,
+      };
       reports.set(name, report);
       return {
         get state() {
           return report.state;
         },
-        up: () => change(report, "up"),
+        up(tookMs) {
+          if (tookMs !== undefined) report.took_ms = Math.ceil(tookMs);
+          change(report, "up");
+        },
         down: (error) => change(report, "down", error),
         circuit: (circuit) => {
           report.circuit = circuit;
         },
       };
     },
+    backlog: (name, waiting) => void backlogs.set(name, waiting),
     get ready() {
       return isReady();
     },
@@ -81,6 +117,8 @@ export function makeHealth(log: Log): Health {
       ready: isReady(),
       stopping,
       dependencies: [...reports.values()].map((report) => ({ ...report })),
+      backlog: [...backlogs].map(([name, waiting]) => ({ name, waiting: waiting() })),
+      started_at: startedAt,
     }),
   };
 }

@@ -7,6 +7,14 @@ import { ConfigError, commonFields, describeConfig, type Fields, loadConfig, typ
 import { messageOf } from "#shared/errors";
 import { type Log, makeLog } from "#shared/log";
 import { type Metrics, makeMetrics } from "#shared/telemetry";
+import {
+  makeSpanCounters,
+  startTracing,
+  type Tracing,
+  tracingOf,
+  tracingProblemsOf,
+  type TracingValues,
+} from "#shared/tracing";
 import { currentTls, filesOf, type TlsFiles, tlsProblemsOf, useTls } from "#shared/tls";
 import { type Health, makeHealth } from "./health.ts";
 
@@ -27,6 +35,8 @@ export interface Runtime {
   readonly metrics: Metrics;
   readonly health: Health;
   readonly version: string;
+  /** Absent where no spans are made. */
+  readonly tracing?: Tracing;
   /** Ends the process with `code` after a drain: for what no retry mends (a queue of another shape). */
   readonly stop: (code: number, reason: string) => void;
 }
@@ -132,6 +142,7 @@ export async function run<F extends CommonFields & Fields>(service: Service<F>):
     config = loadConfig(service.name, service.fields, process.env, (values) => [
       // While its files are being replaced, a service is as well as before.
       ...(command === "healthcheck" ? [] : tlsProblemsOf(values as TlsFiles)),
+      ...tracingProblemsOf(values as Partial<TracingValues>),
       ...(service.problemsOf?.(values) ?? []),
     ]);
   } catch (error) {
@@ -165,6 +176,11 @@ function tellOfTls({ ENVIRONMENT, HOST }: Values<CommonFields>, { log, metrics }
   }
 }
 
+function tracingFor(name: string, config: Partial<TracingValues>, { log, metrics }: Runtime): Tracing | undefined {
+  const settings = tracingOf(name, VERSION, config);
+  return settings === undefined ? undefined : startTracing(settings, { log, onCount: makeSpanCounters(metrics) });
+}
+
 async function serve<F extends CommonFields & Fields>(
   service: Service<F>,
   config: Values<F>,
@@ -190,7 +206,9 @@ async function serve<F extends CommonFields & Fields>(
   process.on("SIGTERM", () => end(EXIT.drained, "SIGTERM"));
   process.on("SIGINT", () => end(EXIT.drained, "SIGINT"));
 
-  const runtime = makeRuntime(service.name, log, end);
+  const plain = makeRuntime(service.name, log, end);
+  const tracing = tracingFor(service.name, config as Partial<TracingValues>, plain);
+  const runtime: Runtime = { ...plain, ...(tracing === undefined ? {} : { tracing }) };
   tellOfTls(config, runtime);
   let app: App;
   try {
@@ -206,6 +224,7 @@ async function serve<F extends CommonFields & Fields>(
   log.info("draining", { reason });
   runtime.health.stopping();
   await app[Symbol.asyncDispose]();
+  await tracing?.[Symbol.asyncDispose]();
   clearTimeout(cut);
   log.info("drained", { exit_code: code });
   return process.exit(code);

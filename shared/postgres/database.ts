@@ -8,6 +8,7 @@
  * connection and no backoff of the driver's survives that.
  */
 import { type Failure, fail, messageOf, ok, type Result } from "#shared/errors";
+import { inSpan, type Span } from "#shared/telemetry";
 import { databaseBackoff, Deadline, exponential, keepTrying, sleep } from "#shared/resilience";
 import { away, codeOf, explained, failureOfWork, isConnectionLoss, isRolledBack } from "./failures.ts";
 import { makeListener } from "./listener.ts";
@@ -15,7 +16,8 @@ import { migrate } from "./migrate.ts";
 import { makePool, type Pool } from "./pool.ts";
 import { makeSlots } from "./slots.ts";
 import { runTransaction } from "./transaction.ts";
-import type { Database, DatabaseOptions, WorkOptions } from "./types.ts";
+import type { Database, DatabaseOptions, Sql, WorkOptions } from "./types.ts";
+import { attributesOf, placeOf, watched } from "./watched.ts";
 
 const PROBE_INTERVAL_MS = 2_000;
 /** Work that may wait for a connection; what comes beyond fails at once. */
@@ -35,6 +37,7 @@ interface Progress {
   begun: "nothing" | "statements" | "transaction";
 }
 type Attempt<T> = (pool: Pool, progress: Progress) => Promise<T>;
+type Work<T> = (sql: Sql) => Promise<T>;
 
 /** Starts to connect in the background and returns at once; `ready` waits for it. */
 export function makeDatabase(options: DatabaseOptions): Database {
@@ -144,7 +147,11 @@ export function makeDatabase(options: DatabaseOptions): Database {
     }
   }
 
-  async function attempts<T>(attempt: Attempt<T>, { deadline, retry }: WorkOptions): Promise<Result<T>> {
+  async function attempts<T>(
+    attempt: Attempt<T>,
+    { deadline, retry }: WorkOptions,
+    span: Span | undefined,
+  ): Promise<Result<T>> {
     for (let tries = 1; ; tries += 1) {
       const progress: Progress = { begun: "nothing" };
       const used = pool;
@@ -160,20 +167,23 @@ export function makeDatabase(options: DatabaseOptions): Database {
         const hopeless = deadline.passed || closing.signal.aborted || (tries > 1 && !up);
         if (!again || hopeless) return { ok: false, error: failureOfWork(error) };
         retries.inc();
+        span?.event("tried again", { "error.type": failureOfWork(error).code });
         await sleep(retryBackoff(tries - 1));
       }
     }
   }
 
-  async function run<T>(attempt: Attempt<T>, options: WorkOptions): Promise<Result<T>> {
+  async function run<T>(attempt: Attempt<T>, options: WorkOptions, span?: Span): Promise<Result<T>> {
     if (!up || closing.signal.aborted) return { ok: false, error: away(reason) };
     const { deadline } = options;
+    const waitedSince = performance.now();
     const slot = await slots.acquire(deadline);
-    if (!slot.ok) return slot;
     const startedAt = performance.now();
+    span?.set({ "db.client.connection.wait_ms": Math.round((startedAt - waitedSince) * 1_000) / 1_000 });
+    if (!slot.ok) return slot;
     const used = pool;
     // The place is given back when the work has ended, not when its caller stopped waiting.
-    const work = attempts(attempt, options).finally(slot.value);
+    const work = attempts(attempt, options, span).finally(slot.value);
     working.add(work);
     void work.finally(() => working.delete(work));
     const result = await deadline.bound(work, "the database").catch((late: Failure): Result<T> => {
@@ -183,6 +193,46 @@ export function makeDatabase(options: DatabaseOptions): Database {
     });
     seconds.observe({ outcome: result.ok ? "ok" : result.error.code }, (performance.now() - startedAt) / 1_000);
     return result;
+  }
+
+  const query = <T>(work: Work<T>, workOptions: WorkOptions, span?: Span): Promise<Result<T>> =>
+    run(
+      (at, progress) => {
+        progress.begun = "statements";
+        return work(at.sql);
+      },
+      workOptions,
+      span,
+    );
+
+  const transaction = <T>(work: Work<T>, workOptions: WorkOptions, span?: Span): Promise<Result<T>> =>
+    run(
+      (at, progress) =>
+        runTransaction(at.sql, (sql) => {
+          progress.begun = "transaction";
+          return work(sql);
+        }),
+      workOptions,
+      span,
+    );
+
+  /** As a span of what it is for, where that is followed. Statements are known once they are asked, and told by kind only. */
+  function followed<T>(kind: "query" | "transaction", work: Work<T>, workOptions: WorkOptions): Promise<Result<T>> {
+    const start = kind === "query" ? query : transaction;
+    return inSpan(workOptions, `postgresql ${kind}`, { kind: "client" }, (_options, span) => {
+      if (!span.isRecorded) return start(work, workOptions);
+      span.set(placeOf(pool.target));
+      const noting: Work<T> = async (sql) => {
+        const statements = watched(sql);
+        try {
+          return await work(statements.sql);
+        } finally {
+          span.set(attributesOf(kind, statements));
+          if (statements.summary !== "") span.rename(statements.summary);
+        }
+      };
+      return start(noting, workOptions, span);
+    });
   }
 
   const supervised = supervise().catch((error: unknown) => {
@@ -218,20 +268,8 @@ export function makeDatabase(options: DatabaseOptions): Database {
         }
       }
     },
-    query: (work, workOptions) =>
-      run((at, progress) => {
-        progress.begun = "statements";
-        return work(at.sql);
-      }, workOptions),
-    transaction: (work, workOptions) =>
-      run(
-        (at, progress) =>
-          runTransaction(at.sql, (sql) => {
-            progress.begun = "transaction";
-            return work(sql);
-          }),
-        workOptions,
-      ),
+    query: (work, workOptions) => followed("query", work, workOptions),
+    transaction: (work, workOptions) => followed("transaction", work, workOptions),
     listen: (channel, heard) => listener.listen(channel, heard),
     [Symbol.asyncDispose]() {
       closed ??= close();

@@ -4,4 +4,4 @@
  */
 export { type CommandDatabase, openForCommand } from "./command.ts";
 export { makeDatabase } from "./database.ts";
-export type { Database, DatabaseOptions, Migration, Sql, WorkOptions } from "./types.ts";
+export type { Database, DatabaseOptions, Migration, Sql, WorkContext, WorkOptions } from "./types.ts";

@@ -5,7 +5,7 @@ import type { Result } from "#shared/errors";
 import type { Dependency } from "#shared/lifecycle";
 import type { Log } from "#shared/log";
 import type { Deadline } from "#shared/resilience";
-import type { Metrics } from "#shared/telemetry";
+import type { Metrics, Trace } from "#shared/telemetry";
 
 /** The query tag of postgres.js: `` sql<Row[]>`select … where id = ${id}` ``; every value becomes a parameter. */
 export type Sql = ISql;
@@ -35,9 +35,15 @@ export interface DatabaseOptions {
   statementTimeoutMs?: number;
 }
 
-export interface WorkOptions {
+/** Of a `CallContext`, what work on the database needs; so one may be given for it. */
+export interface WorkContext {
   /** Bounds the whole: waiting for a connection, the statements, the retries. */
-  deadline: Deadline;
+  readonly deadline: Deadline;
+  /** What the work is a part of: it becomes one span there. Absent: of nothing that is followed. */
+  readonly trace?: Trace;
+}
+
+export interface WorkOptions extends WorkContext {
   /**
    * Whether the work may be done twice with the effect of once (a read, an upsert, an insert under a given id).
    * Then it is tried again when its connection is lost in the middle: three times at most, 0.05 to 0.4 s later each.

@@ -1,9 +1,18 @@
 /** RPC client: many calls in flight over one connection, matched to their answers by id. */
 import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
-import { type CallContext, traceparentOf } from "#shared/telemetry";
+import {
+  type CallContext,
+  childOf,
+  isRecorded,
+  preciseNow,
+  recordSpan,
+  type Trace,
+  traceparentOf,
+} from "#shared/telemetry";
+import { rpcAttributes } from "./call.ts";
 import type { Channel } from "./channel.ts";
 import type { Message } from "./decode.ts";
-import { makeLink } from "./link.ts";
+import { addressOf, makeLink } from "./link.ts";
 import { endOf, isOver, type Pending, PendingCalls } from "./pending.ts";
 import { tallyOf } from "./tally.ts";
 import type { RpcClient, RpcClientOptions } from "./types.ts";
@@ -20,6 +29,7 @@ const SWEEP_MS = 20;
 /** Connects at once and for ever, until disposed. @throws TypeError at a malformed url. */
 export function makeRpcClient(options: RpcClientOptions): RpcClient {
   const { metrics, onState } = options;
+  const { host, port } = addressOf(options.url);
   const pending = new PendingCalls();
   const tally = tallyOf(metrics, "client");
   let channel: Channel | undefined;
@@ -35,7 +45,20 @@ export function makeRpcClient(options: RpcClientOptions): RpcClient {
     if (result.ok) call.tally.succeeded += 1;
     else call.tally.fail(result.error.code);
     if (tally.timing()) tally.time(call.tally, now - call.startedAt);
+    if (call.trace !== call.context.trace) tellOf(call.trace, call.method, call.startedAt, result);
     call.resolve(result);
+  };
+  /** A call that is followed is over. @param startedAt by `performance.now()`. */
+  const tellOf = (trace: Trace, method: string, startedAt: number, result: Result<unknown>): void => {
+    const endedAt = preciseNow();
+    recordSpan(trace, {
+      name: method,
+      kind: "client",
+      startedAt: endedAt - (performance.now() - startedAt),
+      endedAt,
+      attributes: { ...rpcAttributes(method), "server.address": host, "server.port": port },
+      ...(result.ok ? {} : { error: result.error.code }),
+    });
   };
   const settleAll = (error: Failure): void => {
     const now = performance.now();
@@ -47,7 +70,7 @@ export function makeRpcClient(options: RpcClientOptions): RpcClient {
     const { context } = call;
     const meta = {
       deadline_ms: Math.ceil(call.endsAt - now),
-      traceparent: traceparentOf(context.trace),
+      traceparent: traceparentOf(call.trace),
       request_id: context.requestId,
     };
     const failure =
@@ -121,15 +144,18 @@ export function makeRpcClient(options: RpcClientOptions): RpcClient {
     const endsAt = endOf(context, now);
     const refusal = refusalOf(endsAt);
     if (refusal !== undefined || endsAt === undefined) {
-      const failure = refusal ?? new Failure("deadline");
-      methodTally.fail(failure.code);
-      return Promise.resolve({ ok: false, error: failure });
+      const failed = { ok: false, error: refusal ?? new Failure("deadline") } as const;
+      methodTally.fail(failed.error.code);
+      if (isRecorded(context.trace)) tellOf(childOf(context.trace), method, now, failed);
+      return Promise.resolve(failed);
     }
+    const { trace } = context;
     return new Promise((resolve) => {
       const made: Pending = {
         method,
         params,
         context,
+        trace: isRecorded(trace) ? childOf(trace) : trace,
         tally: methodTally,
         startedAt: now,
         endsAt,

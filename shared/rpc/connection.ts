@@ -4,7 +4,7 @@ import { Secret } from "#shared/config";
 import { FAILURES, Failure, failureOf, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import type { CallContext } from "#shared/telemetry";
-import { contextOf, ServerCall, timeOf } from "./call.ts";
+import { contextOf, mayBeFollowed, ServerCall, tellOf, timeOf } from "./call.ts";
 import type { Channel } from "./channel.ts";
 import { WireError } from "./check.ts";
 import { decodeMessage, emptyMessage, type Message } from "./decode.ts";
@@ -250,7 +250,12 @@ export class Connection implements Waiting {
       return;
     }
     const call = new ServerCall(answers ? id : -1, tally, now, ms);
-    this.#run(call, entry.run, params, contextOf(call, meta, ms));
+    const context = contextOf(call, meta, ms);
+    if (mayBeFollowed(meta) && context.trace.sampled) {
+      call.trace = context.trace;
+      call.method = method;
+    }
+    this.#run(call, entry.run, params, context);
   }
 
   #refusal(id: number, entry: MethodEntry | undefined, meta: Message["meta"], ms: number): Failure | undefined {
@@ -312,6 +317,7 @@ export class Connection implements Waiting {
   #finish(call: ServerCall, result: Result<unknown>): void {
     const { tally } = this.#serving;
     if (tally.timing()) tally.time(call.tally, performance.now() - call.startedAt);
+    if (call.trace !== undefined) tellOf(call, result.ok ? undefined : result.error.code);
     if (call.expired) return;
     if (call.id < 0) {
       if (result.ok) call.tally.succeeded += 1;

@@ -116,9 +116,9 @@ function makeOutageLog(log: Log, server: string): { over(): void; goesOn(error: 
 }
 
 /** The link is inside the platform: TLS 1.3. Asked anew for each connection, since certificates change. */
-function clientTls({ tls }: RpcClientOptions, { host }: Address) {
+function clientTls({ tls, serverName }: RpcClientOptions, { host }: Address) {
   const own = tls ?? currentTls().client ?? {};
-  return { ...own, serverName: host, rejectUnauthorized: true, minVersion: TLS_1_3 };
+  return { ...own, serverName: serverName ?? host, rejectUnauthorized: true, minVersion: TLS_1_3 };
 }
 
 /** One connection from its opening to its end; resolves with why it ended. Never rejects. */

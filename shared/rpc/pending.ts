@@ -1,7 +1,7 @@
 /** A client's calls that wait for their answers: a dense table, ids that are used again but never confused. */
 import { RPC_CEILING_MS } from "#shared/resilience";
 import type { Result } from "#shared/errors";
-import type { CallContext } from "#shared/telemetry";
+import type { CallContext, Trace } from "#shared/telemetry";
 import type { MethodTally } from "./tally.ts";
 
 const INDEX_BITS = 12;
@@ -13,6 +13,8 @@ export interface Pending {
   readonly method: string;
   readonly params: readonly unknown[];
   readonly context: CallContext;
+  /** What the server's part is a part of: the caller's own span, or one of the call, which is then told of at its end. */
+  readonly trace: Trace;
   readonly tally: MethodTally;
   /** By `performance.now()`. */
   readonly startedAt: number;

@@ -48,6 +48,8 @@ export interface RpcServer extends AsyncDisposable {
 export interface RpcClientOptions {
   /** `tcp://host:port`, or `tls://host:port`. */
   url: string;
+  /** Whose certificate the server has to show, where `url` has an address in place of the name (default: the host of `url`). */
+  serverName?: string;
   /** Told to the server in `Hello`. */
   client: string;
   log: Log;

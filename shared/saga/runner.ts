@@ -10,12 +10,12 @@ import { FAILURES, Failure, fail, messageOf, type Result } from "#shared/errors"
 import type { Log } from "#shared/log";
 import type { Database } from "#shared/postgres";
 import { Deadline, exponential, pause } from "#shared/resilience";
-import { type Metrics, traceOf } from "#shared/telemetry";
+import { asSpan, idsOf, type Metrics, preciseNow, recordSpan, type Trace, traceOf } from "#shared/telemetry";
 import { MAX_INTERRUPTIONS, type Transition, transitionOf } from "./decide.ts";
 import { keyOf } from "./define.ts";
 import { type ClaimedSaga, makeStore } from "./store.ts";
 import { watchSagas } from "./watch.ts";
-import type { Saga, Step, StepOutcome } from "./types.ts";
+import type { Saga, Step, StepContext, StepOutcome } from "./types.ts";
 
 const CONCURRENT = 8;
 const POLL_MS = 1_000;
@@ -28,6 +28,8 @@ const MAX_ALARMS = 1_000;
 const STATEMENT_MS = 3_000;
 /** How long a drain waits for steps under way (ms); those that last longer are run again later. */
 const DRAIN_MS = 3_000;
+/** What is looked at for longer than this (ms) has told enough of its looks: only the last one is a span, and by itself. */
+const LOOKS_TOLD_MS = 60_000;
 const noteBackoff = exponential({ firstMs: 100, maxMs: 2_000 });
 
 export interface SagasOptions {
@@ -171,22 +173,43 @@ export function runSagas(options: SagasOptions): Sagas {
     // A newer release has it: that one goes on with it.
     if (step?.[direction] === undefined) return fail("unavailable", `no ${saga.step} in this release`);
     const deadline = Deadline.after(stepMs, signal);
-    const context = {
-      sagaId: saga.id,
-      key: keyOf(saga.id, step.name, direction),
-      ageMs: saga.ageMs,
-      requestId: saga.requestId,
-      trace: traceOf(saga.traceparent),
-      deadline,
+    return traced(saga, direction, async (trace) => {
+      const { id: sagaId, ageMs, requestId } = saga;
+      const key = keyOf(sagaId, step.name, direction);
+      const context: StepContext = { sagaId, key, ageMs, requestId, trace, deadline };
+      try {
+        const work = direction === "run" ? step.run(saga.data, context) : step.undo?.(saga.data, context);
+        return await deadline.bound(work ?? Promise.resolve(fail("internal")), `step ${step.name}`);
+      } catch (error) {
+        if (error instanceof Failure) return { ok: false, error };
+        const ids = idsOf({ requestId, trace });
+        log.error("a step threw: this is a bug", { saga: saga.name, id: sagaId, step: step.name, ...ids, error });
+        return fail("internal", undefined, { cause: error });
+      }
+    });
+  }
+
+  /** One try as a span of the request that the saga came of. */
+  async function traced(
+    { id, name, step, traceparent, ageMs, failures, interruptions }: ClaimedSaga,
+    direction: "run" | "undo",
+    work: (trace: Trace) => Promise<Result<StepOutcome<object>>>,
+  ): Promise<Result<StepOutcome<object>>> {
+    const trace = traceOf(traceparent);
+    const spanName = direction === "run" ? `saga ${name} ${step}` : `saga ${name} undo ${step}`;
+    const attributes = {
+      "platform.saga.id": id,
+      "platform.attempt": failures + interruptions + 1,
+      "platform.waited_ms": Math.round(ageMs),
     };
-    try {
-      const work = direction === "run" ? step.run(saga.data, context) : step.undo?.(saga.data, context);
-      return await deadline.bound(work ?? Promise.resolve(fail("internal")), `step ${step.name}`);
-    } catch (error) {
-      if (error instanceof Failure) return { ok: false, error };
-      log.error("a step threw: this is a bug", { saga: saga.name, id: saga.id, step: step.name, error });
-      return fail("internal", undefined, { cause: error });
+    if (failures > 0 || ageMs <= LOOKS_TOLD_MS) {
+      return asSpan({ trace }, spanName, { attributes }, async (own) => work(own.trace));
     }
+    const startedAt = preciseNow();
+    const outcome = await work({ ...trace, sampled: false });
+    if (outcome.ok && "againInMs" in outcome.value) return outcome;
+    recordSpan(trace, { name: spanName, startedAt, attributes, ...(outcome.ok ? {} : { error: outcome.error.code }) });
+    return outcome;
   }
 
   /**
@@ -219,7 +242,8 @@ export function runSagas(options: SagasOptions): Sagas {
   }
 
   function tell(saga: ClaimedSaga, to: Transition): void {
-    const fields = { saga: saga.name, id: saga.id, step: saga.step, request_id: saga.requestId };
+    const ids = idsOf({ requestId: saga.requestId, trace: traceOf(saga.traceparent) });
+    const fields = { saga: saga.name, id: saga.id, step: saga.step, ...ids };
     if (to.reason !== undefined) log.warn("saga is compensated", { ...fields, reason: to.reason });
     else if (to.error !== undefined && to.state !== "stuck") log.info("saga waits", { ...fields, reason: to.error });
     if (to.state === "stuck") log.error("saga is stuck: it needs an operator", { ...fields, reason: to.error });

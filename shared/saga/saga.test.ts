@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout } from "bun:t
 import { fail } from "#shared/errors";
 import { Deadline } from "#shared/resilience";
 import { newContext } from "#shared/telemetry";
+import { collectSpans } from "#shared/telemetry-testing";
 import { again, defineSaga, done, operateSagas } from "./index.ts";
 import {
   type Data,
@@ -225,4 +226,38 @@ withServer(`sagas of a name or a step that this release does not have are left f
   expect(await scene.rowOf(ahead)).toMatchObject({ state: "running", step: "four" });
   expect(await scene.rowOf(foreign)).toMatchObject({ state: "running", step: "one", failures: 0 });
   await scene.sql`delete from sagas where id = ${ahead}`;
+});
+
+withServer(`every try of a step is a span of the request that began the saga ${NEEDS}`, async () => {
+  using seen = collectSpans();
+  await using scene = await makeScene();
+  let tries = 0;
+  const within: string[] = [];
+  const saga = sagaOf({
+    two: async (_data, { trace }) => {
+      tries += 1;
+      within.push(trace.spanId);
+      if (tries === 1) return fail("unavailable");
+      return tries === 2 ? again(10) : done<Data>();
+    },
+    three: async () => fail("invalid", "no"),
+  });
+  const { runner } = scene.run([saga], { pollMs: 20 });
+  const id = await scene.begin(saga, runner);
+  await scene.ended(id, "compensated");
+  const [row] = await scene.sql<{ traceparent: string }[]>`select traceparent from sagas where id = ${id}`;
+  const [, traceId = "", parentId = ""] = row?.traceparent.split("-") ?? [];
+  const spans = seen.spans.filter(({ trace }) => trace.traceId === traceId && trace.parentId === parentId);
+  expect(spans.map(({ name, error }) => [name.replace(`saga ${saga.name} `, ""), error])).toEqual([
+    ["one", undefined],
+    ["two", "unavailable"],
+    ["two", undefined],
+    ["two", undefined],
+    ["three", "invalid"],
+    ["undo two", undefined],
+    ["undo one", undefined],
+  ]);
+  expect(spans.slice(1, 4).map(({ trace }) => trace.spanId)).toEqual(within);
+  expect(spans[2]?.attributes["platform.attempt"]).toBe(2);
+  expect(Number(spans[3]?.attributes["platform.waited_ms"])).toBeGreaterThan(0);
 });

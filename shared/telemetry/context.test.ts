@@ -1,10 +1,23 @@
 import { expect, test } from "bun:test";
-import { newContext, newTrace, requestIdOf, traceOf, traceparentOf, within } from "#shared/telemetry";
+import {
+  childOf,
+  idsOf,
+  newContext,
+  newTrace,
+  requestIdOf,
+  traceHeaders,
+  traceOf,
+  traceparentOf,
+  traceFromOutside,
+  within,
+} from "#shared/telemetry";
+import { collectSpans } from "#shared/telemetry-testing";
 
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT = "00f067aa0ba902b7";
 
 test("a traceparent is continued: the same trace, a span of our own, the sampling as it was decided", () => {
+  using _sink = collectSpans();
   for (const [flags, sampled] of [
     ["01", true],
     ["00", false],
@@ -17,6 +30,15 @@ test("a traceparent is continued: the same trace, a span of our own, the samplin
     expect(trace.spanId).not.toBe(PARENT);
     expect(traceparentOf(trace)).toBe(`00-${TRACE}-${trace.spanId}-${sampled ? "01" : "00"}`);
   }
+});
+
+test("a process whose spans go nowhere begins no trace that is recorded, nor lets one in from outside", () => {
+  expect(newTrace().sampled).toBe(false);
+  expect(newContext().trace.sampled).toBe(false);
+  const asked = `00-${TRACE}-${PARENT}-01`;
+  expect(traceFromOutside(asked)).toMatchObject({ traceId: TRACE, sampled: false });
+  // Another of ours has its root.
+  expect(traceOf(asked)).toMatchObject({ traceId: TRACE, sampled: true });
 });
 
 test("a version that is still to come is read as far as version 00 goes", () => {
@@ -48,7 +70,7 @@ test.each([
 ])("a traceparent that is malformed begins a new trace: %s", (_what, header) => {
   const trace = traceOf(header);
   expect(trace.traceId).not.toBe(TRACE);
-  expect(traceparentOf(trace)).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+  expect(traceparentOf(trace)).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
 });
 
 test("no two traces are alike", () => {
@@ -72,4 +94,28 @@ test("a context within a shorter time stays the same request and trace", () => {
   expect(inner).toMatchObject({ requestId: outer.requestId, trace: outer.trace });
   expect(inner.deadline.remainingMs()).toBeLessThanOrEqual(10);
   expect(within(outer, 60_000).deadline.remainingMs()).toBeLessThanOrEqual(1_000);
+});
+
+test("what other tracers wrote into tracestate goes on to every span of the trace, as it came", () => {
+  const state = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE";
+  const trace = childOf(traceOf(`00-${TRACE}-${PARENT}-01`, state));
+  expect(traceHeaders(trace)).toEqual({ traceparent: traceparentOf(trace), tracestate: state });
+});
+
+test.each([
+  ["none", undefined],
+  ["empty", ""],
+  ["too long", `a=${"b".repeat(511)}`],
+  ["with a line break", "a=b\r\nx-other: 1"],
+])("a tracestate that is no good is left out: %s", (_what, state) => {
+  expect(Object.keys(traceHeaders(traceOf(`00-${TRACE}-${PARENT}-01`, state)))).toEqual(["traceparent"]);
+});
+
+test("a tracestate without a traceparent that is good counts for nothing", () => {
+  expect(Object.keys(traceHeaders(traceOf("malformed", "a=b")))).toEqual(["traceparent"]);
+});
+
+test("lines of a log are tied to a request by its id and its trace", () => {
+  const context = newContext();
+  expect(idsOf(context)).toEqual({ request_id: context.requestId, trace_id: context.trace.traceId });
 });

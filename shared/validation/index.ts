@@ -1,5 +1,5 @@
 /** What comes from outside becomes a typed value here, or a failure that says what is wrong with it. */
-export { parseJson, problemOf } from "./json.ts";
+export { decodeJson, parseJson, problemOf } from "./json.ts";
 export { makeQueryValidator } from "./query.ts";
-export { timeOf } from "./time.ts";
+export { durationMs, timeOf } from "./time.ts";
 export { makeValidator, type Validator, type ValidatorOptions } from "./validator.ts";

@@ -10,18 +10,26 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
  * surrogates and numbers beyond the range of a double.
  */
 export function parseJson(bytes: Uint8Array, limits: ValueLimits): Result<unknown> {
+  const decoded = decodeJson(bytes, limits);
+  if (!decoded.ok) return decoded;
+  const problem = problemOf(decoded.value, limits);
+  return problem === undefined ? decoded : { ok: false, error: problem };
+}
+
+/**
+ * As `parseJson`, and the value is not looked at: for a value of many parts, each of which is to be judged by itself
+ * (`problemOf`). Of its depth and number of values holds what its bytes alone show.
+ */
+export function decodeJson(bytes: Uint8Array, limits: ValueLimits): Result<unknown> {
   if (bytes.byteLength > limits.bytes) return fail("too_large", `larger than ${limits.bytes} bytes`);
   const costly = costProblemOf(bytes, limits);
   if (costly !== undefined) return { ok: false, error: costly };
-  let value: unknown;
   try {
-    value = JSON.parse(utf8.decode(bytes));
+    return ok(JSON.parse(utf8.decode(bytes)));
   } catch (cause) {
     const why = bytes.byteLength === 0 ? "empty where one JSON value is needed" : "not one JSON value";
     return fail("malformed", `the body is ${why}`, { cause });
   }
-  const problem = problemOf(value, limits);
-  return problem === undefined ? ok(value) : { ok: false, error: problem };
 }
 
 const tooDeep = (depth: number): Failure => new Failure("invalid", `nested deeper than ${depth} levels`);

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { timeOf } from "#shared/validation";
+import { durationMs, timeOf } from "#shared/validation";
 
 test.each([
   ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00.000Z"],
@@ -81,4 +81,21 @@ test("what a Date writes is read as the same time", () => {
       return read.ok && read.value.getTime() === date.getTime();
     }),
   );
+});
+
+test.each([
+  ["30s", 30_000],
+  ["1.5m", 90_000],
+  ["2h", 7_200_000],
+  ["7d", 604_800_000],
+  ["0s", 0],
+  ["7", undefined],
+  ["d", undefined],
+  ["-1d", undefined],
+  ["1 d", undefined],
+  ["1w", undefined],
+  ["1e3s", undefined],
+  ["1constructor", undefined],
+])("how long %j is", (text, ms) => {
+  expect(durationMs(text)).toBe(ms);
 });

@@ -45,3 +45,12 @@ export function timeOf(field: string, text: string): Result<Date> {
   if (time !== undefined && year >= 1 && year <= 9_999) return ok(time);
   return fail("invalid", `${field} must be a time as 2026-01-31T12:00:00Z (RFC 3339)`);
 }
+
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** A number with its unit (`30s`, `1.5m`, `2h`, `7d`) in ms; undefined for anything else. */
+export function durationMs(text: string): number | undefined {
+  const [, count, unit = ""] = /^(\d{1,9}(?:\.\d{1,6})?)([smhd])$/.exec(text) ?? [];
+  const ms = UNIT_MS[unit];
+  return count === undefined || ms === undefined ? undefined : Number(count) * ms;
+}

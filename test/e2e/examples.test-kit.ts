@@ -30,6 +30,7 @@ export interface World {
   needsOf(operation: string, title: string): Promise<Needs>;
 }
 
+/** Of the entries that `publish` makes. */
 type Made = Needs | Promise<Needs>;
 
 const tomorrow = (): string => new Date(Date.now() + DAY_MS).toISOString();
@@ -130,6 +131,36 @@ export async function makeWorld(platform: Platform): Promise<World> {
     publish(),
   ]);
 
+  /** What an entry that is there can be found by. */
+  async function logFilter(): Promise<Record<string, string>> {
+    const entry = await platform.entries.findOne({ name: "numbered", producer_id: "one" });
+    const own = (field: string): string => String((entry as Record<string, unknown> | null)?.[field]);
+    return {
+      name: "numbered",
+      severity: "INFO",
+      from: new Date(0).toISOString(),
+      to: tomorrow(),
+      producer: "one",
+      trace_id: own("trace_id"),
+      request_id: own("request_id"),
+      event_id: own("event_id"),
+      q: "numbered",
+    };
+  }
+
+  /** Kept by the logger as a service tells it. */
+  async function aTrace(): Promise<string> {
+    const hex = (bytes: number): string => crypto.getRandomValues(Buffer.alloc(bytes)).toString("hex");
+    const [traceId, spanId, now] = [hex(16), hex(8), String(BigInt(Date.now()) * 1_000_000n)];
+    const span = { traceId, spanId, name: "POST /handle", kind: 2, startTimeUnixNano: now, endTimeUnixNano: now };
+    const resource = { attributes: [{ key: "service.name", value: { stringValue: "broker" } }] };
+    await platform.post("logger", "/otlp/v1/traces", {
+      resourceSpans: [{ resource, scopeSpans: [{ spans: [span] }] }],
+    });
+    await until("it is kept", async () => (await fetch(`${platform.url("logger")}/traces/${traceId}`)).ok);
+    return traceId;
+  }
+
   const nothing = (): Needs => ({});
   const asSomeone = async (): Promise<Needs> => ({ token: (await person()).access_token });
   const aPerson = async (): Promise<Needs> => ({ path: { id: String((await person()).id) } });
@@ -198,6 +229,14 @@ export async function makeWorld(platform: Platform): Promise<World> {
       return { path: { id: (body.data as { receipt_id: string }).receipt_id } };
     },
 
+    "GET /v1/traces": async () => {
+      await aTrace();
+      await aTrace();
+      const query = { limit: "2", name: "POST /handle", service: "broker", error: "false", min_duration_ms: "0" };
+      return { query };
+    },
+    "GET /v1/traces/{id}": async () => ({ path: { id: await aTrace() } }),
+
     "POST /v1/mails": (title) => (title === "template" ? { body: { send_at: tomorrow() } } : {}),
     "GET /v1/mails": () => ({
       query: {
@@ -246,7 +285,30 @@ export async function makeWorld(platform: Platform): Promise<World> {
     "POST /v1/events/dead-letters/drop": nothing,
     "GET /v1/log-levels": nothing,
     "PUT /v1/log-levels": nothing,
+    "GET /v1/logs/tail": () => ({
+      query: {
+        name: "payment",
+        severity: "ERROR",
+        producer: "one",
+        trace_id: "4bf92f3577b34da6a3ce929d0e0e4736",
+        request_id: "request-17",
+        event_id: "one",
+        q: "card declined",
+        after: new Date().toISOString(),
+      },
+    }),
+    "GET /v1/logs": async () => ({ query: { limit: "2", ...(await logFilter()) } }),
+    "GET /v1/logs/histogram": async () => ({ query: { interval: "12h", ...(await logFilter()) } }),
+    "GET /v1/logs/export": async () => ({ query: await logFilter() }),
+    "GET /v1/logs/{id}": async () => {
+      const entry = await platform.entries.findOne({ name: "numbered" });
+      return { path: { id: String(entry?.["event_id"]) } };
+    },
+    "GET /v1/logs/sizes": () => ({ query: { days: "7" } }),
     "GET /v1/logs/gaps": () => ({ query: { limit: "2", producer: "one" } }),
+    "GET /v1/logs/audit": nothing,
+    "POST /v1/logs": nothing,
+    "POST /otlp/v1/logs": nothing,
     "GET /v1/health": nothing,
   };
 

@@ -103,12 +103,14 @@ describe.each(SERVICES)("%s", (service) => {
 const PRODUCTION = {
   ENVIRONMENT: "production",
   AUTH_SECRET: "x".repeat(32),
+  AUDIT_SECRET: "x".repeat(32),
   RECEIPT_SECRET: "x".repeat(32),
   ACCESS: "closed",
   RABBITMQ_URL: "amqp://platform:Xk29vLqT@127.0.0.1:9",
   PUBLIC_URL: "https://app.example.com",
   LOGGER_RPC_TOKEN: "x".repeat(32),
   SERVICE_KEY: "x".repeat(32),
+  ANNOUNCE_KEY: "y".repeat(32),
   SERVICE_CALLERS: `broker:${"0".repeat(64)}`,
 };
 

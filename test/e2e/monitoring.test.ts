@@ -88,7 +88,14 @@ describe.skipIf(!HAS_BACKING)("monitoring (needs the backing services of `bun ru
   const families = new Map<string, Set<string>>();
   beforeAll(async () => {
     platform = await startPlatform();
-    await platform.post("broker", "/handle", [
+    const broker = platform.url("broker");
+    const send = (body: object): Promise<Response> =>
+      fetch(`${broker}/handle`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body),
+      });
+    await send([
       { action: "auth", auth: { email: "admin@example.com", password: "verysecret" } },
       { action: "log", log: { name: "a", data: "b" } },
       { action: "mail", mail: { from: "a@example.com", to: "b@example.com", subject: "s", message: "m" } },
@@ -135,40 +142,6 @@ describe.skipIf(!HAS_BACKING)("monitoring (needs the backing services of `bun ru
     expect(text.match(/^# TYPE event_loop_lag_seconds /gm)).toHaveLength(1);
     expect(text).toMatch(/^listener_messages_total\{/m);
   });
-
-  async function levels(change?: object): Promise<{ status: number; items: Record<string, string>[] }> {
-    const headers = { "content-type": "application/json" };
-    const put = { method: "PUT", headers, body: JSON.stringify(change) };
-    const answer = await fetch(`${platform.url("broker")}/v1/log-levels`, change === undefined ? {} : put);
-    const { data } = (await answer.json()) as { data?: { items: Record<string, string>[] } };
-    return { status: answer.status, items: data?.items ?? [] };
-  }
-
-  test("levels are changed at all services at once, for a while, and back", async () => {
-    const debug = await levels({ level: "debug", for_s: 60 });
-    expect(debug.items.map(({ service, level }) => `${service} ${level}`).sort()).toEqual(
-      [...SERVICES].sort().map((service) => `${service} debug`),
-    );
-    for (const { until } of debug.items) expect(Date.parse(until ?? "")).toBeGreaterThan(Date.now());
-    const one = await levels({ level: "info", services: ["mail"] });
-    expect(one.items.map(({ service, level, until }) => [service, level, until])).toEqual([
-      ["mail", "info", undefined],
-    ]);
-    const all = new Map((await levels()).items.map(({ service, level }) => [service, level]));
-    expect([all.get("mail"), all.get("auth")]).toEqual(["info", "debug"]);
-    for (const wrong of [{ level: "loud" }, { level: "info", for_s: -1 }, { level: "info", services: ["nobody"] }, {}])
-      expect((await levels(wrong)).status).toBe(422);
-    await levels({ level: "info" });
-  });
-
-  test("a service whose level cannot be asked is told as such, the others are changed", async () => {
-    const mail = platform.stack.services.get("mail");
-    await mail?.stop();
-    const { items } = await levels({ level: "warn", for_s: 5 });
-    expect(items.find(({ service }) => service === "mail")?.["error"]).toContain("not reachable");
-    expect(items.filter(({ level }) => level === "warn").length).toBe(4);
-    await mail?.start();
-  }, 30_000);
 });
 
 const PROMTOOL = Bun.which("promtool");

@@ -81,17 +81,17 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a dead letter is acknowledged before it is confirmed",
     file: "listener/moving.ts",
-    find: "    move(deadLetters, message.routingKey, message, id, reason);",
+    find: "    move(deadLetters, message.routingKey, message, identity, reason);",
     replace:
-      "    move(deadLetters, message.routingKey, message, id, reason).then(() => ok()) && Promise.resolve(ok());",
+      "    move(deadLetters, message.routingKey, message, identity, reason).then(() => ok()) && Promise.resolve(ok());",
     cases: ["F12b"],
   },
   {
     name: "the outbox writes down that a mail is sent before the mail server has answered",
     file: "mail/outbox/outbox.ts",
-    find: "return smtp.send({ from: sender, to: mail.recipient, bytes }, beginContent, signal);",
+    find: "return smtp.send({ from: sender, to: mail.recipient, bytes, trace }, beginContent, signal);",
     replace:
-      'void smtp.send({ from: sender, to: mail.recipient, bytes }, beginContent, signal);\n    return { ok: true, code: 250, text: "ok" };',
+      'void smtp.send({ from: sender, to: mail.recipient, bytes, trace }, beginContent, signal);\n    return { ok: true, code: 250, text: "ok" };',
     cases: ["F19b"],
   },
 ];

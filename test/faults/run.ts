@@ -1,6 +1,5 @@
 /** Runs cases of the fault matrix one after the other, on one platform for as long as they ask for the same one. */
-import postgres from "postgres";
-import { type Platform, startPlatform } from "../kit.ts";
+import { makeLoginCheap, type Platform, startPlatform } from "../kit.ts";
 import type { FaultCase, Measured } from "./case.ts";
 import { seeded, seedFor } from "./random.ts";
 
@@ -56,24 +55,13 @@ export function makePlatforms(say: (line: string) => void): Platforms {
         say("starting a platform of its own");
         const platform = await startPlatform({ env: { ...ALWAYS, ...env }, hops: true });
         running = { key, platform };
-        await makeLoginCheap(platform);
+        await makeLoginCheap(platform, BCRYPT_COST);
       }
       return running.platform;
     },
     end,
     [Symbol.asyncDispose]: end,
   };
-}
-
-/** The development user is made with a hash of the usual cost, whatever is configured. */
-async function makeLoginCheap(platform: Platform): Promise<void> {
-  const hash = await Bun.password.hash("verysecret", { algorithm: "bcrypt", cost: BCRYPT_COST });
-  const sql = postgres(`${platform.stack.part("postgres").url}/users`, { max: 1 });
-  try {
-    await sql`UPDATE users SET password = ${hash} WHERE email = 'admin@example.com'`;
-  } finally {
-    await sql.end({ timeout: 1 });
-  }
 }
 
 /** Runs one case once. Never throws: what goes wrong is in `failures`. */

@@ -72,6 +72,7 @@ const SHAPED: Readonly<Record<string, (canaries: Canaries) => string>> = {
     canaries.plant("DKIM_PRIVATE_KEY", pem.split("\n")[10] ?? "");
     return pem;
   },
+  OTEL_EXPORTER_OTLP_HEADERS: (canaries) => `api-key=${canaries.plant("OTEL_EXPORTER_OTLP_HEADERS")}`,
   WEBHOOK_SECRET: (canaries) =>
     `whsec_${Buffer.from(canaries.plant("WEBHOOK_SECRET", canary().slice(0, WORDS))).toString("base64")}`,
   WEBHOOK_URLS: (canaries) =>

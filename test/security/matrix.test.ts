@@ -194,7 +194,14 @@ const FOR_EVERYBODY = [
   "POST /v1/users",
 ];
 /** What anybody may where ACCESS is open. */
-const WHERE_OPEN = ["POST /", "POST /handle (log)", "POST /handle (mail)", "POST /v1/mails"];
+const WHERE_OPEN = [
+  "POST /",
+  "POST /handle (log)",
+  "POST /handle (mail)",
+  "POST /otlp/v1/logs",
+  "POST /v1/logs",
+  "POST /v1/mails",
+];
 
 test("[11] what anybody may is this and no more", () => {
   const isOpen = (rule: SimpleRule): boolean => typeof rule === "object" && rule.anonymous === "open";

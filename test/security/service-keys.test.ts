@@ -6,6 +6,7 @@ import { HAS_BACKING, type Platform, START_MS, startPlatform, until } from "../k
 const broker = makeServiceKey();
 const auth = makeServiceKey();
 const listener = makeServiceKey();
+const mail = makeServiceKey();
 const MAIL = { from: "ann@example.com", to: "bob@example.com", subject: "Hello", message: "Hi" };
 
 describe.skipIf(!HAS_BACKING)("keys between services (needs the backing services of `bun run test`)", () => {
@@ -17,8 +18,9 @@ describe.skipIf(!HAS_BACKING)("keys between services (needs the backing services
         LOGGER_RPC_TOKEN: "a token of this test of 32 characters",
         BROKER_SERVICE_KEY: broker.key,
         AUTH_SERVICE_KEY: auth.key,
+        MAIL_SERVICE_KEY: mail.key,
         LISTENER_SERVICE_KEY: listener.key,
-        SERVICE_CALLERS: `broker:${broker.sha256},auth:${auth.sha256},listener:${listener.sha256}`,
+        SERVICE_CALLERS: `broker:${broker.sha256},auth:${auth.sha256},mail:${mail.sha256},listener:${listener.sha256}`,
       },
     });
   }, START_MS);

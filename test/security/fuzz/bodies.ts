@@ -178,12 +178,15 @@ async function attempt({ target, routes, turns }: Scene, random: () => number): 
     });
   const answer = await askUntilMeant(turns, ask);
   const text = await answer.text();
-  checkAnswer(what, answer, text);
+  checkAnswer(what, answer, text, OTLP.test(path));
   if (answer.status === 401 && token !== undefined) target.forget(token);
   return answer.status < 400 ? "2xx" : String(answer.status);
 }
 
-function checkAnswer(what: string, { status, headers }: Response, text: string): void {
+/** Routes of the OpenTelemetry protocol refuse by its own form, a google.rpc.Status, and have no envelope. */
+const OTLP = /^\/otlp\/v1\/(logs|traces)(\?|$)/;
+
+function checkAnswer(what: string, { status, headers }: Response, text: string, isOtlp: boolean): void {
   const wrong = (how: string): never => {
     throw new Broken(`${how} (${status}): ${what}\n    answer: ${text.slice(0, 300)}`);
   };
@@ -199,5 +202,6 @@ function checkAnswer(what: string, { status, headers }: Response, text: string):
   }
   if (status < 400) return;
   const { error, message } = value as { error?: unknown; message?: unknown };
-  if (error !== true || typeof message !== "string") wrong("no envelope");
+  if (typeof message !== "string") wrong(isOtlp ? "no status of OTLP" : "no envelope");
+  if (!isOtlp && error !== true) wrong("no envelope");
 }
