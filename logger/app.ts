@@ -68,7 +68,7 @@ export async function start(config: Config, runtime: Runtime, { retention }: Sta
     }),
   );
   const registry = opened.use(makeRegistry(connection, log));
-  const catalog = opened.use(makeCatalog(connection, log));
+  const catalog = opened.use(makeCatalog(connection, log, config.INDEX_MEMORY_MIB * 1_048_576));
   const policy = makePolicy(config.RETENTION);
   const slots = opened.use(makeSlots(connection, policy, log));
   const counters = opened.use(makeCounters(connection, log));

@@ -50,6 +50,11 @@ export const fields = {
   AUDIT_OLD_SECRETS: secret(
     "Secrets that sealed the audit trail before AUDIT_SECRET, separated by spaces or commas: it is verified with them, and nothing is sealed",
   ),
+  INDEX_MEMORY_MIB: integer(
+    "On FerretDB: memory for the index of entries (MiB), about 100 to 150 bytes an entry. Questions for what is rare read what does not fit, at each",
+    192,
+    { min: 1, max: 65_536 },
+  ),
   TRACES_MAX: integer("Traces that are kept, of all services; 0: none", 10_000, { min: 0, max: 10_000_000 }),
   TRACES_MAX_AGE_S: integer("How long a trace is kept (s)", 86_400, { min: 60, max: 31_536_000 }),
   TRACE_MAX_SPANS: integer("Spans that one logger keeps of one trace; the rest is dropped, and counted", 1_000, {

@@ -41,7 +41,7 @@ function replica(database: Database, reading: () => Promise<void> = () => Promis
   };
   const logs = { find: real.find.bind(real), db: { collection } } as unknown as Logs;
   const connection = { logs, isFerretdb: true, epoch: 1 } as unknown as MongoConnection;
-  return { logs, catalog: makeCatalog(connection, makeLog({ service: "test", level: "silent" })) };
+  return { logs, catalog: makeCatalog(connection, makeLog({ service: "test", level: "silent" }), 1_048_576) };
 }
 
 /** Fills a segment, and waits until its summary is stored. */

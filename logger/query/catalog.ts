@@ -7,7 +7,6 @@
  * entry is unknown: one whose summary is missing (it is being filled, or its writer was killed) is read itself.
  */
 import { Binary, type Collection, MongoServerError } from "mongodb";
-import { LRUCache } from "lru-cache";
 import { Failure } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { Deadline } from "#shared/resilience";
@@ -15,6 +14,7 @@ import { decodeData } from "../data.ts";
 import type { LogDocument } from "../documents.ts";
 import type { LogRecord } from "../entries.ts";
 import type { Logs, MongoConnection } from "../mongo.ts";
+import { makeKept } from "./kept.ts";
 import {
   decodeSegment,
   encodeSegment,
@@ -50,8 +50,6 @@ const SEGMENT_ENTRIES = 1_024;
 const WRITTEN_MS = 10 * 60_000;
 /** ... so that after this time its writer is surely gone, and whoever reads it completes it. */
 const ABANDONED_MS = 15 * 60_000;
-/** What is kept in memory; segments beyond are read again where they are asked for. 100 to 200 bytes an entry. */
-const CACHE_BYTES = 128 * 1_048_576;
 /** What another replica removes is noticed this late (ms). */
 const RELOAD_MS = 10 * 60_000;
 /** Markers of removed segments are kept for others, who find the next segment by them. */
@@ -61,6 +59,7 @@ const SEAL_MS = 10_000;
 const SEALING_MAX = 16;
 const LOAD_MS = 60_000;
 const DUPLICATE_KEY = 11_000;
+const MIB = 1_048_576;
 
 /** A segment as it is listed: newest first. */
 export interface Listed {
@@ -206,8 +205,16 @@ export async function migrateSegments(logs: Logs): Promise<number> {
   return entries;
 }
 
-export function makeCatalog(connection: MongoConnection, log: Log): Catalog {
-  const cache = new LRUCache<number, Segment>({ maxSize: CACHE_BYTES, sizeCalculation: ({ bytes }) => bytes });
+/** @param maxBytes of segments in memory; those beyond are read again where they are asked for. */
+export function makeCatalog(connection: MongoConnection, log: Log, maxBytes: number): Catalog {
+  const cache = makeKept<Segment>(maxBytes, () =>
+    log.warn(
+      "the index of entries does not fit into INDEX_MEMORY_MIB: questions for what is rare or old read the rest",
+      {
+        max_mib: maxBytes / MIB,
+      },
+    ),
+  );
   /** Those with a summary. */
   const listed = new Map<number, Listed>();
   /** Announced, and without a summary as far as is known: when they were. */

@@ -44,10 +44,49 @@ interface Parts {
   readonly times: Float64Array;
   readonly labelled: Uint16Array;
   readonly open: Uint16Array;
-  /** Ascending; those of `terms[i]` are `postings` from `starts[i]` to `starts[i + 1]`, ascending rows. */
+  /** Terms of one row only, which most are; ascending, and the row of each. */
+  readonly singles: Uint32Array;
+  readonly singleRows: Uint16Array;
+  /** The others, ascending; those of `terms[i]` are `postings` from `starts[i]` to `starts[i + 1]`, ascending rows. */
   readonly terms: Uint32Array;
   readonly starts: Uint32Array;
   readonly postings: Uint16Array;
+}
+type Terms = Pick<Parts, "singles" | "singleRows" | "terms" | "starts" | "postings">;
+
+/** @param rowsOf ascending rows by term, none without any. */
+function packTerms(rowsOf: ReadonlyMap<number, readonly number[]>): Terms {
+  const isSingle = (term: number): boolean => rowsOf.get(term)?.length === 1;
+  const all = Uint32Array.from(rowsOf.keys()).sort();
+  const singles = all.filter(isSingle);
+  const terms = all.filter((term) => !isSingle(term));
+  const starts = new Uint32Array(terms.length + 1);
+  const postings: number[] = [];
+  for (const [place, term] of terms.entries()) {
+    postings.push(...(rowsOf.get(term) ?? []));
+    starts[place + 1] = postings.length;
+  }
+  const singleRows = Uint16Array.from(singles, (term) => rowsOf.get(term)?.[0] ?? 0);
+  return { singles, singleRows, terms, starts, postings: Uint16Array.from(postings) };
+}
+
+function* eachTerm({ singles, singleRows, terms, starts, postings }: Terms): Generator<readonly [number, Uint16Array]> {
+  for (const [place, term] of singles.entries()) yield [term, singleRows.subarray(place, place + 1)];
+  for (const [place, term] of terms.entries()) yield [term, postings.subarray(starts[place], starts[place + 1])];
+}
+
+/** Where a term stands in an ascending list; -1 where it does not. */
+function placeOf(terms: Uint32Array, term: number): number {
+  let low = 0;
+  let high = terms.length - 1;
+  while (low <= high) {
+    const middle = (low + high) >> 1;
+    const there = terms[middle] ?? 0;
+    if (there === term) return middle;
+    if (there < term) low = middle + 1;
+    else high = middle - 1;
+  }
+  return -1;
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -59,19 +98,13 @@ function uuidText(bytes: Uint8Array, row: number): string {
 }
 
 function segmentOf(parts: Parts): Segment & { readonly parts: Parts } {
-  const { labels, uuids, names, times, labelled, open, terms, starts, postings } = parts;
+  const { labels, uuids, names, times, labelled, open, singles, singleRows, terms, starts, postings } = parts;
 
   const rowsWith = (term: number): Uint16Array => {
-    let low = 0;
-    let high = terms.length - 1;
-    while (low <= high) {
-      const middle = (low + high) >> 1;
-      const there = terms[middle] ?? 0;
-      if (there === term) return postings.subarray(starts[middle], starts[middle + 1]);
-      if (there < term) low = middle + 1;
-      else high = middle - 1;
-    }
-    return EMPTY;
+    const single = placeOf(singles, term);
+    if (single >= 0) return singleRows.subarray(single, single + 1);
+    const place = placeOf(terms, term);
+    return place < 0 ? EMPTY : postings.subarray(starts[place], starts[place + 1]);
   };
 
   return {
@@ -81,15 +114,7 @@ function segmentOf(parts: Parts): Segment & { readonly parts: Parts } {
     labelled,
     labels,
     open,
-    bytes:
-      512 +
-      uuids.byteLength +
-      times.byteLength +
-      labelled.byteLength +
-      terms.byteLength +
-      starts.byteLength +
-      postings.byteLength +
-      labels.length * 100,
+    bytes: 512 + labels.length * 100 + ARRAYS.reduce((sum, name) => sum + parts[name].byteLength, 0),
     eventId: (row) => names[row] ?? uuidText(uuids, row),
     matching(asked) {
       if (asked.length === 0) return times.keys();
@@ -150,17 +175,6 @@ export function makeSegmentBuilder(): SegmentBuilder {
     },
     build() {
       if (built !== undefined) return built;
-      const terms = Uint32Array.from(rowsOf.keys()).sort();
-      const starts = new Uint32Array(terms.length + 1);
-      const total = [...rowsOf.values()].reduce((sum, { length }) => sum + length, 0);
-      const postings = new Uint16Array(total);
-      let at = 0;
-      for (const [place, term] of terms.entries()) {
-        starts[place] = at;
-        postings.set(rowsOf.get(term) ?? [], at);
-        at += rowsOf.get(term)?.length ?? 0;
-      }
-      starts[terms.length] = at;
       const uuids = new Uint8Array(ids.length * 16);
       const names: Record<number, string> = {};
       for (const [row, id] of ids.entries()) {
@@ -174,24 +188,24 @@ export function makeSegmentBuilder(): SegmentBuilder {
         times: Float64Array.from(times),
         labelled: Uint16Array.from(labelled),
         open: Uint16Array.from(open),
-        terms,
-        starts,
-        postings,
+        ...packTerms(rowsOf),
       });
       return built;
     },
   };
 }
 
-const FORM = 1;
-const ARRAYS = ["times", "terms", "starts", "uuids", "labelled", "open", "postings"] as const;
+const FORM = 2;
+const ARRAYS = ["times", "singles", "terms", "starts", "uuids", "labelled", "open", "singleRows", "postings"] as const;
 const KINDS = {
   times: Float64Array,
+  singles: Uint32Array,
   terms: Uint32Array,
   starts: Uint32Array,
   uuids: Uint8Array,
   labelled: Uint16Array,
   open: Uint16Array,
+  singleRows: Uint16Array,
   postings: Uint16Array,
 } as const;
 
@@ -242,17 +256,11 @@ export function withoutRows(segment: Segment, gone: ReadonlySet<number>): Segmen
   const again = (rows: Uint16Array): number[] => [...rows].flatMap((row) => places.get(row) ?? []);
   const uuids = new Uint8Array(kept.length * 16);
   for (const [place, row] of kept.entries()) uuids.set(parts.uuids.subarray(row * 16, row * 16 + 16), place * 16);
-  const terms: number[] = [];
-  const starts: number[] = [];
-  const postings: number[] = [];
-  for (const [place, term] of parts.terms.entries()) {
-    const rows = again(parts.postings.subarray(parts.starts[place], parts.starts[place + 1]));
-    if (rows.length === 0) continue;
-    terms.push(term);
-    starts.push(postings.length);
-    postings.push(...rows);
+  const rowsOf = new Map<number, number[]>();
+  for (const [term, rows] of eachTerm(parts)) {
+    const left = again(rows);
+    if (left.length > 0) rowsOf.set(term, left);
   }
-  starts.push(postings.length);
   return segmentOf({
     labels: parts.labels,
     uuids,
@@ -262,8 +270,6 @@ export function withoutRows(segment: Segment, gone: ReadonlySet<number>): Segmen
     times: Float64Array.from(kept, (row) => segment.times[row] ?? 0),
     labelled: Uint16Array.from(kept, (row) => segment.labelled[row] ?? 0),
     open: Uint16Array.from(again(parts.open)),
-    terms: Uint32Array.from(terms),
-    starts: Uint32Array.from(starts),
-    postings: Uint16Array.from(postings),
+    ...packTerms(rowsOf),
   });
 }
