@@ -55,6 +55,8 @@ const RELOAD_MS = 10 * 60_000;
 /** Markers of removed segments are kept for others, who find the next segment by them. */
 const MARKERS_KEPT = 1_000;
 const SEAL_MS = 10_000;
+/** The same when this process ends (ms). */
+const CLOSE_MS = 2_000;
 /** Summaries that wait to be written; one beyond is left to whoever reads its segment. */
 const SEALING_MAX = 16;
 const LOAD_MS = 60_000;
@@ -546,7 +548,10 @@ export function makeCatalog(connection: MongoConnection, log: Log, maxBytes: num
     async [Symbol.asyncDispose]() {
       const { logs } = connection;
       if (logs !== undefined) for (const one of writing.values()) close(one, logs);
-      await Promise.all(sealing.values());
+      // What is not written by then is left to whoever asks for it next, as after a kill.
+      await Deadline.after(CLOSE_MS)
+        .bound(Promise.all(sealing.values()), "the last summaries")
+        .catch(() => undefined);
     },
   };
 }
