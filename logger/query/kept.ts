@@ -20,6 +20,7 @@ export function makeKept<T extends { readonly bytes: number }>(maxBytes: number,
     bytes -= things.get(number)?.bytes ?? 0;
     things.delete(number);
   };
+  const isOver = (): boolean => bytes > maxBytes;
   const lowest = (): number => {
     let least = Number.POSITIVE_INFINITY;
     for (const number of things.keys()) if (number < least) least = number;
@@ -33,7 +34,7 @@ export function makeKept<T extends { readonly bytes: number }>(maxBytes: number,
       if (thing.bytes > maxBytes) return;
       things.set(number, thing);
       bytes += thing.bytes;
-      while (bytes > maxBytes) {
+      while (isOver()) {
         if (!told) onFull?.();
         told = true;
         remove(lowest());
