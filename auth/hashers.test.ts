@@ -73,6 +73,20 @@ test("those who register have their turn among many who log in", async () => {
   expect(done).toEqual(order);
 });
 
+test("whoever would have no time left for what follows is refused, not checked in vain", async () => {
+  const { hashers } = crew({ spawn });
+  await using _ = hashers;
+  const stall = { kind: "hash", secret: Uint8Array.of(2), cost: 4 } as const;
+  await hashers.run(stall, soon());
+  const running = hashers.run(stall, soon());
+  const waiting = hashers.run(stall, soon());
+  // Two of 300 ms before it, and its own: 900 ms, and then a session.
+  expect(await hashers.run(stall, { deadline: Deadline.after(1_000) })).toMatchObject({
+    error: { code: "overloaded" },
+  });
+  expect((await running).ok && (await waiting).ok).toBe(true);
+});
+
 test("who waits is told so as soon as it goes too slowly for him, and a stall is forgotten", async () => {
   const { hashers } = crew({ spawn });
   await using _ = hashers;
@@ -92,9 +106,10 @@ test("who waits is told so as soon as it goes too slowly for him, and a stall is
 test("a full line is refused at once, and what waits too long is dropped without being done", async () => {
   const { hashers, metrics } = crew({ line: 2 });
   await using _ = hashers;
-  const running = hashers.run(slow, soon());
+  const running = hashers.run({ ...slow, cost: 13 }, soon());
   const waiting = hashers.run(cheap, soon());
-  const impatient = hashers.run(cheap, { deadline: Deadline.after(5) });
+  // Just enough, as long as nothing is known of how long one takes.
+  const impatient = hashers.run(cheap, { deadline: Deadline.after(240) });
   expect(await hashers.run(cheap, soon())).toMatchObject({ error: { code: "overloaded", retryAfterS: 1 } });
   expect(hashers.waiting).toBe(2);
   expect(await impatient).toMatchObject({ error: { code: "deadline" } });

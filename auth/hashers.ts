@@ -37,6 +37,9 @@ export interface HashersOptions {
   spawn?: () => Worker;
 }
 
+/** What is left to do for a login once its password is checked (ms): a session, in the database. */
+const AFTERWARDS_MS = 200;
+
 interface Pending {
   job: HashJob;
   deadline: Deadline;
@@ -113,16 +116,20 @@ export function makeHashers({ threads, line, log, metrics, spawn = spawnThread }
   const overloaded = (waitMs: number): Result<never> =>
     fail("overloaded", "too many logins at once", { retryAfterS: Math.max(1, Math.round(waitMs / 1_000)) });
 
+  const isTooLate = (doneMs: number, deadline: Deadline): boolean => doneMs + AFTERWARDS_MS > deadline.remainingMs();
+
   /**
-   * Those who were let in when it went faster than it does now, and would wait for nothing. Never the first of a line: how
-   * fast it goes is learnt by going on.
+   * Those who were let in when it went faster than it does now, and would wait for nothing. Never the first of a line while
+   * nothing is hashed: how fast it goes is learnt by going on.
    */
   function shed(): void {
+    const isLearning = [...crew].some(({ running }) => running !== undefined);
     for (const kind of ["verify", "hash"] as const) {
       const staying: Pending[] = [];
       for (const pending of lines[kind]) {
         const doneMs = untilDone(kind, staying.length);
-        if (staying.length === 0 || doneMs <= pending.deadline.remainingMs()) staying.push(pending);
+        const isFirst = staying.length === 0 && !isLearning;
+        if (isFirst || !isTooLate(doneMs, pending.deadline)) staying.push(pending);
         else pending.settle(overloaded(doneMs));
       }
       lines[kind] = staying;
@@ -181,7 +188,7 @@ export function makeHashers({ threads, line, log, metrics, spawn = spawnThread }
     if (deadline.passed) return fail("deadline", "no time left to check the password");
     const { length } = lines[work.kind];
     const doneMs = untilDone(work.kind, length);
-    if (length >= line || (length > 0 && doneMs > deadline.remainingMs())) return overloaded(doneMs);
+    if (length >= line || (length > 0 && isTooLate(doneMs, deadline))) return overloaded(doneMs);
     const turn = Promise.withResolvers<Result<HashReply>>();
     nextId += 1;
     const pending = {

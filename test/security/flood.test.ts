@@ -14,9 +14,15 @@ const AGAIN_MS = 250;
 const PHASE_MS = 5_000;
 const ME_EVERY_MS = 50;
 const REGISTER_EVERY_MS = 1_000;
-/** Of `GET /v1/me` at p95; where the machine is slow by itself, so many times what it takes when nothing else happens. */
+/**
+ * Of `GET /v1/me` at p95, on a machine that answers a login alone in `LOGIN_MS`; a slower one has more, in proportion. Or so many
+ * times what it takes when nothing else happens.
+ */
 const BAR_MS = 100;
+const LOGIN_MS = 250;
 const TIMES_IDLE = 5;
+/** A hash that has begun is done, and comes late where the machine stands still under it: so many of a thousand logins. */
+const LATE_MAX = 2;
 /** Machines are shared: what holds is seen in one of them. */
 const TRIES = 3;
 /**
@@ -138,11 +144,11 @@ describe.skipIf(!HAS_BACKING)("a flood of logins (needs the backing services of 
       await until("logins go on at once", async () => (await ask("/v1/sessions", ADMIN)).status === 201);
       await until("registrations go on at once", async () => (await register()).status === 201);
       const areServed = [...idle, ...asked].every(({ status }) => status === 200);
-      const isQuick = p95(asked) <= Math.max(BAR_MS, TIMES_IDLE * p95(idle));
+      const isQuick = p95(asked) <= Math.max(BAR_MS * Math.max(1, before / LOGIN_MS), TIMES_IDLE * p95(idle));
       const allIn = registrations.every(({ status }) => status === 201);
       // Some of each: it was a flood, and not all was refused.
       const someOfEach = [201, 401, 503].every((status) => count(status) > 0);
-      if (areServed && isQuick && allIn && someOfEach && count(504) === 0) return;
+      if (areServed && isQuick && allIn && someOfEach && count(504) <= LATE_MAX) return;
       const after = await loginAlone();
       if (Math.max(before, after) > FAST_MS) continue;
       judged += 1;
