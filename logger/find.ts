@@ -5,6 +5,7 @@ import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { CallContext } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
 import type { LogDocument } from "./documents.ts";
+import { boundsOf } from "./driver.ts";
 import type { MongoConnection } from "./mongo.ts";
 import { inMongo } from "./spans.ts";
 
@@ -44,7 +45,7 @@ export function makeFinder(connection: MongoConnection): Finder {
     // One id as such, not as a list of one: all that FerretDB hands on to its PostgreSQL is equality.
     const [only] = ids;
     const filter = { event_id: ids.length === 1 && only !== undefined ? only : { $in: ids } };
-    const options = { projection, maxTimeMS: Math.max(1, deadline.remainingMs()), signal: deadline.signal };
+    const options = { projection, ...boundsOf(deadline) };
     const documents = await inMongo(context, "find", "logs", () =>
       deadline.bound(logs.find<Known>(filter, options).toArray(), "MongoDB"),
     );

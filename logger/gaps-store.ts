@@ -1,6 +1,7 @@
 /** Producers and their numbers out of MongoDB: talks, never decides. */
 import { Failure } from "#shared/errors";
 import type { Deadline } from "#shared/resilience";
+import { boundsOf } from "./driver.ts";
 import type { Logs, MongoConnection } from "./mongo.ts";
 import { BlockNumbers } from "./numbers.ts";
 import { retentionOf } from "./retention/documents.ts";
@@ -55,10 +56,6 @@ export function makeGapsStore(connection: MongoConnection): GapsStore {
       throw new Failure("unavailable", "MongoDB is unavailable", { cause: error, retryAfterS: 1 });
     }
   };
-  const bounds = (deadline: Deadline) => ({
-    maxTimeMS: Math.max(1, deadline.remainingMs()),
-    signal: deadline.signal,
-  });
 
   return {
     producers: ({ place, only }, limit, deadline) =>
@@ -77,7 +74,7 @@ export function makeGapsStore(connection: MongoConnection): GapsStore {
                 ],
               };
         return registryOf(logs)
-          .producers.find({ ...own, ...rest }, bounds(deadline))
+          .producers.find({ ...own, ...rest }, boundsOf(deadline))
           .sort({ first_stored_at: -1, _id: 1 })
           .limit(limit)
           .toArray();
@@ -87,7 +84,7 @@ export function makeGapsStore(connection: MongoConnection): GapsStore {
       ask(deadline, (logs) => {
         const projection = { _id: 0, block: 1, last: 1, last_stored_at: 1 } as const;
         return registryOf(logs)
-          .blocks.find<Block>({ producer_id: producer, block: { $gte: first } }, { projection, ...bounds(deadline) })
+          .blocks.find<Block>({ producer_id: producer, block: { $gte: first } }, { projection, ...boundsOf(deadline) })
           .sort({ block: 1 })
           .limit(limit)
           .toArray();
@@ -98,18 +95,18 @@ export function makeGapsStore(connection: MongoConnection): GapsStore {
         const numbers = new BlockNumbers(block);
         const stored = logs.find<{ sequence: number }>(
           { producer_id: producer, sequence_block: block },
-          { projection: { _id: 0, sequence: 1 }, batchSize: BATCH, ...bounds(deadline) },
+          { projection: { _id: 0, sequence: 1 }, batchSize: BATCH, ...boundsOf(deadline) },
         );
         for await (const { sequence } of stored) numbers.add(sequence);
         const voids = registryOf(logs).voids.find<{ numbers: number[] }>(
           { producer_id: producer, block },
-          { projection: { _id: 0, numbers: 1 }, batchSize: BATCH, ...bounds(deadline) },
+          { projection: { _id: 0, numbers: 1 }, batchSize: BATCH, ...boundsOf(deadline) },
         );
         for await (const voided of voids) for (const number of voided.numbers) numbers.void(number);
         // Last: what is removed while this is read is written down before.
         const removed = retentionOf(logs).removed.find(
           { producer_id: producer, block },
-          { batchSize: BATCH, ...bounds(deadline) },
+          { batchSize: BATCH, ...boundsOf(deadline) },
         );
         for await (const part of removed) numbers.remove(part.offset, bytesOf(part));
         return numbers;
@@ -120,7 +117,7 @@ export function makeGapsStore(connection: MongoConnection): GapsStore {
         const filter = { producer_id: producer, sequence_block: block, sequence: { $in: [...sequences] } };
         const projection = { _id: 0, sequence: 1, event_id: 1 } as const;
         return logs
-          .find<{ sequence: number; event_id: string }>(filter, { projection, ...bounds(deadline) })
+          .find<{ sequence: number; event_id: string }>(filter, { projection, ...boundsOf(deadline) })
           .limit(limit)
           .toArray();
       }),

@@ -6,6 +6,7 @@
 import { type Collection, MongoBulkWriteError } from "mongodb";
 import type { Log } from "#shared/log";
 import { Deadline } from "#shared/resilience";
+import { DUPLICATE_KEY } from "./driver.ts";
 import type { LogRecord } from "./entries.ts";
 import type { Logs, MongoConnection } from "./mongo.ts";
 import { blockOf } from "./numbers.ts";
@@ -55,7 +56,6 @@ export interface Registry extends AsyncDisposable {
   voidRepeated(logs: Logs, records: readonly LogRecord[], deadline: Deadline): Promise<void>;
 }
 
-const DUPLICATE_KEY = 11_000;
 /** Blocks that are remembered as known; of others it is found out again. */
 const KNOWN_MAX = 10_000;
 /** How often the highest numbers are written, and how many a time: FerretDB needs some 20 ms for an update. */

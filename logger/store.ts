@@ -5,6 +5,7 @@ import type { Log } from "#shared/log";
 import { Deadline } from "#shared/resilience";
 import type { AuditChain } from "./audit/chain.ts";
 import { documentOf, type LogDocument, type Placed } from "./documents.ts";
+import { DUPLICATE_KEY, holdersOf } from "./driver.ts";
 import type { LogRecord } from "./entries.ts";
 import type { BatchStore, Stored } from "./group-commit.ts";
 import type { Logs, MongoConnection } from "./mongo.ts";
@@ -18,8 +19,6 @@ import { makeWriter, type Writer } from "./tail/writer.ts";
 /** Below the RPC's 5 s, so that callers hear of it (ms). */
 const INSERT_MS = 4_000;
 const COMPARE_MS = 1_000;
-const COMPARED_AT_ONCE = 8;
-const DUPLICATE_KEY = 11_000;
 
 /**
  * What a server answers where the document is at fault: BadValue, FailedToParse, TypeMismatch, InvalidBSON,
@@ -60,25 +59,7 @@ function writeErrorsOf(error: unknown): Map<number, WriteError> | undefined {
 /** What is stored under an id that is taken. */
 type Holder = Pick<LogDocument, "event_id"> & Partial<Pick<LogDocument, "content_hash" | "producer_id" | "sequence">>;
 
-/** What is stored under ids that are taken; what cannot be had in time is left out. */
-async function holdersOf(logs: Logs, eventIds: readonly string[]): Promise<Map<string, Holder>> {
-  const holders = new Map<string, Holder>();
-  const deadline = Deadline.after(COMPARE_MS);
-  const projection = { _id: 0, event_id: 1, content_hash: 1, producer_id: 1, sequence: 1 } as const;
-  const rest = eventIds.values();
-  const look = async (): Promise<void> => {
-    // Each by itself, and not as one of a list: all that FerretDB hands on to its PostgreSQL is equality.
-    for (const eventId of rest) {
-      if (deadline.passed) return;
-      const options = { projection, maxTimeMS: Math.max(1, deadline.remainingMs()), signal: deadline.signal };
-      const holder = await deadline.bound(logs.findOne<Holder>({ event_id: eventId }, options), "MongoDB");
-      if (holder !== null) holders.set(eventId, holder);
-    }
-  };
-  // Of what cannot be looked at the entries are stored all the same, which is what most callers wait to hear.
-  await Promise.allSettled(Array.from({ length: COMPARED_AT_ONCE }, look));
-  return holders;
-}
+const HOLDER = { _id: 0, event_id: 1, content_hash: 1, producer_id: 1, sequence: 1 };
 
 /** Documents of older writers have no hash: nobody but us gave them their ids. */
 function isSame(holder: Holder, record: LogRecord): boolean {
@@ -141,7 +122,13 @@ export function makeStore(
     const repeated = records.filter((_, index) => errors.get(index)?.code === DUPLICATE_KEY);
     // Those first whose callers wait to hear it.
     const ids = repeated.toSorted((a, b) => Number(b.once ?? false) - Number(a.once ?? false));
-    const holders = await holdersOf(logs, [...new Set(ids.map((record) => record.eventId))]);
+    // Of what cannot be looked at the entries are stored all the same, which is what most callers wait to hear.
+    const lookUp = { withinMs: COMPARE_MS, projection: HOLDER };
+    const holders = await holdersOf<Holder>(
+      logs,
+      ids.map((record) => record.eventId),
+      lookUp,
+    );
     await voidRepeated(logs, repeated, holders);
     return records.map((record, index) => {
       const error = errors.get(index);

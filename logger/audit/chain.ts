@@ -6,11 +6,11 @@
  * that the store refuses), a note says so. Where it is not known what is stored, or the head cannot be written, the chain
  * ends at its head: what came after it was told to nobody as stored, and the next batch begins a new chain.
  */
-import { MongoServerError } from "mongodb";
 import { fail, Failure, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { Deadline } from "#shared/resilience";
 import type { LogDocument } from "../documents.ts";
+import { holdersOf, isDuplicateKey } from "../driver.ts";
 import type { Stored } from "../group-commit.ts";
 import type { Logs, MongoConnection } from "../mongo.ts";
 import {
@@ -52,10 +52,8 @@ const OPEN_MS = 4_000;
 const SEAL_MS = 3_000;
 /** For looking at what stands where ids came again: of the rest, callers hear that it is not sealed, and send it again (ms). */
 const HOLDERS_MS = 1_500;
-const HOLDERS_AT_ONCE = 8;
 /** Replicas that begin chains at the same moment take the next number each. */
 const OPEN_TRIES = 20;
-const DUPLICATE_KEY = 11_000;
 
 /** The chain in use. */
 interface Open {
@@ -88,7 +86,7 @@ async function unlessThere(write: Promise<unknown>): Promise<void> {
   try {
     await write;
   } catch (error) {
-    if (!(error instanceof MongoServerError && error.code === DUPLICATE_KEY)) throw error;
+    if (!isDuplicateKey(error)) throw error;
   }
 }
 
@@ -123,7 +121,7 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
         await deadline.bound(chains.insertOne(document), "MongoDB");
         return document;
       } catch (error) {
-        if (!(error instanceof MongoServerError && error.code === DUPLICATE_KEY)) throw error;
+        if (!isDuplicateKey(error)) throw error;
       }
     }
     throw new Failure("unavailable", "no number is free for a chain");
@@ -206,23 +204,6 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
   }
   let turn: Promise<unknown> = Promise.resolve();
 
-  /** What is stored under ids that are taken; what cannot be had in time is left out: it is not told as stored then. */
-  async function holdersOf(logs: Logs, ids: readonly string[]): Promise<Map<string, LogDocument>> {
-    const holders = new Map<string, LogDocument>();
-    const deadline = Deadline.after(HOLDERS_MS);
-    const rest = ids.values();
-    const look = async (): Promise<void> => {
-      for (const id of rest) {
-        if (deadline.passed) return;
-        const options = { maxTimeMS: Math.max(1, deadline.remainingMs()), signal: deadline.signal };
-        const holder = await deadline.bound(logs.findOne({ event_id: id }, options), "MongoDB");
-        if (holder !== null) holders.set(id, holder);
-      }
-    };
-    await Promise.allSettled(Array.from({ length: HOLDERS_AT_ONCE }, look));
-    return holders;
-  }
-
   /** Says under which numbers nothing is stored, and what stands in place of it. */
   async function note(
     logs: Logs,
@@ -279,7 +260,11 @@ export function makeAuditChain({ connection, key, log }: AuditChainOptions): Aud
     let sealed = outcomes;
     if (absent.length > 0) {
       const repeated = documents.filter((_, index) => outcomes[index]?.ok === true && !isThere(outcomes[index]));
-      const holders = await holdersOf(logs, [...new Set(repeated.map((one) => one.event_id))]);
+      const holders = await holdersOf(
+        logs,
+        repeated.map((one) => one.event_id),
+        { withinMs: HOLDERS_MS },
+      );
       const adopted = [...holders.values()]
         // What has another name is not of the trail: it may be removed, and given another time of its removal.
         .filter((one) => isAudit(one.name))

@@ -6,12 +6,13 @@
  * entries can be asked for is written beside it, once. A segment is announced before its first entry is stored, so no
  * entry is unknown: one whose summary is missing (it is being filled, or its writer was killed) is read itself.
  */
-import { Binary, type Collection, MongoServerError } from "mongodb";
+import { Binary, type Collection } from "mongodb";
 import { Failure } from "#shared/errors";
 import type { Log } from "#shared/log";
 import { Deadline } from "#shared/resilience";
 import { decodeData } from "../data.ts";
 import type { LogDocument } from "../documents.ts";
+import { boundsOf, isDuplicateKey } from "../driver.ts";
 import type { LogRecord } from "../entries.ts";
 import type { Logs, MongoConnection } from "../mongo.ts";
 import { makeKept } from "./kept.ts";
@@ -60,7 +61,6 @@ const CLOSE_MS = 2_000;
 /** Summaries that wait to be written; one beyond is left to whoever reads its segment. */
 const SEALING_MAX = 16;
 const LOAD_MS = 60_000;
-const DUPLICATE_KEY = 11_000;
 const MIB = 1_048_576;
 
 /** A segment as it is listed: newest first. */
@@ -146,15 +146,13 @@ function listedOf(number: number, { times, rows }: Segment): Listed {
   return { number, newest, oldest, rows };
 }
 
-const isTaken = (error: unknown): boolean => error instanceof MongoServerError && error.code === DUPLICATE_KEY;
-
 /** Writes it where it is not there yet. */
 async function insertOnce<T extends { _id: number }>(collection: Collection<T>, document: T): Promise<boolean> {
   try {
     await collection.insertOne(document as never);
     return true;
   } catch (error) {
-    if (!isTaken(error)) throw error;
+    if (!isDuplicateKey(error)) throw error;
     return false;
   }
 }
@@ -167,8 +165,7 @@ async function writeSummary(logs: Logs, number: number, segment: Segment): Promi
 /** The segment out of its documents. */
 async function readSegment(logs: Logs, number: number, deadline: Deadline): Promise<Segment> {
   const builder = makeSegmentBuilder();
-  const options = { maxTimeMS: Math.max(1, deadline.remainingMs()), signal: deadline.signal };
-  const documents = await deadline.bound(logs.find({ segment: number }, options).toArray(), "MongoDB");
+  const documents = await deadline.bound(logs.find({ segment: number }, boundsOf(deadline)).toArray(), "MongoDB");
   for (const document of documents) builder.add(indexedOf(document));
   return builder.build();
 }

@@ -2,6 +2,7 @@
 import type { LogFilter } from "#contracts/log-queries";
 import { Failure } from "#shared/errors";
 import type { Deadline } from "#shared/resilience";
+import { boundsOf } from "../driver.ts";
 import type { Logs } from "../mongo.ts";
 import type { Catalog, Listed } from "./catalog.ts";
 import { makeMatcher } from "./filter.ts";
@@ -48,10 +49,6 @@ function timesOf({ from, to }: LogFilter): { from: number; to: number } {
     from: from === undefined ? Number.NEGATIVE_INFINITY : Date.parse(from),
     to: to === undefined ? Number.POSITIVE_INFINITY : Date.parse(to),
   };
-}
-
-function boundsOf(deadline: Deadline) {
-  return { maxTimeMS: Math.max(1, deadline.remainingMs()), signal: deadline.signal };
 }
 
 /** An entry, and what it takes. */

@@ -2,6 +2,7 @@
 import { type Filter, ObjectId } from "mongodb";
 import type { LogFilter } from "#contracts/log-queries";
 import type { LogDocument } from "../documents.ts";
+import { boundsOf } from "../driver.ts";
 import type { Logs } from "../mongo.ts";
 import { TEXT_INDEX } from "../prepare.ts";
 import { makeMatcher, wordsOf } from "./filter.ts";
@@ -79,8 +80,7 @@ export function makeIndexReader(): Reader {
         const wanted = isDecided ? limit - items.length : BATCH;
         const cursor = logs
           .find(allOf([...conditions, ...(last === undefined ? [] : behind(last))]), {
-            maxTimeMS: Math.max(1, deadline.remainingMs()),
-            signal: deadline.signal,
+            ...boundsOf(deadline),
             batchSize: BATCH,
           })
           .sort({ created_at: -1, _id: -1 })
@@ -115,7 +115,7 @@ export function makeIndexReader(): Reader {
     async count(logs, filter, { from, to, intervalMs }, count, deadline) {
       const range = { ...filter, from: new Date(from).toISOString(), to: new Date(to).toISOString() };
       const hasText = filter.q !== undefined && (await deadline.bound(hasTextIndex(logs), "MongoDB"));
-      const options = { maxTimeMS: Math.max(1, deadline.remainingMs()), signal: deadline.signal };
+      const options = boundsOf(deadline);
       const conditions = conditionsOf(range, hasText);
       if (filter.q !== undefined || filter.data !== undefined) {
         // What the server takes for equal, or for a word, is a little more than what is asked for: see `page`.

@@ -2,8 +2,8 @@
  * Who does the work of this minute: whoever writes its document first. Only inserting under a unique id decides between
  * replicas on every server that speaks MongoDB's protocol: FerretDB's updates are not atomic.
  */
-import { MongoServerError } from "mongodb";
 import { Deadline } from "#shared/resilience";
+import { isDuplicateKey } from "../driver.ts";
 import type { Logs } from "../mongo.ts";
 import { retentionOf } from "./documents.ts";
 
@@ -11,7 +11,6 @@ const WINDOW_MS = 60_000;
 /** Nothing is begun so short before its end, so that clocks may differ. */
 const MARGIN_MS = 10_000;
 const ASK_MS = 2_000;
-const DUPLICATE_KEY = 11_000;
 
 export interface Lease {
   /** Whether it is ours, taking it where it is nobody's. @throws what the driver throws, and Failure `deadline`. */
@@ -41,7 +40,7 @@ export function makeLease(owner: string, now: () => number = Date.now): Lease {
       try {
         await deadline.bound(state.insertOne({ _id: `lease/${window}`, window, owner }), "MongoDB");
       } catch (error) {
-        if (!(error instanceof MongoServerError && error.code === DUPLICATE_KEY)) throw error;
+        if (!isDuplicateKey(error)) throw error;
         asked = window;
         return false;
       }

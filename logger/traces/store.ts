@@ -3,6 +3,7 @@ import type { AnyBulkWriteOperation, Collection } from "mongodb";
 import type { TraceQuery } from "#contracts/traces";
 import { Failure } from "#shared/errors";
 import type { Deadline } from "#shared/resilience";
+import { boundsOf } from "../driver.ts";
 import type { Logs, MongoConnection } from "../mongo.ts";
 import type { KeptSpan } from "./otlp.ts";
 
@@ -120,10 +121,6 @@ export function makeTraceStore(connection: MongoConnection): TraceStore {
       throw new Failure("unavailable", "MongoDB is unavailable", { cause: error, retryAfterS: 1 });
     }
   };
-  const bounds = (deadline: Deadline) => ({
-    maxTimeMS: Math.max(1, deadline.remainingMs()),
-    signal: deadline.signal,
-  });
 
   return {
     write: (parts, deadline) =>
@@ -148,25 +145,25 @@ export function makeTraceStore(connection: MongoConnection): TraceStore {
             ? {}
             : { $or: [{ start: { $lt: place.start } }, { start: place.start, _id: { $lt: place.id } }] }),
         };
-        return traces.find(filter, bounds(deadline)).sort({ start: -1, _id: -1 }).limit(limit).toArray();
+        return traces.find(filter, boundsOf(deadline)).sort({ start: -1, _id: -1 }).limit(limit).toArray();
       }),
 
     read: (traceId, deadline) =>
       ask(deadline, async ({ traces, spans }) => {
-        const trace = await traces.findOne({ _id: traceId }, bounds(deadline));
+        const trace = await traces.findOne({ _id: traceId }, boundsOf(deadline));
         if (trace === null) return undefined;
         const parts = await spans
-          .find({ trace_id: traceId }, { projection: { _id: 0, spans: 1 }, ...bounds(deadline) })
+          .find({ trace_id: traceId }, { projection: { _id: 0, spans: 1 }, ...boundsOf(deadline) })
           .toArray();
         return { trace, spans: parts.flatMap((part) => JSON.parse(part.spans) as KeptSpan[]) };
       }),
 
-    count: (deadline) => ask(deadline, ({ traces }) => traces.countDocuments({}, bounds(deadline))),
+    count: (deadline) => ask(deadline, ({ traces }) => traces.countDocuments({}, boundsOf(deadline))),
 
     oldest: (limit, deadline) =>
       ask(deadline, ({ traces }) =>
         traces
-          .find({}, { projection: { start: 1 }, ...bounds(deadline) })
+          .find({}, { projection: { start: 1 }, ...boundsOf(deadline) })
           .sort({ start: 1, _id: 1 })
           .limit(limit)
           .toArray(),
