@@ -6,6 +6,7 @@ import { makeRuntime } from "#shared/lifecycle";
 import { makeLog } from "#shared/log";
 import { makeRpcClient } from "#shared/rpc";
 import { newContext } from "#shared/telemetry";
+import { metricOf } from "#shared/telemetry-testing";
 import { start, type StartOptions } from "./app.ts";
 import { fields } from "./config.ts";
 
@@ -83,14 +84,7 @@ export async function startLogger(url: string, environment: Record<string, strin
         body: typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body),
       }),
     /** The value of a metric's line that begins with `name`. */
-    metric: async (name: string) =>
-      Number(
-        (await runtime.metrics.text())
-          .split("\n")
-          .find((line) => line.startsWith(name))
-          ?.split(" ")
-          .at(-1),
-      ),
+    metric: (name: string) => metricOf(runtime.metrics, name),
     async [Symbol.asyncDispose]() {
       await app[Symbol.asyncDispose]();
       runtime.metrics[Symbol.dispose]();

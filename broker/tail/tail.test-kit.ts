@@ -6,8 +6,10 @@ import { httpApp, listen } from "#shared/http";
 import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
 import { makeRpcClient } from "#shared/rpc";
-import { makeEventReader, type ReceivedEvent } from "#shared/sse";
+import type { ReceivedEvent } from "#shared/sse";
+import { followEvents } from "#shared/sse-testing";
 import { makeMetrics, newContext } from "#shared/telemetry";
+import { metricOf } from "#shared/telemetry-testing";
 import { remember } from "../access/principal.ts";
 import { makeBrokerTail } from "./hub.ts";
 import { tailRoutes } from "./routes.ts";
@@ -95,14 +97,7 @@ export function startTail(urls: () => readonly string[]) {
   return {
     url: http.url,
     state,
-    metric: async (name: string) =>
-      Number(
-        (await runtime.metrics.text())
-          .split("\n")
-          .find((line) => line.startsWith(name))
-          ?.split(" ")
-          .at(-1),
-      ),
+    metric: (name: string) => metricOf(runtime.metrics, name),
     async [Symbol.asyncDispose]() {
       tail[Symbol.dispose]();
       await http[Symbol.asyncDispose]();
@@ -113,38 +108,16 @@ export function startTail(urls: () => readonly string[]) {
 
 /** Follows `GET /v1/logs/tail`. `at`: when each entry came (ms, monotonic). */
 export async function follow(url: string, query: string, headers: Record<string, string> = {}) {
-  const leaving = new AbortController();
-  const answer = await fetch(`${url}/v1/logs/tail?${query}`, { headers, signal: leaving.signal });
   const events: ReceivedEvent[] = [];
   const entries: TailItem[] = [];
   const at: number[] = [];
-  const reader = makeEventReader((event) => {
+  const ask = (signal: AbortSignal) => fetch(`${url}/v1/logs/tail?${query}`, { headers, signal });
+  const following = await followEvents(ask, (event) => {
     if (event.event === "entry") {
       entries.push(JSON.parse(event.data) as TailItem);
       at.push(performance.now());
     } else events.push(event);
   });
-  const read = async (): Promise<void> => {
-    const decoder = new TextDecoder();
-    try {
-      for await (const chunk of answer.body ?? []) reader.push(decoder.decode(chunk, { stream: true }));
-    } catch {
-      // Left, or cut.
-    }
-  };
-  const reading = read();
-  return {
-    answer,
-    events,
-    entries,
-    at,
-    reading,
-    get lastId() {
-      return reader.lastId;
-    },
-    leave: async () => {
-      leaving.abort();
-      await reading;
-    },
-  };
+  // Not spread: `lastId` goes on.
+  return Object.assign(following, { events, entries, at });
 }

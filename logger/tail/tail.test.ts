@@ -3,7 +3,8 @@ import { connect, type Socket } from "node:net";
 import type { LogItem } from "#contracts/log-queries";
 import type { TailItem } from "#contracts/log-tail";
 import { RPC_LOG_BATCH } from "#contracts/logs";
-import { type ReceivedEvent, makeEventReader } from "#shared/sse";
+import type { ReceivedEvent } from "#shared/sse";
+import { followEvents } from "#shared/sse-testing";
 import {
   connectRpc,
   type Database,
@@ -31,36 +32,15 @@ afterAll(async () => {
 
 /** Follows; what is told is in `events`, entries in `entries`. */
 async function follow(query: string, headers: Record<string, string> = {}, url = logger.app.url) {
-  const leaving = new AbortController();
-  const answer = await fetch(`${url}/logs/tail?${query}`, { headers, signal: leaving.signal });
   const events: ReceivedEvent[] = [];
   const entries: TailItem[] = [];
-  const reader = makeEventReader((event) => {
+  const ask = (signal: AbortSignal) => fetch(`${url}/logs/tail?${query}`, { headers, signal });
+  const following = await followEvents(ask, (event) => {
     events.push(event);
     if (event.event === "entry") entries.push(JSON.parse(event.data) as TailItem);
   });
-  const read = async (): Promise<void> => {
-    const decoder = new TextDecoder();
-    try {
-      for await (const chunk of answer.body ?? []) reader.push(decoder.decode(chunk, { stream: true }));
-    } catch {
-      // Left, or cut.
-    }
-  };
-  const reading = read();
-  return {
-    answer,
-    events,
-    entries,
-    reading,
-    get lastId() {
-      return reader.lastId;
-    },
-    leave: async () => {
-      leaving.abort();
-      await reading;
-    },
-  };
+  // Not spread: `lastId` goes on.
+  return Object.assign(following, { events, entries });
 }
 
 const store = async (entries: readonly object[], of = logger): Promise<void> => {
