@@ -230,6 +230,8 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
         version: runtime.version,
         isDescribed: config.OPENAPI === "on",
         isMeasured: exposure.metrics === "open",
+        environment: config.ENVIRONMENT,
+        isBreakable: false,
       },
     ),
   );

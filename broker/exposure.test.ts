@@ -44,7 +44,7 @@ test.each([
 
 test("the API's description and all that goes with it can be closed; the rest stays", async () => {
   const described = ["/openapi", "/openapi.json", "/assets/api.js"];
-  const others = ["/", "/assets/home.js", "/assets/page.css", "/v1/health"];
+  const others = ["/", "/assets/console.js", "/assets/page.css", "/v1/health"];
   const open = await platform();
   expect(new Set(Object.values(await statuses(open.app.url, [...described, ...others])))).toEqual(new Set([200]));
   expect(await (await fetch(open.app.url)).text()).toContain("/openapi");

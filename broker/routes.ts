@@ -13,7 +13,7 @@ import { accepted, callOf } from "./calls.ts";
 import { type Operations, replyOf } from "./handle.ts";
 import { given, markDegraded } from "./marks.ts";
 import { openApi } from "./openapi/index.ts";
-import { CSP_PAGE, type PagesOptions, pages } from "./page/index.ts";
+import { type PagesOptions, pages, serve } from "./page/index.ts";
 import type { Receipts } from "./receipts.ts";
 import type { KeySet } from "./sessions/key-set.ts";
 import { challenge } from "./sessions/bearer.ts";
@@ -64,13 +64,6 @@ export function routes({ operations, receipts, access, keys }: Does, options: Pa
     return published;
   });
   if (options.isDescribed) app.get("/openapi.json", () => description);
-  for (const { path, type, body } of files) {
-    app.get(path, ({ set }) => {
-      set.headers["content-type"] = type;
-      set.headers["content-security-policy"] = CSP_PAGE;
-      set.headers["cache-control"] = "no-cache";
-      return body;
-    });
-  }
+  for (const file of files) app.get(file.path, ({ request, set }) => serve(file, request, set));
   return app;
 }

@@ -53,7 +53,12 @@ export const RULES: Readonly<Record<string, Rule>> = {
   "GET /": "public",
   "GET /openapi": "public",
   "GET /assets/page.css": "public",
-  "GET /assets/home.js": "public",
+  "GET /console": "public",
+  "GET /console/*": "public",
+  "GET /assets/console.js": "public",
+  "GET /assets/console.css": "public",
+  "GET /assets/mail.html": "public",
+  "GET /assets/mail.js": "public",
   "GET /assets/api.js": "public",
   "GET /assets/account.js": "public",
   // Where links in mails lead.

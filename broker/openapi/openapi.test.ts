@@ -48,7 +48,14 @@ const { platform } = brokers();
 test("every route of the broker that is no page is described, and every described one is there", async () => {
   const { app, get } = await platform();
   const page = new Set(
-    pages({ inboxUrl: undefined, version: "1", isDescribed: true, isMeasured: true }).map(({ path }) => `GET ${path}`),
+    pages({
+      inboxUrl: undefined,
+      version: "1",
+      isDescribed: true,
+      isMeasured: true,
+      environment: "development",
+      isBreakable: true,
+    }).map(({ path }) => `GET ${path}`),
   );
   const served = app.routes
     .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`)

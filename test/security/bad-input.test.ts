@@ -44,7 +44,12 @@ const PAGES = [
   "/openapi",
   "/openapi.json",
   "/assets/page.css",
-  "/assets/home.js",
+  "/assets/console.js",
+  "/assets/console.css",
+  "/assets/mail.html",
+  "/assets/mail.js",
+  "/console",
+  "/console/*",
   "/assets/api.js",
 ];
 const OPERATORS = ["/ping", "/ready", "/metrics"];

@@ -1,0 +1,223 @@
+/** What a page shows of the platform: asked, shown while it is renewed, and told in words where it can't be had. */
+import type { ComponentChildren } from "preact";
+import { useCallback, useEffect, useState } from "preact/hooks";
+import { ask, type Trouble } from "./api.ts";
+import { session } from "./session.ts";
+import { useStore } from "./store.ts";
+import { Button, Notice, Spinner } from "./ui.tsx";
+
+export interface Asked<T> {
+  /** The last answer that was a success; also while the next one is late or fails. */
+  readonly data: T | undefined;
+  /** Why the last one was none. */
+  readonly trouble: Trouble | undefined;
+  readonly loading: boolean;
+  /** When the last success came (epoch, ms). */
+  readonly at: number | undefined;
+  /** Asks anew. */
+  readonly refresh: () => void;
+}
+
+export interface AskedOptions {
+  /** Asks again so long after each answer (ms), as long as the page is in sight. Default: never. */
+  readonly everyMs?: number;
+}
+
+/** `GET path`, again when the path or whoever is signed in changes. `undefined`: nothing is asked. */
+export function useAsked<T>(path: string | undefined, { everyMs }: AskedOptions = {}): Asked<T> {
+  const who = useStore(session).me?.session_id ?? "";
+  const [turn, setTurn] = useState(0);
+  const [state, setState] = useState<{
+    for: string | undefined;
+    data?: T;
+    trouble?: Trouble;
+    at?: number;
+    loading: boolean;
+  }>({
+    for: path,
+    loading: path !== undefined,
+  });
+  const key = `${who} ${path}`;
+
+  useEffect(() => {
+    if (path === undefined) {
+      setState({ for: key, loading: false });
+      return undefined;
+    }
+    const ended = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    setState((before) => (before.for === key ? { ...before, loading: true } : { for: key, loading: true }));
+    const look = async (): Promise<void> => {
+      const reply = await ask<T>("GET", path, { signal: ended.signal });
+      if (ended.signal.aborted) return;
+      setState((before) =>
+        reply.ok
+          ? { for: key, data: reply.data, at: Date.now(), loading: false }
+          : { ...before, for: key, trouble: reply.trouble, loading: false },
+      );
+      // Whoever may not look is not helped by asking again.
+      const goesOn = reply.ok || reply.trouble.kind === "offline" || reply.trouble.kind === "refused";
+      if (everyMs !== undefined && goesOn) timer = setTimeout(again, everyMs);
+    };
+    const again = (): void => {
+      if (document.visibilityState === "visible") void look();
+      else document.addEventListener("visibilitychange", again, { once: true });
+    };
+    void look();
+    return () => {
+      ended.abort();
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", again);
+    };
+  }, [key, turn, everyMs]);
+
+  const refresh = useCallback(() => setTurn((before) => before + 1), []);
+  // What was asked for something else is not shown for this.
+  const fits = state.for === key;
+  return {
+    data: fits ? state.data : undefined,
+    trouble: fits ? state.trouble : undefined,
+    at: fits ? state.at : undefined,
+    loading: fits ? state.loading : path !== undefined,
+    refresh,
+  };
+}
+
+export interface ShowProps<T> {
+  readonly of: Asked<T>;
+  /** What it is, for the words of the states: "the queues". */
+  readonly what: string;
+  readonly children: (data: T) => ComponentChildren;
+}
+
+/** The children with the data; else loading, the reason why not, or the way to sign in. Old data stays, with a word that it is old. */
+export function Show<T>({ of: { data, trouble, loading, at, refresh }, what, children }: ShowProps<T>) {
+  if (data === undefined) {
+    if (trouble !== undefined) return <TroubleNotice trouble={trouble} what={what} onRetry={refresh} />;
+    return loading ? <Spinner what={what} /> : null;
+  }
+  return (
+    <>
+      {trouble !== undefined && (
+        <Notice tone="warn" title={`This is ${what} as of ${new Date(at ?? 0).toLocaleTimeString()}`}>
+          {trouble.message}. It is asked for again by itself.
+        </Notice>
+      )}
+      {children(data)}
+    </>
+  );
+}
+
+export interface TroubleProps {
+  readonly trouble: Trouble;
+  readonly what: string;
+  readonly onRetry?: () => void;
+}
+
+/** Each kind of trouble in words, with what can be done about it. */
+export function TroubleNotice({ trouble, what, onRetry }: TroubleProps) {
+  const { ended } = useStore(session);
+  const retry = onRetry !== undefined && <Button onClick={onRetry}>Try again</Button>;
+  const here = encodeURIComponent(location.pathname + location.search);
+  switch (trouble.kind) {
+    case "signed-out":
+      return (
+        <Notice tone="info" title={`Sign in to see ${what}`}>
+          <p>{ended === undefined ? "It is only for people who are known." : `Your session has ended: ${ended}.`}</p>
+          <a class="button primary" href={`/console/sign-in?next=${here}`}>
+            Sign in
+          </a>
+        </Notice>
+      );
+    case "forbidden":
+      return (
+        <Notice tone="warn" title={`You may not see ${what}`}>
+          <p>
+            {trouble.scope === undefined ? (
+              trouble.message
+            ) : (
+              <>
+                It takes the right <code>{trouble.scope}</code>.
+              </>
+            )}{" "}
+            Who manages users can give it to you: <a href="/console/people">People</a>.
+          </p>
+        </Notice>
+      );
+    case "not-found":
+      return (
+        <Notice tone="info" title="There is nothing here">
+          <p>{trouble.message}</p>
+        </Notice>
+      );
+    case "offline":
+      return (
+        <Notice tone="bad" title="The broker does not answer">
+          <p>{trouble.message}. Is the platform running, and the network there?</p>
+          {retry}
+        </Notice>
+      );
+    default:
+      return (
+        <Notice tone="bad" title={`The platform can't give ${what} now`}>
+          <p>
+            {trouble.message}
+            {trouble.retryAfterS === undefined ? "" : `; try again in ${trouble.retryAfterS} s`}
+          </p>
+          {retry}
+        </Notice>
+      );
+  }
+}
+
+interface Page<T> {
+  readonly items: readonly T[];
+  readonly next_cursor?: string;
+}
+
+export interface Pages<T> extends Asked<readonly T[]> {
+  /** Asks for the next page; undefined where there is none. */
+  readonly more: (() => Promise<void>) | undefined;
+  /** Why the next page could not be had. */
+  readonly moreTrouble: Trouble | undefined;
+}
+
+/** A list of pages (`data.items`, `data.next_cursor`), the first one at once and each further one when it is asked for. */
+export function usePages<T>(path: string | undefined): Pages<T> {
+  const first = useAsked<Page<T>>(path);
+  const [rest, setRest] = useState<{
+    of: Page<T> | undefined;
+    items: readonly T[];
+    cursor: string | undefined;
+    trouble?: Trouble;
+  }>({
+    of: undefined,
+    items: [],
+    cursor: undefined,
+  });
+  const further = rest.of === first.data ? rest : { items: [], cursor: first.data?.next_cursor };
+  const more = async (): Promise<void> => {
+    const next = `${path}${path?.includes("?") === true ? "&" : "?"}cursor=${encodeURIComponent(further.cursor ?? "")}`;
+    const reply = await ask<Page<T>>("GET", next);
+    if (reply.ok)
+      setRest({ of: first.data, items: [...further.items, ...reply.data.items], cursor: reply.data.next_cursor });
+    else setRest({ of: first.data, items: further.items, cursor: further.cursor, trouble: reply.trouble });
+  };
+  return {
+    ...first,
+    data: first.data === undefined ? undefined : [...first.data.items, ...further.items],
+    more: further.cursor === undefined ? undefined : more,
+    moreTrouble: "trouble" in further ? further.trouble : undefined,
+  };
+}
+
+/** The button below a list that has more. */
+export function More<T>({ of: { more, moreTrouble } }: { of: Pages<T> }) {
+  if (more === undefined) return null;
+  return (
+    <p class="more">
+      {moreTrouble !== undefined && <span class="bad">{moreTrouble.message} </span>}
+      <Button onClick={more}>Show more</Button>
+    </p>
+  );
+}

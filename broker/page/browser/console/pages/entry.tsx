@@ -1,0 +1,5 @@
+import { PageTitle } from "../ui.tsx";
+
+export function EntryPage() {
+  return <PageTitle title="Log entry" />;
+}

@@ -1,0 +1,5 @@
+import { PageTitle } from "../ui.tsx";
+
+export function EventsPage() {
+  return <PageTitle title="Events" />;
+}

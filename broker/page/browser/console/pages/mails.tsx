@@ -1,0 +1,5 @@
+import { PageTitle } from "../ui.tsx";
+
+export function MailsPage() {
+  return <PageTitle title="Mail" />;
+}

@@ -1,0 +1,5 @@
+import { PageTitle } from "../ui.tsx";
+
+export function TemplatesPage() {
+  return <PageTitle title="Templates" />;
+}
