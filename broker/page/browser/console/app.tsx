@@ -94,7 +94,7 @@ function TopBar() {
       </nav>
       <div class="tools">
         <Health />
-        <Button small onClick={openFinder} label="Find by name or id (Ctrl+K)">
+        <Button small onClick={openFinder}>
           Find <kbd>Ctrl K</kbd>
         </Button>
         <Who />

@@ -1,6 +1,6 @@
 /** Ctrl+K: pages by name, and whatever an id is the id of. */
 import { useLocation } from "preact-iso";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ask } from "./api.ts";
 import { FACTS } from "./platform.ts";
 import { makeStore, useStore } from "./store.ts";
@@ -49,7 +49,7 @@ async function placesOf(id: string, signal: AbortSignal): Promise<Place[]> {
   if (receipt.ok) {
     found.push({
       href: `/console/receipts/${encodeURIComponent(id)}`,
-      title: `Receipt of a ${receipt.data.kind}`,
+      title: `Receipt: ${receipt.data.kind}`,
       more: receipt.data.state,
     });
     if (receipt.data.kind === "mail") found.push({ href: `/console/mails/${id}`, title: "The mail of that id" });
@@ -83,7 +83,8 @@ function FinderDialog({ onClose }: { onClose: () => void }) {
   const input = useRef<HTMLInputElement>(null);
   const wanted = text.trim();
 
-  useEffect(() => input.current?.focus(), []);
+  // At once: the next key is for it.
+  useLayoutEffect(() => input.current?.focus(), []);
   useEffect(() => {
     setById([]);
     if (!UUID.test(wanted) && !TRACE.test(wanted)) return undefined;

@@ -1,6 +1,6 @@
 /** The parts that every page is made of. What they show comes as text, never as markup. */
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { makeStore, useStore } from "./store.ts";
 
 /** `good` it is as it should be, `warn` look at it, `bad` it is not, `info` nothing of these. Never told by colour alone. */
@@ -491,7 +491,7 @@ export function Dialog({
 }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     const shown = dialog.current;
     shown?.showModal();
     return () => shown?.close();
