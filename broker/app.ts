@@ -119,10 +119,10 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
     mail: discovery.http("mail", config.MAIL_URL, dependencies.mail),
     listener: discovery.http("listener", config.LISTENER_URL, dependencies.listener),
   };
-  const auth = makeJsonClient("the auth service", pools.auth, { key });
-  const mail = makeJsonClient("the mail service", pools.mail, { key });
-  const listener = makeJsonClient("the listener", pools.listener, { key });
-  const logger = makeJsonClient("the logger", pools.logger, { key });
+  const auth = makeJsonClient("the auth service", pools.auth, { key, metrics });
+  const mail = makeJsonClient("the mail service", pools.mail, { key, metrics });
+  const listener = makeJsonClient("the listener", pools.listener, { key, metrics });
+  const logger = makeJsonClient("the logger", pools.logger, { key, metrics });
   const login = { client: auth, edge: edge("auth") };
   ways = makeWaysOut({
     auth: login,
@@ -190,12 +190,14 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   });
   const ids = makeIds(receiptSecretOf(config).reveal());
   const answers = makeFirstAnswers({ ids, metrics });
+  const actions = metrics.counter("broker_actions_total", "Actions by what came of them.", ["action", "result"]);
   const operations = makeOperations({
     ...ways,
     ids,
     numbers: makeNumbers(metrics),
     answers,
     now: () => new Date(),
+    onDone: (action, result) => actions.inc({ action, result }),
   });
   const receipts = makeReceipts(
     ids,
