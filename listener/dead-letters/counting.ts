@@ -12,7 +12,8 @@ export interface Counting extends AsyncDisposable {
   count(queues: readonly string[]): Promise<Result<ReadonlyMap<string, QueueCount>>>;
 }
 
-export function makeCounting(open: () => Promise<Result<ParkedQueues>>): Counting {
+/** @param idleMs default 15,000. */
+export function makeCounting(open: () => Promise<Result<ParkedQueues>>, idleMs: number = IDLE_MS): Counting {
   let kept: Promise<Result<ParkedQueues>> | undefined;
   let idle: ReturnType<typeof setTimeout> | undefined;
   let closed = false;
@@ -35,7 +36,7 @@ export function makeCounting(open: () => Promise<Result<ParkedQueues>>): Countin
     async count(queues) {
       if (closed) return fail("unavailable");
       clearTimeout(idle);
-      idle = setTimeout(() => void giveBack(kept), IDLE_MS);
+      idle = setTimeout(() => void giveBack(kept), idleMs);
       idle.unref();
       const before = kept;
       const startedAt = performance.now();
