@@ -3,7 +3,7 @@ import { afterEach, expect, test } from "bun:test";
 import type { EdgeFigures } from "#contracts/figures";
 import { Secret } from "#shared/config";
 import { fixed, makePool } from "#shared/discovery";
-import { makeLog, silentLog } from "#shared/log";
+import { type Log, makeLog, silentLog } from "#shared/log";
 import { makeService, until } from "../platform.test-kit.ts";
 import { type Figures, makeFigures } from "./figures.ts";
 
@@ -19,7 +19,14 @@ const service = (): ReturnType<typeof makeService> => {
 };
 const NOWHERE = "http://127.0.0.1:1";
 
-function platform({ urls = {} as Record<string, string[]>, own = async () => "", log = silentLog, key = "" } = {}) {
+interface Setting {
+  readonly urls?: Readonly<Record<string, string[]>>;
+  readonly own?: () => Promise<string>;
+  readonly log?: Log;
+  readonly key?: string;
+}
+
+function platform({ urls = {}, own = async () => "", log = silentLog, key = "" }: Setting = {}) {
   const poolOf = (name: string) => makePool({ service: name, source: fixed(urls[name] ?? [NOWHERE]), log: silentLog });
   const pools = { auth: poolOf("auth"), logger: poolOf("logger"), mail: poolOf("mail"), listener: poolOf("listener") };
   const shows = key === "" ? undefined : new Secret(key);

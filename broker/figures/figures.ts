@@ -160,8 +160,9 @@ export function makeFigures({ own, pools, key, log, everyMs = FIGURES_EVERY_S * 
       } catch (error) {
         log.error("no figures: this is a bug", { error });
       }
-      due = Math.max(due + everyMs, performance.now());
-      await pause(due - performance.now(), signal);
+      const now = performance.now();
+      due = Math.max(due + everyMs, now);
+      await pause(due - now, signal);
     }
   }
   const ended = live();

@@ -316,7 +316,8 @@ test("the client counts its requests by who was asked and what was answered; two
   const metrics = makeMetrics("test", "1");
   metrics[Symbol.dispose]();
   const context = newContext(5_000);
-  const count = (labels: string) => metricOf(metrics, `http_client_request_duration_seconds_count{service="test",${labels}`);
+  const count = (labels: string) =>
+    metricOf(metrics, `http_client_request_duration_seconds_count{service="test",${labels}`);
   for (const [name, path] of [
     ["the mail service", "/fails"],
     ["mail", "/fails"],
