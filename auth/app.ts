@@ -91,7 +91,7 @@ export async function start(config: Config, runtime: Runtime): Promise<App> {
   const mailUp = health.dependency("mail", optional);
   const discovery = stack.use(openDiscovery({ config, rabbitmqUrl: config.RABBITMQ_URL, name: "auth", log, metrics }));
   const mailPool = discovery.http("mail", config.MAIL_URL, mailUp);
-  const mailClient = makeJsonClient("the mail service", mailPool, { key: config.SERVICE_KEY });
+  const mailClient = makeJsonClient("the mail service", mailPool, { key: config.SERVICE_KEY, metrics });
   const circuit = metrics.gauge("circuitbreaker_state", "0 closed, 1 half-open, 2 open.", ["name"]);
   const onState = (state: EdgeState): void => {
     circuit.set({ name: "mail" }, { closed: 0, "half-open": 1, open: 2 }[state]);

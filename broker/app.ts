@@ -21,6 +21,7 @@ import { makeRevocations } from "./access/revocations.ts";
 import { checkRules } from "./access/rules.ts";
 import { accessOf, type Config, receiptSecretOf } from "./config.ts";
 import { makeEdges } from "./edges.ts";
+import { makeFigures } from "./figures/figures.ts";
 import { makeOperations } from "./handle.ts";
 import { makePlatformHealth } from "./v1/health.ts";
 import { makeFirstAnswers } from "./idempotency.ts";
@@ -36,6 +37,7 @@ import { makeBrokerTail } from "./tail/hub.ts";
 import { tailRoutes } from "./tail/routes.ts";
 import { askMe, v1 } from "./v1/routes.ts";
 import { makeDesk } from "./v1/desk.ts";
+import { figureRoutes } from "./v1/figures.ts";
 import { intakeRoutes } from "./v1/intake.ts";
 import { identityRoutes } from "./v1/identity.ts";
 import { logLevelRoutes } from "./v1/log-levels.ts";
@@ -119,10 +121,10 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
     mail: discovery.http("mail", config.MAIL_URL, dependencies.mail),
     listener: discovery.http("listener", config.LISTENER_URL, dependencies.listener),
   };
-  const auth = makeJsonClient("the auth service", pools.auth, { key });
-  const mail = makeJsonClient("the mail service", pools.mail, { key });
-  const listener = makeJsonClient("the listener", pools.listener, { key });
-  const logger = makeJsonClient("the logger", pools.logger, { key });
+  const auth = makeJsonClient("the auth service", pools.auth, { key, metrics });
+  const mail = makeJsonClient("the mail service", pools.mail, { key, metrics });
+  const listener = makeJsonClient("the listener", pools.listener, { key, metrics });
+  const logger = makeJsonClient("the logger", pools.logger, { key, metrics });
   const login = { client: auth, edge: edge("auth") };
   ways = makeWaysOut({
     auth: login,
@@ -190,12 +192,14 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   });
   const ids = makeIds(receiptSecretOf(config).reveal());
   const answers = makeFirstAnswers({ ids, metrics });
+  const actions = metrics.counter("broker_actions_total", "Actions by what came of them.", ["action", "result"]);
   const operations = makeOperations({
     ...ways,
     ids,
     numbers: makeNumbers(metrics),
     answers,
     now: () => new Date(),
+    onDone: (action, result) => actions.inc({ action, result }),
   });
   const receipts = makeReceipts(
     ids,
@@ -311,6 +315,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
   });
   stack.use(tail);
   app.use(tailRoutes({ tail, access }));
+  app.use(figureRoutes(stack.use(makeFigures({ own: metrics, pools, key, log }))));
   checkRules(app.routes);
   stack.defer(() => clearTimeout(patience));
   const listening = stack.use(listen(app, config, guardOf(config, runtime)));

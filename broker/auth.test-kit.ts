@@ -83,7 +83,7 @@ export function makeAuthDouble(keys: TestKey[]) {
   const asked: AskedOfAuth[] = [];
   const double = {
     keys,
-    /** What it was asked, without the key set, revocations and readiness. */
+    /** What it was asked, without the key set, revocations, readiness and metrics. */
     asked,
     keySetsAsked: 0,
     url: "",
@@ -107,6 +107,7 @@ export function makeAuthDouble(keys: TestKey[]) {
         if (path === "/ready") {
           return Response.json({ error: false, message: "ready", data: { dependencies: [] } });
         }
+        if (path === "/metrics") return new Response("");
         if (path === "/revocations") return double.revocations(searchParams.get("since"));
         if (path === "/.well-known/jwks.json") {
           double.keySetsAsked += 1;

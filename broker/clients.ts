@@ -131,7 +131,7 @@ function handsOn(spool: string, send: Send): Deliver {
 }
 
 /** The ports that are ways out. */
-type WaysOut = Omit<Ports, "ids" | "numbers" | "answers" | "now">;
+type WaysOut = Omit<Ports, "ids" | "numbers" | "answers" | "now" | "onDone">;
 
 /** The ways out, and the forwarding of what waits in the spools. `loggerBack` ends the present wait of the entries. */
 export function makeWaysOut(clients: Clients): WaysOut & { loggerBack(): void } {

@@ -12,6 +12,7 @@ const USER = { id: 1, email: "ann@example.com", access_token: "t" };
 /** Operations over ports that all work, but for those given; and what was asked of each port. */
 function platform(broken: Partial<Ports> = {}) {
   const asked: string[] = [];
+  const done: string[] = [];
   const noted =
     <A extends unknown[], R>(name: string, answer: (...args: A) => R) =>
     (...args: A): R => {
@@ -36,6 +37,7 @@ function platform(broken: Partial<Ports> = {}) {
     numbers: makeNumbers(metrics, "p"),
     answers: makeFirstAnswers({ ids: { fingerprint: (text) => text }, metrics }),
     now: () => new Date(0),
+    onDone: (action, outcome) => void done.push(`${action} ${outcome}`),
     ...broken,
   };
   const entries = Object.entries(ports).map(([name, port]: [string, unknown]) => [
@@ -49,7 +51,8 @@ function platform(broken: Partial<Ports> = {}) {
   const batch = async (bodies: unknown[]) => (await operations.handleBatch(bodies, call)).result;
   const send = async (letter: MailMessage) => (await operations.send(letter, call)).result;
   const hit = async () => (await operations.hit(call)).result;
-  return { operations, handle, send, batch, hit, asked: () => asked.filter((name) => name !== "now") };
+  const others = ["now", "onDone"];
+  return { operations, handle, send, batch, hit, done, asked: () => asked.filter((name) => !others.includes(name)) };
 }
 
 const may = () => ok();
@@ -441,4 +444,24 @@ test("a batch under a key is given again when it said nothing but yes or no", as
     const send = outcomes(last);
     expect([last, await send(), await send()]).toEqual([last, false, again]);
   }
+});
+
+test("what came of each action is told once, by its kind", async () => {
+  const well = platform();
+  await well.batch([LOG, AUTH, MAIL, { action: "none" }, { action: "log", log: {} }]);
+  await well.hit();
+  expect(well.done.toSorted()).toEqual(["auth done", "event done", "log done", "mail done"]);
+  const away = failing("unavailable");
+  const alone = platform({
+    storeEntry: away,
+    queueEntry: away,
+    authenticate: failing("unauthenticated"),
+    sendMail: away,
+  });
+  await alone.batch([LOG, AUTH, MAIL]);
+  expect(alone.done.toSorted()).toEqual(["auth refused", "log spooled", "mail queued"]);
+  const broken = platform({ authenticate: away, announce: away });
+  await broken.batch([AUTH]);
+  await broken.hit();
+  expect(broken.done).toEqual(["auth failed", "event failed"]);
 });

@@ -66,7 +66,14 @@ export interface Ports {
   readonly numbers: Numbers;
   readonly answers: FirstAnswers;
   now(): Date;
+  /** Told what came of each action that was done; not of those that were answered from memory, or were none. */
+  onDone(action: ActionDone, outcome: ActionOutcome): void;
 }
+
+/** `event`: `POST /`, which has no name of its own. */
+export type ActionDone = ActionName | "event";
+/** `queued`, `spooled`: accepted in another way than usual. `refused`: for what was asked; `failed`: for what is behind. */
+export type ActionOutcome = "done" | "queued" | "spooled" | "refused" | "failed";
 
 /** Who asks for something, what of it he may, and under which Idempotency-Key, where there is one. */
 export interface Call {
@@ -157,8 +164,20 @@ function isFinal({ status, message }: BatchItem): boolean {
   return ![403, 409, 429].includes(status) && status < 500 && !message.startsWith(KEY_REUSED);
 }
 
+function outcomeOf(result: Result<Accepted>): ActionOutcome {
+  if (!result.ok) return isAway(result.error) || result.error.code === "internal" ? "failed" : "refused";
+  const ways = Object.values(result.value.degraded ?? {});
+  return ways.includes("spooled") ? "spooled" : ways.includes("queued") ? "queued" : "done";
+}
+
 export function makeOperations(ports: Ports): Operations {
   const { ids, numbers, answers } = ports;
+
+  async function counted(action: ActionDone, work: Promise<Result<Accepted>>): Promise<Result<Accepted>> {
+    const result = await work;
+    ports.onDone(action, outcomeOf(result));
+    return result;
+  }
 
   /** An event of our own; its id where it is kept. */
   async function announce(name: string, data: unknown, { newId, context }: Action): Promise<Result<string>> {
@@ -168,6 +187,11 @@ export function makeOperations(ports: Ports): Operations {
     if (kept.ok) return ok(event.id);
     numbers.giveBack(producer);
     return kept;
+  }
+
+  async function hit(action: Action): Promise<Result<Accepted>> {
+    const told = await announce("broker_hit", "Hit the Broker", action);
+    return told.ok ? ok({ message: "Hit the Broker", receiptId: told.value }) : told;
   }
 
   async function auth(credentials: Credentials, action: Action): Promise<Result<Accepted>> {
@@ -253,17 +277,17 @@ export function makeOperations(ports: Ports): Operations {
     switch (name) {
       case "auth": {
         const valid = authOf(body);
-        return valid.ok ? auth(valid.value.auth, action) : valid;
+        return valid.ok ? counted("auth", auth(valid.value.auth, action)) : valid;
       }
       case "log": {
         const valid = logOf(body);
-        return valid.ok ? log(valid.value.log, action) : valid;
+        return valid.ok ? counted("log", log(valid.value.log, action)) : valid;
       }
       case "mail": {
         const valid = mailOf(body);
         if (!valid.ok) return valid;
         const { from, to, subject, message } = valid.value.mail;
-        const sent = await mail({ from, to, subject, message }, action);
+        const sent = await counted("mail", mail({ from, to, subject, message }, action));
         // This action tells of a mail no more than it ever did.
         return sent.ok ? ok({ ...sent.value, data: { id: sent.value.receiptId } }) : sent;
       }
@@ -274,7 +298,7 @@ export function makeOperations(ports: Ports): Operations {
 
   async function logOne(body: unknown, action: Action): Promise<Result<Accepted>> {
     const valid = entryOf(body);
-    return valid.ok ? log(valid.value, action) : valid;
+    return valid.ok ? counted("log", log(valid.value, action)) : valid;
   }
 
   async function all(
@@ -348,17 +372,13 @@ export function makeOperations(ports: Ports): Operations {
   }
 
   return {
-    send: (letter, call) => once(call, letter, () => mail(letter, actionOf(call))),
+    send: (letter, call) => once(call, letter, () => counted("mail", mail(letter, actionOf(call)))),
 
     handle: (body, call) => single(body, call, handle),
     log: (body, call) => single(body, call, logOne),
 
     // A body is ignored, also in telling requests apart.
-    hit: (call) =>
-      once(call, null, async () => {
-        const told = await announce("broker_hit", "Hit the Broker", actionOf(call));
-        return told.ok ? ok({ message: "Hit the Broker", receiptId: told.value }) : told;
-      }),
+    hit: (call) => once(call, null, () => counted("event", hit(actionOf(call)))),
 
     handleBatch: (bodies, call) => batch(bodies, call, handle, { what: ["action", "actions"], max: BATCH_MAX }),
     logBatch: (bodies, call) => batch(bodies, call, logOne, { what: ["entry", "entries"], max: LOG_BATCH_MAX }),
@@ -369,11 +389,12 @@ export function makeOperations(ports: Ports): Operations {
         const { name, data, severity, createdAt, key, copy, traceId, spanId } = record.value;
         const trace = traceId === undefined ? context.trace : foreignTrace(traceId, spanId ?? context.trace.spanId);
         const request = { name, data, severity, ...(createdAt === undefined ? {} : { created_at: createdAt }) };
-        const logged = await log(request, {
+        const action = {
           context: { ...context, trace },
           isKeyed: true,
-          newId: (kind) => ids.derive(kind, { caller, route: OTLP_SCOPE, key }, copy),
-        });
+          newId: (kind: ReceiptKind) => ids.derive(kind, { caller, route: OTLP_SCOPE, key }, copy),
+        };
+        const logged = await counted("log", log(request, action));
         const isTaken = !logged.ok && logged.error.message.startsWith(KEY_REUSED);
         return isTaken ? fail("invalid", "another record has its log.record.uid") : logged;
       }),

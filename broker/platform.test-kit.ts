@@ -5,6 +5,7 @@ import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Channel, type ChannelModel, connect, type GetMessage } from "amqplib";
+import type { QueueView } from "#contracts/dead-letters";
 import { type FoundEntry, LOG_SUCCEEDED, type LogEntry, RPC_FIND, RPC_LOG_INFO, RPC_LOG_ONCE } from "#contracts/logs";
 import type { Receipt } from "#contracts/receipts";
 import { loadConfig } from "#shared/config";
@@ -60,6 +61,10 @@ export async function until<T>(what: string, look: () => T | Promise<T>, ms = 10
 /** A service that answers as it is told, and remembers what it was asked. */
 export function makeService() {
   const service = {
+    /** What it tells the broker's figures: its metrics, and of queues. */
+    tellMetrics: (): string | Response | Promise<Response> => "",
+    metricsAskedWith: undefined as Headers | undefined,
+    queues: [] as QueueView[],
     /** Its key set (RFC 7517). */
     keys: { keys: [] as object[] },
     asked: [] as { method: string; path: string; search: string; headers: Headers; body: unknown }[],
@@ -82,6 +87,14 @@ export function makeService() {
         return Response.json({ error: false, message: "Revocations", data });
       }
       const { method, headers } = request;
+      // The broker's figures, on nobody's behalf.
+      if (path === "/metrics") {
+        service.metricsAskedWith = headers;
+        const told = await service.tellMetrics();
+        return typeof told === "string" ? new Response(told) : told;
+      }
+      if (path === "/events/queues" && !headers.has("x-actor"))
+        return Response.json({ error: false, message: "queues", data: { items: service.queues } });
       const text = await request.text();
       service.asked.push({ method, path, search, headers, body: text === "" ? undefined : JSON.parse(text) });
       return service.answer(path);

@@ -81,7 +81,7 @@ function startWorker(settings: WorkerSettings, jobs: ReadonlyMap<string, Job>) {
   });
   const key = settings.serviceKey === undefined ? undefined : new Secret(settings.serviceKey);
   const ports: JobPorts = {
-    mail: makeJsonClient("mail", discovery.http("mail", mailUrls), { key }),
+    mail: makeJsonClient("mail", discovery.http("mail", mailUrls), { key, metrics }),
     logger: rpc,
     publisher,
     log,

@@ -124,6 +124,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
   "POST /v1/events/dead-letters/drop": by("events:manage", "development"),
   "GET /v1/log-levels": by("platform:read", "development"),
   "PUT /v1/log-levels": by("platform:manage", "development"),
+  "GET /v1/platform/figures": by("platform:read", "development"),
+  "GET /v1/platform/figures/:part": by("platform:read", "development"),
   "GET /v1/logs": by("logs:read", "development"),
   "GET /v1/logs/histogram": by("logs:read", "development"),
   "GET /v1/logs/export": by("logs:read", "development"),

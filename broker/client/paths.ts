@@ -23,7 +23,11 @@ export interface components {
     Degraded: Record<string, string>;
     DependencyView: { name: string; state: ("starting") | ("up") | ("down"); required: boolean; since: string; changes?: number; checked_at?: string; took_ms?: number; last_error?: string; last_error_at?: string; circuit?: ("closed") | ("open") | ("half-open") };
     DropRequest: { parked?: ("logs") | ("jobs") | ("unrouted"); id?: string; routing_key?: string; error?: string; older_than_s?: number; younger_than_s?: number; all?: true; limit?: number; dry_run?: boolean };
+    EdgeFigures: { from: string; to: string; via: ("http") | ("rpc") | ("amqp") | ("sql") | ("mongodb") | ("smtp") | ("redis"); calls_per_s: (number) | (null); failed_per_s: (number) | (null); p95_ms: (number) | (null); breaker: ("closed") | ("half-open") | ("open") | (null); up: (boolean) | (null) };
     Envelope: { error: boolean; message: string; data?: unknown };
+    FigureChart: { key: string; title: string; unit: string; series: (components["schemas"]["FigureSeries"])[] };
+    FigureSeries: { name: string; values: ((number) | (null))[] };
+    FiguresOverTime: { interval_s: number; at: (number)[]; charts: (components["schemas"]["FigureChart"])[] };
     GapsReport: { items: (components["schemas"]["ProducerGaps"])[]; next_cursor?: string; entries: number; missing: number };
     LogSizes: { as_of: string; total: { entries: number; bytes: number; disk_bytes?: number; index_bytes?: number; indexes?: ({ name: string; bytes: number })[] }; counted: { entries: number; bytes: number }; severities: ({ severity: string; entries: number; bytes: number })[]; names: ({ name: string; entries: number; bytes: number })[]; others: { entries: number; bytes: number }; days: ({ day: string; entries: number; bytes: number })[]; oldest?: string; newest?: string; growth_per_day?: { entries: number; bytes: number }; retention: { rules: (string)[]; due: number; next_24h: number } };
     TraceDetail: { trace_id: string; started_at: string; ended_at: string; duration_ms: number; services: (string)[]; error: boolean; whole: boolean; missing_parents: (string)[]; cut: boolean; spans: (components["schemas"]["TraceSpan"])[] };
@@ -57,6 +61,8 @@ export interface components {
     MeView: (components["schemas"]["UserView"]) & ({ session_id: string; registration?: ("pending") | ("complete") | ("mail_refused"); role: ("member") | ("operator") | ("admin"); scopes: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("platform:manage") | ("users:read") | ("users:manage") | ("keys:manage"))[]; email_verified: boolean; version: number });
     NewApiKey: (components["schemas"]["ApiKeyView"]) & ({ key: string });
     PasswordChange: { current_password: string; new_password: string };
+    PartFigures: { name: string; instances: number; answered: number; values: Record<string, (number) | (null)> };
+    PlatformFigures: { at: (string) | (null); interval_s: number; parts: (components["schemas"]["PartFigures"])[]; edges: (components["schemas"]["EdgeFigures"])[]; queues: (components["schemas"]["QueueView"])[] };
     PreviewRequest: { version?: number; locale?: string; variables?: Record<string, unknown> };
     ProducerGaps: { producer: string; last: number; from?: number; to?: number; stored: number; removed?: number; missing: number; missing_ranges: ([number, number])[]; duplicates: ({ sequence: number; event_ids: (string)[] })[]; cut?: true; first_stored_at: string; last_stored_at: string };
     QueueList: { items: (components["schemas"]["QueueView"])[] };
@@ -1162,6 +1168,35 @@ export interface paths {
         422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
+  "/v1/platform/figures": {
+    /** Rates, times and sizes of all parts and of the ways between them, as they are now */
+    get: {
+      parameters: { query?: never; header?: never; path?: never; cookie?: never };
+      requestBody?: never;
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["PlatformFigures"] } } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
+  "/v1/platform/figures/{part}": {
+    /** The figures of one part over time, as charts */
+    get: {
+      parameters: { query?: { window_s?: number }; header?: never; path: { part: "broker" | "auth" | "logger" | "mail" | "listener" | "rabbitmq" | "postgres" | "mongodb" | "smtp" | "redis" }; cookie?: never };
+      requestBody?: never;
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["FiguresOverTime"] } } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        404: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
       };
     };
   };

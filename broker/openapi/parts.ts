@@ -38,6 +38,14 @@ import {
   ReplayRequest,
 } from "#contracts/dead-letters";
 import { Envelope } from "#contracts/envelope";
+import {
+  EdgeFigures,
+  FigureChart,
+  FigureSeries,
+  FiguresOverTime,
+  PartFigures,
+  PlatformFigures,
+} from "#contracts/figures";
 import { InstanceLevel, LevelList, LevelsChange } from "#contracts/log-levels";
 import {
   BackingHealth,
@@ -95,7 +103,11 @@ export const SCHEMAS = {
   Degraded,
   DependencyView,
   DropRequest,
+  EdgeFigures,
   Envelope,
+  FigureChart,
+  FigureSeries,
+  FiguresOverTime,
   GapsReport,
   LogSizes,
   TraceDetail,
@@ -129,6 +141,8 @@ export const SCHEMAS = {
   MeView,
   NewApiKey,
   PasswordChange,
+  PartFigures,
+  PlatformFigures,
   PreviewRequest,
   ProducerGaps,
   QueueList,

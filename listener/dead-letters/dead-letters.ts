@@ -15,6 +15,7 @@ import { fail, ok, type Result } from "#shared/errors";
 import type { Log } from "#shared/log";
 import type { CallContext } from "#shared/telemetry";
 import type { AuditData, StoreAudit } from "./audit.ts";
+import type { Counting } from "./counting.ts";
 import { makePageReader } from "./page.ts";
 import { type Acting, makeRounds } from "./rounds.ts";
 import { isEverything, letterOf, matcherOf, parkedQueues } from "./view.ts";
@@ -27,6 +28,7 @@ const MAX_LOOKED = 1_000_000;
 export interface DeadLettersOptions {
   readonly topology: Topology;
   readonly open: () => Promise<Result<ParkedQueues>>;
+  readonly counting: Pick<Counting, "count">;
   readonly openResender: () => Promise<Result<Resender>>;
   readonly audit: StoreAudit;
   readonly log: Log;
@@ -66,7 +68,7 @@ export interface DeadLetters {
 }
 
 export function makeDeadLetters(options: DeadLettersOptions): DeadLetters {
-  const { topology, open, audit, log, inHand = () => ({ in_hand: 0, held: 0 }) } = options;
+  const { topology, open, counting, audit, log, inHand = () => ({ in_hand: 0, held: 0 }) } = options;
   const queueOf = parkedQueues(topology);
   const rounds = makeRounds({ topology, open, openResender: options.openResender });
   const readPage = makePageReader({ topology, open });
@@ -146,10 +148,7 @@ export function makeDeadLetters(options: DeadLettersOptions): DeadLetters {
 
   return {
     async queues() {
-      const opened = await open();
-      if (!opened.ok) return opened;
-      await using parked = opened.value;
-      const counts = await parked.count(topology.queues.map(({ name }) => name));
+      const counts = await counting.count(topology.queues.map(({ name }) => name));
       if (!counts.ok) return counts;
       const items = topology.queues.flatMap(({ name, role }) => {
         const there = counts.value.get(name);

@@ -7,6 +7,7 @@ import type { Metrics } from "#shared/telemetry";
 import type { Config } from "../config.ts";
 import { type DeadLetters, makeDeadLetters } from "./dead-letters.ts";
 import { makeAudit } from "./audit.ts";
+import { makeCounting } from "./counting.ts";
 import { makeMessageIndex, type MessageIndex } from "./message-index.ts";
 import { JOB_NAMES } from "../jobs.ts";
 
@@ -48,11 +49,13 @@ export function openDeadLetters(options: OpenDeadLettersOptions): OpenDeadLetter
       ...(token === undefined ? {} : { token }),
     }));
   const open = () => openParked(url, name);
+  const counting = makeCounting(open);
   const index = makeMessageIndex({ topology, open, inHand });
   return {
     deadLetters: makeDeadLetters({
       topology,
       open,
+      counting,
       openResender: () => openResender(url, `${name} replay`),
       audit: makeAudit(logger),
       log,
@@ -61,6 +64,7 @@ export function openDeadLetters(options: OpenDeadLettersOptions): OpenDeadLetter
     index,
     async [Symbol.asyncDispose]() {
       index[Symbol.dispose]();
+      await counting[Symbol.asyncDispose]();
       await rpc?.[Symbol.asyncDispose]();
     },
   };

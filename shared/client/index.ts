@@ -14,8 +14,9 @@ import type { Secret } from "#shared/config";
 import { atSome, type Endpoint, fetchAt, fixed, makePool, type Pool } from "#shared/discovery";
 import { FAILURES, Failure, type FailureCode, fail, ok, type Result } from "#shared/errors";
 import { silentLog } from "#shared/log";
-import { type CallContext, traceHeaders } from "#shared/telemetry";
+import { type CallContext, type Metrics, traceHeaders } from "#shared/telemetry";
 import { makeValidator } from "#shared/validation";
+import { countCalls } from "./calls.ts";
 import { asClient, noteStatus } from "./spans.ts";
 
 export { asClient, noteStatus } from "./spans.ts";
@@ -56,6 +57,8 @@ const envelopeOf = makeValidator(Envelope, { name: "answer" });
 export interface JsonClientOptions {
   /** Shows the other service who is calling (SERVICE_KEY). */
   readonly key?: Secret | undefined;
+  /** Where its requests are counted and timed. Default: nowhere. */
+  readonly metrics?: Metrics;
 }
 
 /**
@@ -63,8 +66,9 @@ export interface JsonClientOptions {
  * @param name the service that is called, for messages.
  * @param to its instances, or the URL of the only one, without a slash at its end.
  */
-export function makeJsonClient(name: string, to: string | Pool, { key }: JsonClientOptions = {}): JsonClient {
+export function makeJsonClient(name: string, to: string | Pool, { key, metrics }: JsonClientOptions = {}): JsonClient {
   const shown = serviceKeyHeaders(key);
+  const count = metrics === undefined ? undefined : countCalls(metrics, name);
   const pool = typeof to === "string" ? makePool({ service: name, source: fixed([to]), log: silentLog }) : to;
 
   const once = (
@@ -74,6 +78,8 @@ export function makeJsonClient(name: string, to: string | Pool, { key }: JsonCli
     asClient({ name, method, baseUrl: endpoint.url }, outer, async (context, span) => {
       const remainingMs = context.deadline.remainingMs() - MARGIN_MS;
       if (remainingMs <= 0) return fail("deadline", `no time left to call ${name}`);
+      const startedAt = performance.now();
+      let status: number | undefined;
       try {
         const response = await fetchAt(endpoint, path, {
           method,
@@ -94,10 +100,14 @@ export function makeJsonClient(name: string, to: string | Pool, { key }: JsonCli
           signal: context.deadline.signal,
         });
         noteStatus(span, response.status);
-        return await answerOf(response, name);
+        const answer = await answerOf(response, name);
+        status = response.status;
+        return answer;
       } catch (cause) {
         if (context.deadline.passed) return fail("deadline", `${name} took too long`, { cause });
         return fail("unavailable", `${name} is not reachable`, { cause });
+      } finally {
+        count?.(status, performance.now() - startedAt);
       }
     });
 

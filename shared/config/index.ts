@@ -229,7 +229,7 @@ export const commonFields = (defaultPort: number) => ({
   ),
   METRICS: optional(
     choice(
-      "Whether /metrics is there. Default: open; at the broker in production off unless METRICS_TOKEN is set",
+      "Whether /metrics is there; for the broker, by its service key, it always is. Default: open; at the broker in production off unless METRICS_TOKEN is set",
       "open",
       ["open", "off"],
     ),

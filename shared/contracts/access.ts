@@ -10,7 +10,7 @@ export const SCOPES = {
   "mails:manage": "decide, cancel and resend mails; change templates, suppressions and webhooks",
   "events:read": "look at queues and dead letters",
   "events:manage": "replay and drop dead letters",
-  "platform:read": "see the last errors in the health of the platform, and the levels of its logs",
+  "platform:read": "see the figures of the platform, the last errors in its health, and the levels of its logs",
   "platform:manage": "change the levels of the services' logs while they run",
   "users:read": "look at users, their sessions and their API keys",
   "users:manage": "create, change, deactivate and delete users; end their sessions",

@@ -344,7 +344,8 @@ export function httpApp(
       return { error: !ready, message, data } satisfies Envelope;
     })
     .get("/metrics", async ({ request, set }) => {
-      checkMetrics(request, exposure.metrics);
+      // What is asked of the others is none of the broker's, which shows them to whoever may see the platform.
+      if (callOf(request).admission?.caller === undefined) checkMetrics(request, exposure.metrics);
       set.headers["content-type"] = metrics.contentType;
       return metrics.text();
     });

@@ -5,7 +5,8 @@ import { failureOfAnswer, makeJsonClient } from "#shared/client";
 import { actorOf, clientOf, contextOf, envelope, httpApp, type Listening, listen } from "#shared/http";
 import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
-import { newContext, within } from "#shared/telemetry";
+import { makeMetrics, newContext, within } from "#shared/telemetry";
+import { metricOf } from "#shared/telemetry-testing";
 
 const runtime = makeRuntime("test", silentLog, () => undefined);
 const slow = Promise.withResolvers<void>();
@@ -309,6 +310,24 @@ test("the client carries id and time along, and tells away from slow from nonsen
     ok: false,
     error: { code: "unavailable" },
   });
+});
+
+test("the client counts its requests by who was asked and what was answered; two of one service count together", async () => {
+  const metrics = makeMetrics("test", "1");
+  metrics[Symbol.dispose]();
+  const context = newContext(5_000);
+  const count = (labels: string) =>
+    metricOf(metrics, `http_client_request_duration_seconds_count{service="test",${labels}`);
+  for (const [name, path] of [
+    ["the mail service", "/fails"],
+    ["mail", "/fails"],
+    ["the listener", "/ping"],
+  ] as const)
+    await makeJsonClient(name, server.url, { metrics }).request("GET", path, undefined, context);
+  await makeJsonClient("the auth service", "http://127.0.0.1:1", { metrics }).request("GET", "/", undefined, context);
+  expect(await count('peer="mail",status="503"')).toBe(2);
+  expect(await count('peer="listener",status="200"')).toBe(1);
+  expect(await count('peer="auth",status="none"')).toBe(1);
 });
 
 test("closing waits for the request in hand and takes no new one", async () => {

@@ -23,7 +23,7 @@ export interface Callers {
   admit(request: Request): Admission;
 }
 
-/** What operators, probes and verifiers ask: nothing in it is anybody's. */
+/** What operators, probes and verifiers ask: nothing in it is anybody's, and nobody needs a key for it. */
 const FREE = new Set([...PROBES, "/.well-known/jwks.json"]);
 
 const STRANGER: Admission = { caller: undefined, believed: false };
@@ -47,13 +47,17 @@ export function makeCallers(known: readonly KnownCaller[] | undefined, table: Ca
     admit(request) {
       const path = pathOf(request.url);
       const given = request.headers.get(SERVICE_KEY_HEADER);
-      if (FREE.has(path) && (request.method === "GET" || request.method === "HEAD")) return STRANGER;
-      if (given === null)
+      const isFree = FREE.has(path) && (request.method === "GET" || request.method === "HEAD");
+      if (given === null) {
+        if (isFree) return STRANGER;
         throw new Failure("unauthenticated", "this is for services of the platform: a service key is needed");
+      }
       const name = nameOf(given);
-      if (name === undefined) throw new Failure("unauthenticated", "this service key is not known here");
       const asked = `${request.method} ${path}`;
-      if (rules.get(name)?.some((allows) => allows(asked)) === true) return { caller: name, believed: true };
+      if (name !== undefined && rules.get(name)?.some((allows) => allows(asked)) === true)
+        return { caller: name, believed: true };
+      if (isFree) return STRANGER;
+      if (name === undefined) throw new Failure("unauthenticated", "this service key is not known here");
       throw new Failure("forbidden", `${name} may not ask this`);
     },
   };

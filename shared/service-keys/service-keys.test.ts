@@ -2,7 +2,7 @@
 import { afterAll, expect, test } from "bun:test";
 import { makeJsonClient } from "#shared/client";
 import { loadConfig, Secret } from "#shared/config";
-import { actorOf, clientOf, envelope, httpApp, type Listening, listen } from "#shared/http";
+import { actorOf, clientOf, envelope, exposureOf, httpApp, type Listening, listen } from "#shared/http";
 import { makeRuntime } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";
 import {
@@ -29,10 +29,16 @@ const known: readonly KnownCaller[] = [
 ];
 const TABLE = { broker: ["*"], listener: ["POST /send", "GET /mails/:id"] };
 
-function open(callers: readonly KnownCaller[] | undefined): Listening {
+/** @param shown `METRICS` and `METRICS_TOKEN`. */
+function open(
+  callers: readonly KnownCaller[] | undefined,
+  shown: { METRICS?: "off"; METRICS_TOKEN?: Secret } = {},
+): Listening {
+  const { METRICS, METRICS_TOKEN } = shown;
+  const exposure = exposureOf({ ENVIRONMENT: "production", ALLOWED_HOSTS: [], METRICS, METRICS_TOKEN });
   const runtime = makeRuntime("test", silentLog, () => undefined);
   opened.use(runtime.metrics);
-  const app = httpApp(runtime, [], { callers: makeCallers(callers, TABLE) })
+  const app = httpApp(runtime, [], { callers: makeCallers(callers, TABLE), exposure })
     .get("/who", ({ request }) => envelope(actorOf(request), clientOf(request)))
     .get("/me", ({ set }) => {
       set.status = 401;
@@ -110,6 +116,22 @@ test("each caller may what its table says: both keys of one that changes it, not
     ]);
   }
   expect(await ask(unlisted.key, "POST", "/send")).toMatchObject({ status: 403 });
+});
+
+test("metrics are for a caller who may ask for everything, whoever else may see them", async () => {
+  const token = "a-token-of-the-metrics";
+  for (const shown of [{ METRICS: "off" }, { METRICS_TOKEN: new Secret(token) }] as const) {
+    const isOff = "METRICS" in shown;
+    const server = open(known, shown);
+    const status = async (headers: Record<string, string>) =>
+      (await fetch(`${server.url}/metrics`, { headers })).status;
+    const refused = isOff ? 404 : 401;
+    for (const key of [broker.key, next.key]) expect(await status({ "x-service-key": key })).toBe(200);
+    for (const key of [listener.key, unlisted.key, makeServiceKey().key, ""])
+      expect(await status({ "x-service-key": key })).toBe(refused);
+    expect(await status({})).toBe(refused);
+    expect(await status({ authorization: `Bearer ${token}` })).toBe(isOff ? 404 : 200);
+  }
 });
 
 test("a body of a stranger is not read", async () => {

@@ -310,6 +310,8 @@ export async function makeWorld(platform: Platform): Promise<World> {
     "POST /v1/logs": nothing,
     "POST /otlp/v1/logs": nothing,
     "GET /v1/health": nothing,
+    "GET /v1/platform/figures": nothing,
+    "GET /v1/platform/figures/{part}": () => ({ query: { window_s: "60" } }),
   };
 
   return {

@@ -1,8 +1,10 @@
 /** The dashboards and alert rules of deploy/monitoring ask for metrics that the services really have, and rules do what they say. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import type { PlatformFigures } from "#contracts/figures";
+import { WANTED } from "../../broker/figures/figures.ts";
 import { SERVICES } from "../../deploy/build.ts";
-import { HAS_BACKING, type Platform, START_MS, startPlatform } from "../kit.ts";
+import { HAS_BACKING, type Platform, START_MS, startPlatform, until } from "../kit.ts";
 
 const DIR = join(import.meta.dir, "../../deploy/monitoring");
 
@@ -43,6 +45,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   http_connections: "shared/http/guard.ts",
   rate_limited_requests_total: "broker/limits.ts",
   mail_webhooks_waiting: "mail/events/metrics.ts",
+  redis_command_seconds: "shared/redis/redis.ts",
 };
 
 /** Labels that Prometheus itself puts on what it scrapes. */
@@ -134,6 +137,42 @@ describe.skipIf(!HAS_BACKING)("monitoring (needs the backing services of `bun ru
     }
     expect(missing).toEqual([]);
   });
+
+  test("all that the broker's figures are made of is there", async () => {
+    const missing: string[] = [];
+    for (const name of WANTED) {
+      if (families.has(name)) continue;
+      const metric = name.replace(/_(bucket|count)$/, "");
+      const source = ELSEWHERE[metric];
+      const text = source === undefined ? "" : await Bun.file(join(DIR, "../..", source)).text();
+      if (!text.includes(`"${metric}"`)) missing.push(name);
+    }
+    expect(missing).toEqual([]);
+  });
+
+  test("the figures are of all five services, and of the ways that were gone", async () => {
+    const figures = async () => {
+      const answer = await fetch(`${platform.url("broker")}/v1/platform/figures`);
+      return ((await answer.json()) as { data: PlatformFigures }).data;
+    };
+    const { parts, edges, queues } = await until("two samples of each", async () => {
+      const latest = await figures();
+      const all = latest.parts.filter(({ name }) => SERVICES.some((service) => service === name));
+      const told = all.filter(({ values }) => typeof values["requests.all"] === "number");
+      return told.length === SERVICES.length && latest.queues.length > 0 && latest;
+    });
+    for (const service of SERVICES) {
+      const part = parts.find(({ name }) => name === service);
+      expect([service, part?.instances, part?.answered]).toEqual([service, 1, 1]);
+      expect(part?.values["memory.resident"]).toBeGreaterThan(10);
+    }
+    expect(queues.map(({ name }) => name)).toContain("logs.main.v1");
+    // Every way has a figure, but for those of what is not there.
+    const unknown = edges.filter(({ calls_per_s }) => calls_per_s === null);
+    expect(unknown).toEqual([]);
+    const down = edges.filter(({ up }) => up === false);
+    expect(down).toEqual([]);
+  }, 60_000);
 
   test("the metrics of worker threads are among those of their process, each thread by itself", async () => {
     const text = await (await fetch(`${platform.url("listener")}/metrics`)).text();

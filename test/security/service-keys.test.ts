@@ -1,5 +1,6 @@
 /** Keys between services, through the whole platform on real parts: everything goes on, and nobody gets past the broker. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { PlatformFigures } from "#contracts/figures";
 import { makeServiceKey } from "#shared/service-keys";
 import { HAS_BACKING, type Platform, START_MS, startPlatform, until } from "../kit.ts";
 
@@ -16,6 +17,8 @@ describe.skipIf(!HAS_BACKING)("keys between services (needs the backing services
       env: {
         BCRYPT_COST: "4",
         LOGGER_RPC_TOKEN: "a token of this test of 32 characters",
+        AUTH_METRICS: "off",
+        MAIL_METRICS_TOKEN: "a-token-of-this-tests-metrics",
         BROKER_SERVICE_KEY: broker.key,
         AUTH_SERVICE_KEY: auth.key,
         MAIL_SERVICE_KEY: mail.key,
@@ -47,6 +50,19 @@ describe.skipIf(!HAS_BACKING)("keys between services (needs the backing services
       expect([path, (await fetch(`${platform.url("broker")}${path}`)).status]).toEqual([path, 200]);
     }
   }, 60_000);
+
+  test("metrics that nobody else may see are in the broker's figures", async () => {
+    const services = ["auth", "mail", "logger"] as const;
+    const asked = services.map(async (service) => (await fetch(`${platform.url(service)}/metrics`)).status);
+    expect(await Promise.all(asked)).toEqual([404, 401, 200]);
+    const parts = await until("all have told", async () => {
+      const answer = await fetch(`${platform.url("broker")}/v1/platform/figures`);
+      const { data } = (await answer.json()) as { data: PlatformFigures };
+      return data.parts.filter(({ answered }) => answered === 1).length === 5 && data.parts;
+    });
+    for (const name of services)
+      expect(parts.find((part) => part.name === name)?.values["memory.resident"]).toBeGreaterThan(10);
+  });
 
   test("what auth and the listener send of themselves gets through: a welcome mail, a mail that waited as a job", async () => {
     const user = { email: `keys-${process.pid}@example.com`, password: "correct horse battery" };
