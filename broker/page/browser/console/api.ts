@@ -49,6 +49,8 @@ export interface AskOptions {
   readonly withinMs?: number;
   /** Without a credential, whoever is signed in. */
   readonly anonymous?: boolean;
+  /** Statuses that are an answer here as 200 is, such as 503 of a report that something is not well. */
+  readonly takes?: readonly number[];
 }
 
 const WITHIN_MS = 15_000;
@@ -62,7 +64,7 @@ export async function ask<T = unknown>(method: string, path: string, options: As
 }
 
 async function once<T>(method: string, path: string, options: AskOptions): Promise<Reply<T>> {
-  const { body, raw, headers = {}, signal, withinMs = WITHIN_MS, anonymous = false } = options;
+  const { body, raw, headers = {}, signal, withinMs = WITHIN_MS, anonymous = false, takes = [] } = options;
   const bearer = anonymous ? undefined : await accessToken();
   const content = raw ?? (body === undefined ? undefined : JSON.stringify(body));
   const deadline = AbortSignal.timeout(withinMs);
@@ -82,13 +84,72 @@ async function once<T>(method: string, path: string, options: AskOptions): Promi
     const heard = { status: answer.status, headers: answer.headers, text, ms: performance.now() - began };
     const envelope = parsed(text);
     const message = envelope?.message ?? `the broker answered ${answer.status}`;
-    if (answer.ok) return { ...heard, ok: true, message, data: envelope?.data as T };
+    if (answer.ok || takes.includes(answer.status)) return { ...heard, ok: true, message, data: envelope?.data as T };
     return { ...heard, ok: false, trouble: troubleOf(answer, message) };
   } catch (error) {
     const late = deadline.aborted;
     const message = late ? `no answer within ${withinMs / 1_000} s` : "no answer from the broker";
     const trouble: Trouble = { kind: "offline", status: 0, message: `${message}${late ? "" : because(error)}` };
     return { status: 0, headers: new Headers(), text: "", ms: performance.now() - began, ok: false, trouble };
+  }
+}
+
+export interface DownloadOptions {
+  readonly signal?: AbortSignal;
+  /** More is not kept in memory (default 64 MiB): what has come until then is given. */
+  readonly maxBytes?: number;
+  /** Bytes so far. */
+  readonly onProgress?: (bytes: number) => void;
+}
+
+export interface Download {
+  readonly bytes: number;
+  /** There is more than `maxBytes`. */
+  readonly cut: boolean;
+}
+
+const DOWNLOAD_MAX = 64 * 1_024 * 1_024;
+/** Longest that an export may take (ms). */
+const DOWNLOAD_MS = 10 * 60_000;
+
+/**
+ * A file that only those may have who are signed in: fetched with the session, then given to the browser to keep under `name`.
+ * Ended by the signal it gives nothing, and throws nothing.
+ */
+export async function download(path: string, name: string, options: DownloadOptions = {}): Promise<Download | Trouble> {
+  const { signal, maxBytes = DOWNLOAD_MAX, onProgress } = options;
+  const deadline = AbortSignal.timeout(DOWNLOAD_MS);
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  let bytes = 0;
+  try {
+    const bearer = await accessToken();
+    const answer = await fetch(path, {
+      headers: bearer === undefined ? {} : { authorization: `Bearer ${bearer}` },
+      signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
+    });
+    if (!answer.ok || answer.body === null) {
+      return troubleOf(answer, parsed(await answer.text())?.message ?? `the broker answered ${answer.status}`);
+    }
+    const reader = answer.body.getReader();
+    let cut = false;
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      parts.push(value);
+      bytes += value.byteLength;
+      onProgress?.(bytes);
+      if (bytes < maxBytes) continue;
+      cut = true;
+      await reader.cancel();
+      break;
+    }
+    const type = answer.headers.get("content-type") ?? "text/plain";
+    const url = URL.createObjectURL(new Blob(parts, { type }));
+    Object.assign(document.createElement("a"), { href: url, download: name }).click();
+    URL.revokeObjectURL(url);
+    return { bytes, cut };
+  } catch (error) {
+    return { kind: "offline", status: 0, message: `the file did not come${because(error)}` };
   }
 }
 

@@ -61,6 +61,7 @@ export function App() {
           <Route path="/console/events" component={EventsPage} />
           <Route path="/console/people" component={PeoplePage} />
           <Route path="/console/people/:part" component={PeoplePage} />
+          <Route path="/console/people/:part/:id" component={PeoplePage} />
           <Route path="/console/sign-in" component={SignInPage} />
           <Route path="/console/break" component={BreakPage} />
           <Route path="/console/break/:id" component={BreakPage} />

@@ -1,14 +1,16 @@
 /** What a page shows of the platform: asked, shown while it is renewed, and told in words where it can't be had. */
 import type { ComponentChildren } from "preact";
 import { useCallback, useEffect, useState } from "preact/hooks";
-import { ask, type Trouble } from "./api.ts";
-import { session } from "./session.ts";
+import { ask, type AskOptions, type Reply, type Trouble } from "./api.ts";
+import { may, session } from "./session.ts";
 import { useStore } from "./store.ts";
-import { Button, Notice, Spinner } from "./ui.tsx";
+import { Button, Notice, Spinner, toast } from "./ui.tsx";
 
 export interface Asked<T> {
   /** The last answer that was a success; also while the next one is late or fails. */
   readonly data: T | undefined;
+  /** What the answer says of itself. */
+  readonly message: string | undefined;
   /** Why the last one was none. */
   readonly trouble: Trouble | undefined;
   readonly loading: boolean;
@@ -21,15 +23,18 @@ export interface Asked<T> {
 export interface AskedOptions {
   /** Asks again so long after each answer (ms), as long as the page is in sight. Default: never. */
   readonly everyMs?: number;
+  /** Statuses that are an answer as 200 is. Always the same array: another one asks anew. */
+  readonly takes?: readonly number[];
 }
 
 /** `GET path`, again when the path or whoever is signed in changes. `undefined`: nothing is asked. */
-export function useAsked<T>(path: string | undefined, { everyMs }: AskedOptions = {}): Asked<T> {
+export function useAsked<T>(path: string | undefined, { everyMs, takes }: AskedOptions = {}): Asked<T> {
   const who = useStore(session).me?.session_id ?? "";
   const [turn, setTurn] = useState(0);
   const [state, setState] = useState<{
     for: string | undefined;
     data?: T;
+    message?: string;
     trouble?: Trouble;
     at?: number;
     loading: boolean;
@@ -48,11 +53,14 @@ export function useAsked<T>(path: string | undefined, { everyMs }: AskedOptions 
     let timer: ReturnType<typeof setTimeout> | undefined;
     setState((before) => (before.for === key ? { ...before, loading: true } : { for: key, loading: true }));
     const look = async (): Promise<void> => {
-      const reply = await ask<T>("GET", path, { signal: ended.signal });
+      const reply = await ask<T>("GET", path, {
+        signal: ended.signal,
+        ...(takes === undefined ? {} : { takes }),
+      });
       if (ended.signal.aborted) return;
       setState((before) =>
         reply.ok
-          ? { for: key, data: reply.data, at: Date.now(), loading: false }
+          ? { for: key, data: reply.data, message: reply.message, at: Date.now(), loading: false }
           : { ...before, for: key, trouble: reply.trouble, loading: false },
       );
       // Whoever may not look is not helped by asking again.
@@ -69,13 +77,14 @@ export function useAsked<T>(path: string | undefined, { everyMs }: AskedOptions 
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", again);
     };
-  }, [key, turn, everyMs]);
+  }, [key, turn, everyMs, takes]);
 
   const refresh = useCallback(() => setTurn((before) => before + 1), []);
   // What was asked for something else is not shown for this.
   const fits = state.for === key;
   return {
     data: fits ? state.data : undefined,
+    message: fits ? state.message : undefined,
     trouble: fits ? state.trouble : undefined,
     at: fits ? state.at : undefined,
     loading: fits ? state.loading : path !== undefined,
@@ -168,6 +177,37 @@ export function TroubleNotice({ trouble, what, onRetry }: TroubleProps) {
         </Notice>
       );
   }
+}
+
+export interface ChangeOptions extends AskOptions {
+  /** What is so now, told in a corner. Default: what the answer says. */
+  readonly done?: string;
+  /** Makes it undone: offered for a while. */
+  readonly undo?: () => void | Promise<void>;
+}
+
+/** Asks for something to be done, and tells how that went. */
+export async function change<T = unknown>(
+  method: "POST" | "PUT" | "PATCH" | "DELETE",
+  path: string,
+  { done, undo, ...options }: ChangeOptions = {},
+): Promise<Reply<T>> {
+  const reply = await ask<T>(method, path, options);
+  if (reply.ok) toast(done ?? reply.message, undo === undefined ? {} : { undo });
+  else toast(inWords(reply.trouble), { tone: "bad" });
+  return reply;
+}
+
+function inWords({ kind, message, scope, retryAfterS }: Trouble): string {
+  if (kind === "signed-out") return `Sign in first: ${message}`;
+  if (scope !== undefined) return `It takes the right ${scope}`;
+  return retryAfterS === undefined ? message : `${message}; try again in ${retryAfterS} s`;
+}
+
+/** Why whoever looks may not do what takes this right: for `Button barred`. Undefined where he may, or the broker decides. */
+export function useBarred(scope: string): string | undefined {
+  useStore(session);
+  return may(scope) ? undefined : `It takes the right ${scope}`;
 }
 
 interface Page<T> {

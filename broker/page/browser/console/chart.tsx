@@ -19,6 +19,8 @@ export interface ChartProps {
   readonly series: readonly ChartSeries[];
   /** `bars` for counts of intervals. Default: lines. */
   readonly kind?: "lines" | "bars";
+  /** Series stand on each other, the first one at the bottom; each still says its own figure. */
+  readonly stacked?: boolean;
   /** px, default 160. */
   readonly height?: number;
   /** A stretch was marked with the pointer: from and to (epoch, seconds). */
@@ -35,6 +37,7 @@ export function Chart({
   at,
   series,
   kind = "lines",
+  stacked = false,
   height = 160,
   onSelect,
   colours = COLOURS,
@@ -45,7 +48,12 @@ export function Chart({
   const select = useRef(onSelect);
   select.current = onSelect;
   const names = series.map(({ name }) => name).join("\n");
-  const data = [at, ...series.map(({ values }) => values)] as unknown as uPlot.AlignedData;
+  // The topmost first: bars of lower ones are drawn over it.
+  const drawn = stacked ? series.map((_one, index) => index).reverse() : series.map((_one, index) => index);
+  const sums = stacked ? summed(series) : series.map(({ values }) => values);
+  const data = [at, ...drawn.map((index) => sums[index])] as unknown as uPlot.AlignedData;
+  const own = useRef(series);
+  own.current = series;
   const latest = useRef(data);
   latest.current = data;
 
@@ -71,15 +79,18 @@ export function Chart({
         ],
         series: [
           {},
-          ...series.map(({ name }, index) => {
+          ...drawn.map((index) => {
             const stroke = colour(colours[index % colours.length] ?? "--series-1");
             return {
-              label: name,
+              label: series[index]?.name ?? "",
               stroke,
               width: 1.75,
               spanGaps: false,
               points: { show: false },
-              value: (_self: uPlot, value: number | null) => (value === null ? "–" : `${figure(value, 2)} ${unit}`),
+              value: (_self: uPlot, _sum: number | null, _series: number, at: number | null) => {
+                const value = own.current[index]?.values[at ?? -1] ?? null;
+                return value === null ? "–" : `${figure(value, 2)} ${unit}`;
+              },
               ...(kind === "bars" && uPlot.paths.bars !== undefined
                 ? { fill: stroke, width: 0, paths: uPlot.paths.bars({ size: [0.85, 40] }) }
                 : {}),
@@ -110,7 +121,7 @@ export function Chart({
       chart.current = undefined;
     };
     // Anew for other lines and other colours only: figures that change are handed in below.
-  }, [names, unit, theme, kind, height]);
+  }, [names, unit, theme, kind, height, stacked]);
 
   useEffect(() => chart.current?.setData(data), [data]);
 
@@ -143,6 +154,15 @@ export function Chart({
       </table>
     </figure>
   );
+}
+
+/** Each series with those below it. */
+function summed(series: readonly ChartSeries[]): readonly (readonly (number | null)[])[] {
+  let below: readonly (number | null)[] = [];
+  return series.map(({ values }) => {
+    below = values.map((value, index) => (value === null ? null : value + (below[index] ?? 0)));
+    return below;
+  });
 }
 
 const known = (values: readonly (number | null)[]): number[] => values.filter((value) => value !== null);

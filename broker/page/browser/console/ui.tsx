@@ -12,6 +12,8 @@ export interface ButtonProps {
   readonly kind?: "primary" | "danger" | "plain";
   readonly type?: "button" | "submit";
   readonly disabled?: boolean;
+  /** Why whoever looks may not press it: it stays where it is, can be reached, and says so. */
+  readonly barred?: string | undefined;
   readonly pressed?: boolean;
   /** Where the text alone does not say it. */
   readonly label?: string;
@@ -19,9 +21,15 @@ export interface ButtonProps {
 }
 
 /** While what it does is under way it can't be pressed again. */
-export function Button({ children, onClick, kind, type = "button", disabled, pressed, label, small }: ButtonProps) {
+export function Button(props: ButtonProps) {
+  const { children, onClick, kind, type = "button", disabled, barred, pressed, label, small } = props;
   const [busy, setBusy] = useState(false);
-  const click = (): void => {
+  const id = useId();
+  const click = (event: Event): void => {
+    if (barred !== undefined) {
+      event.preventDefault();
+      return toast(barred, { tone: "warn" });
+    }
     const doing = onClick?.();
     if (!(doing instanceof Promise)) return;
     setBusy(true);
@@ -35,9 +43,15 @@ export function Button({ children, onClick, kind, type = "button", disabled, pre
       aria-busy={busy}
       {...(pressed === undefined ? {} : { "aria-pressed": pressed })}
       {...(label === undefined ? {} : { "aria-label": label, title: label })}
-      {...(onClick === undefined ? {} : { onClick: click })}
+      {...(barred === undefined ? {} : { "aria-disabled": true, "aria-describedby": id, title: barred })}
+      {...(onClick === undefined && barred === undefined ? {} : { onClick: click })}
     >
       {children}
+      {barred !== undefined && (
+        <span id={id} class="unseen">
+          {barred}
+        </span>
+      )}
     </button>
   );
 }
@@ -176,6 +190,8 @@ export interface TextFieldProps {
   readonly required?: boolean;
   readonly placeholder?: string;
   readonly autocomplete?: string;
+  /** Of a number or a moment: what it can be a multiple of. */
+  readonly step?: string;
   /** Lines of a text area; without it, a line. */
   readonly lines?: number;
   readonly inline?: boolean;
@@ -209,6 +225,70 @@ export function TextField({
       }
     </Field>
   );
+}
+
+/** How long after the last key what was typed is handed on (ms). */
+const SETTLED_MS = 400;
+
+/** A text field whose value is an address or a question: handed on once the typing has paused, by Enter, or when it is left. */
+export function SettledField({ value, onInput, ...rest }: TextFieldProps) {
+  const [typed, setTyped] = useState(value);
+  const handed = useRef(value);
+  const hand = (text: string): void => {
+    if (text === handed.current) return;
+    handed.current = text;
+    onInput(text);
+  };
+  useEffect(() => {
+    // Changed from elsewhere, such as by going back.
+    if (value !== handed.current) {
+      handed.current = value;
+      setTyped(value);
+    }
+  }, [value]);
+  useEffect(() => {
+    const timer = setTimeout(() => hand(typed), SETTLED_MS);
+    return () => clearTimeout(timer);
+  }, [typed]);
+  return (
+    <div
+      class="settled"
+      onKeyDown={(event) => event.key === "Enter" && rest.lines === undefined && hand(typed)}
+      onFocusOut={() => hand(typed)}
+    >
+      <TextField {...rest} value={typed} onInput={setTyped} />
+    </div>
+  );
+}
+
+export interface MomentFieldProps {
+  readonly label: string;
+  /** ISO 8601, or empty. */
+  readonly value: string;
+  /** ISO 8601 in UTC, or empty where it was emptied. */
+  readonly onInput: (value: string) => void;
+  readonly hint?: string;
+  readonly error?: string | undefined;
+}
+
+/** A moment, shown and typed in the reader's zone, to the second. */
+export function MomentField({ value, onInput, ...rest }: MomentFieldProps) {
+  return (
+    <TextField
+      {...rest}
+      type="datetime-local"
+      step="1"
+      value={value === "" ? "" : localOf(value)}
+      onInput={(text) => onInput(text === "" ? "" : new Date(text).toISOString())}
+    />
+  );
+}
+
+/** As the browser's field has it: the reader's zone, without saying so. */
+function localOf(iso: string): string {
+  const date = new Date(iso);
+  if (Number.isNaN(date.getTime())) return "";
+  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 
 export interface ChoiceFieldProps {
@@ -277,6 +357,15 @@ export function Tabs<K extends string>({
   );
 }
 
+/** A table that scrolls sideways where it does not fit, by keyboard too. */
+export function TableBox({ label, children }: { label: string; children: ComponentChildren }) {
+  return (
+    <div class="table" tabIndex={0} role="region" aria-label={label}>
+      {children}
+    </div>
+  );
+}
+
 /** Text as it is, such as JSON; scrolls by keyboard too. */
 export function Code({ text, label }: { text: string; label: string }) {
   return (
@@ -295,26 +384,44 @@ export function pretty(text: string): string {
   }
 }
 
+export interface TimeProps {
+  /** ISO 8601, or epoch (ms). */
+  readonly at: string | number | undefined;
+  /**
+   *     moment   the time of day, with the date where it is not today's (default)
+   *     instant  date and time to the millisecond
+   *     clock    the time of day to the millisecond
+   *     ago      how long ago, roughly
+   */
+  readonly how?: "moment" | "instant" | "clock" | "ago";
+}
+
 /** A moment in the reader's zone; the exact one, in UTC, on hover. */
-export function Time({ at, how = "moment" }: { at: string | number | undefined; how?: "moment" | "ago" | "clock" }) {
+export function Time({ at, how = "moment" }: TimeProps) {
   if (at === undefined) return <>–</>;
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return <>{String(at)}</>;
   const exact = date.toISOString();
   return (
     <time dateTime={exact} title={exact}>
-      {how === "ago" ? ago(date.getTime()) : how === "clock" ? clockOf(date) : momentOf(date)}
+      {SHOWN[how](date)}
     </time>
   );
 }
 
-const clockOf = (date: Date): string =>
-  `${date.toLocaleTimeString(undefined, { hour12: false })}.${String(date.getMilliseconds()).padStart(3, "0")}`;
-
-function momentOf(date: Date): string {
-  const isToday = date.toDateString() === new Date().toDateString();
-  return isToday ? date.toLocaleTimeString() : date.toLocaleString();
+function clockOf(date: Date): string {
+  return `${date.toLocaleTimeString(undefined, { hour12: false })}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }
+
+const SHOWN: Readonly<Record<NonNullable<TimeProps["how"]>, (date: Date) => string>> = {
+  moment: (date) => {
+    const isToday = date.toDateString() === new Date().toDateString();
+    return isToday ? date.toLocaleTimeString() : date.toLocaleString();
+  },
+  instant: (date) => `${date.toLocaleDateString()} ${clockOf(date)}`,
+  clock: clockOf,
+  ago: (date) => ago(date.getTime()),
+};
 
 /** How long ago, in words, roughly. */
 export function ago(at: number): string {

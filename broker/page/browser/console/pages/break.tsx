@@ -1,13 +1,24 @@
 /** Breaking the platform that runs, under load, and the verdict: where everything is that was accepted. Development only. */
 import { useLocation, useRoute } from "preact-iso";
 import { useState } from "preact/hooks";
-import { ask, type Schema } from "../api.ts";
+import { ask, download, type Schema } from "../api.ts";
 import { Show, useAsked } from "../asked.tsx";
 import { Chart } from "../chart.tsx";
-import { download } from "../download.ts";
 import { FACTS } from "../platform.ts";
 import { may } from "../session.ts";
-import { Badge, Button, durationOf, Empty, figure, Notice, PageTitle, Section, TextField, Time, toast } from "../ui.tsx";
+import {
+  Badge,
+  Button,
+  durationOf,
+  Empty,
+  figure,
+  Notice,
+  PageTitle,
+  Section,
+  TextField,
+  Time,
+  toast,
+} from "../ui.tsx";
 
 type Overview = Schema<"ChaosOverview">;
 type Experiment = Schema<"ChaosExperiment">;
@@ -159,12 +170,7 @@ function Choose({ overview: { parts, suite, defaults, notes, running } }: { over
         <dl class="facts">
           {FAULTS.map(([fault, shown]) => {
             const about = parts.flatMap(({ offers }) => offers).find((offer) => offer.fault === fault)?.about;
-            return (
-              about !== undefined && [
-                <dt key={`${fault}-dt`}>{shown}</dt>,
-                <dd key={`${fault}-dd`}>{about}</dd>,
-              ]
-            );
+            return about !== undefined && [<dt key={`${fault}-dt`}>{shown}</dt>, <dd key={`${fault}-dd`}>{about}</dd>];
           })}
         </dl>
       </Section>
@@ -323,7 +329,11 @@ function ExperimentView({ experiment }: { experiment: Experiment }) {
         )}
         <ol class="phases" aria-label="Phases">
           {PHASES.map((name, index) => (
-            <li key={name} {...(name === phase ? { "aria-current": "step" as const } : {})} class={index < reached ? "past" : ""}>
+            <li
+              key={name}
+              {...(name === phase ? { "aria-current": "step" as const } : {})}
+              class={index < reached ? "past" : ""}
+            >
               {PHASE_WORDS[name]}
             </li>
           ))}
@@ -389,11 +399,12 @@ function OverTime({ of: { samples, started_at } }: { of: Experiment }) {
 }
 
 function ReportView({ report, samples }: { report: Report; samples: Experiment | undefined }) {
-  const { id, title, outcome, error, verdict, results, machine, versions, how, seed, rate, started_at, took_ms } = report;
+  const { id, title, outcome, error, verdict, results, machine, versions, how, seed, rate, started_at, took_ms } =
+    report;
   const keep = async (format: "json" | "markdown"): Promise<void> => {
     const path = `/v1/chaos/reports/${encodeURIComponent(id)}${format === "markdown" ? "?format=markdown" : ""}`;
-    const problem = await download(path, `chaos-${id}.${format === "markdown" ? "md" : "json"}`);
-    if (problem !== undefined) toast(problem, { tone: "bad" });
+    const got = await download(path, `chaos-${id}.${format === "markdown" ? "md" : "json"}`);
+    if ("message" in got) toast(got.message, { tone: "bad" });
   };
   return (
     <>
