@@ -32,7 +32,7 @@ describe.skipIf(!HAS_BROWSER)("Platform (needs the backing services and a Chromi
       "MongoDB",
       "mail server",
     ])
-      await page.getByRole("link", { name: `${name}: up` }).waitFor();
+      await page.getByRole("link", { name: `${name} ✓ up` }).waitFor();
     await page.getByText("The same as a table").click();
     await page.getByRole("region", { name: "Parts" }).getByRole("link", { name: "listener" }).waitFor();
     expect(await open.axe(page)).toEqual([]);
@@ -54,7 +54,7 @@ describe.skipIf(!HAS_BROWSER)("Platform (needs the backing services and a Chromi
     });
     try {
       const page = await open.page("/console/platform");
-      await page.getByRole("link", { name: /^broker: up, [\d.]+\/s/ }).waitFor({ timeout: FIGURES_MS });
+      await page.getByRole("link", { name: /^broker ✓ up · [\d.]+\/s/ }).waitFor({ timeout: FIGURES_MS });
       const way = page.getByRole("region", { name: "Ways" }).getByRole("row", { name: /^broker logger rpc/ });
       await page.getByText("The same as a table").click();
       await until(
@@ -65,7 +65,7 @@ describe.skipIf(!HAS_BROWSER)("Platform (needs the backing services and a Chromi
       const requests = page.getByRole("figure").filter({ hasText: /^Requests/ });
       await until(
         "the chart has figures",
-        async () => Number(await requests.locator("tbody td").first().textContent()) > 0,
+        async () => Number(await requests.getByRole("cell").first().textContent()) > 0,
         FIGURES_MS,
       );
       const now = page.getByRole("region", { name: "Now" });
@@ -77,7 +77,7 @@ describe.skipIf(!HAS_BROWSER)("Platform (needs the backing services and a Chromi
       await open.picture(page, "platform");
       await page.context().close();
       const dark = await open.page("/console/platform", { dark: true });
-      await dark.getByRole("link", { name: /^broker: up, [\d.]+\/s/ }).waitFor({ timeout: FIGURES_MS });
+      await dark.getByRole("link", { name: /^broker ✓ up · [\d.]+\/s/ }).waitFor({ timeout: FIGURES_MS });
       expect(await open.axe(dark)).toEqual([]);
       await open.picture(dark, "platform-dark");
       await dark.context().close();
@@ -172,11 +172,11 @@ describe.skipIf(!HAS_BROWSER)("Platform (needs the backing services and a Chromi
     "the broker is away: what was there stays, and the page says that it is old; then it goes on",
     async () => {
       const page = await open.page("/console/platform");
-      await page.getByRole("link", { name: /^broker: up/ }).waitFor();
+      await page.getByRole("link", { name: /^broker ✓ up/ }).waitFor();
       const part = open.platform.stack.part("broker");
       await part.stop();
       await page.getByText(/This is how the parts are as of/).waitFor({ timeout: 20_000 });
-      await page.getByRole("link", { name: /^listener: up/ }).waitFor();
+      await page.getByRole("link", { name: /^listener ✓ up/ }).waitFor();
       await part.start();
       await page.getByText(/This is how the parts are as of/).waitFor({ state: "detached", timeout: HEAL_MS });
       await page.context().close();

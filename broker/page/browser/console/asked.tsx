@@ -23,12 +23,14 @@ export interface Asked<T> {
 export interface AskedOptions {
   /** Asks again so long after each answer (ms), as long as the page is in sight. Default: never. */
   readonly everyMs?: number;
+  /** Longest that an answer may take (ms, default 15,000). */
+  readonly withinMs?: number;
   /** Statuses that are an answer as 200 is. Always the same array: another one asks anew. */
   readonly takes?: readonly number[];
 }
 
 /** `GET path`, again when the path or whoever is signed in changes. `undefined`: nothing is asked. */
-export function useAsked<T>(path: string | undefined, { everyMs, takes }: AskedOptions = {}): Asked<T> {
+export function useAsked<T>(path: string | undefined, { everyMs, takes, withinMs }: AskedOptions = {}): Asked<T> {
   const who = useStore(session).me?.session_id ?? "";
   const [turn, setTurn] = useState(0);
   const [state, setState] = useState<{
@@ -56,6 +58,7 @@ export function useAsked<T>(path: string | undefined, { everyMs, takes }: AskedO
       const reply = await ask<T>("GET", path, {
         signal: ended.signal,
         ...(takes === undefined ? {} : { takes }),
+        ...(withinMs === undefined ? {} : { withinMs }),
       });
       if (ended.signal.aborted) return;
       setState((before) =>
@@ -77,7 +80,7 @@ export function useAsked<T>(path: string | undefined, { everyMs, takes }: AskedO
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", again);
     };
-  }, [key, turn, everyMs, takes]);
+  }, [key, turn, everyMs, takes, withinMs]);
 
   const refresh = useCallback(() => setTurn((before) => before + 1), []);
   // What was asked for something else is not shown for this.
@@ -223,8 +226,8 @@ export interface Pages<T> extends Asked<readonly T[]> {
 }
 
 /** A list of pages (`data.items`, `data.next_cursor`), the first one at once and each further one when it is asked for. */
-export function usePages<T>(path: string | undefined): Pages<T> {
-  const first = useAsked<Page<T>>(path);
+export function usePages<T>(path: string | undefined, options: Pick<AskedOptions, "withinMs"> = {}): Pages<T> {
+  const first = useAsked<Page<T>>(path, options);
   const [rest, setRest] = useState<{
     of: Page<T> | undefined;
     items: readonly T[];
@@ -238,7 +241,7 @@ export function usePages<T>(path: string | undefined): Pages<T> {
   const further = rest.of === first.data ? rest : { items: [], cursor: first.data?.next_cursor };
   const more = async (): Promise<void> => {
     const next = `${path}${path?.includes("?") === true ? "&" : "?"}cursor=${encodeURIComponent(further.cursor ?? "")}`;
-    const reply = await ask<Page<T>>("GET", next);
+    const reply = await ask<Page<T>>("GET", next, options);
     if (reply.ok)
       setRest({ of: first.data, items: [...further.items, ...reply.data.items], cursor: reply.data.next_cursor });
     else setRest({ of: first.data, items: further.items, cursor: further.cursor, trouble: reply.trouble });

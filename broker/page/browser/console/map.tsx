@@ -188,21 +188,23 @@ function Node({ name, state, work, waits }: Shown) {
   const [x, y] = PLACES[name];
   const [width, height] = NODE;
   const lines = [work, waits].filter(Boolean);
+  const said = state.tone === "info" ? state.word : `${MARKS[state.tone]} ${state.word}`;
   return (
     <a
       class={`node ${state.tone}`}
       href={`/console/platform/${name}`}
-      aria-label={[`${TITLES[name]}: ${state.word}`, work, waits].filter(Boolean).join(", ")}
+      // What is seen, in the same order (WCAG 2.5.3).
+      aria-label={[`${TITLES[name]} ${said}`, ...lines].join(" · ")}
     >
       <g transform={`translate(${x} ${y})`}>
         <rect x={-width / 2} y={-height / 2} width={width} height={height} rx={10} />
         <text class="name" y={lines.length > 1 ? -13 : lines.length > 0 ? -6 : 0}>
           {TITLES[name]}
-        </text>
+        </text>{" "}
         <text class="state" y={lines.length > 1 ? 2 : lines.length > 0 ? 11 : 18}>
-          {MARKS[state.tone]} {state.word}
+          {said}
           {lines.length === 1 && ` · ${lines[0]}`}
-        </text>
+        </text>{" "}
         {lines.length > 1 && (
           <text class="state" y={20}>
             {lines.join(" · ")}

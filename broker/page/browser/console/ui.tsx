@@ -188,6 +188,8 @@ export interface TextFieldProps {
   readonly required?: boolean;
   readonly placeholder?: string;
   readonly autocomplete?: string;
+  /** What may be meant, offered while it is typed. */
+  readonly suggestions?: readonly string[];
   /** Of a number or a moment: what it can be a multiple of. */
   readonly step?: string;
   /** Lines of a text area; without it, a line. */
@@ -204,8 +206,10 @@ export function TextField({
   error,
   lines,
   inline,
+  suggestions,
   ...rest
 }: TextFieldProps) {
+  const list = useId();
   const input = (event: { currentTarget: { value: string } }): void => onInput(event.currentTarget.value);
   return (
     <Field
@@ -216,7 +220,23 @@ export function TextField({
     >
       {(attributes) =>
         lines === undefined ? (
-          <input {...attributes} {...rest} {...({ type } as { type: "text" })} value={value} onInput={input} />
+          <>
+            <input
+              {...attributes}
+              {...rest}
+              {...({ type } as { type: "text" })}
+              {...(suggestions === undefined ? {} : { list })}
+              value={value}
+              onInput={input}
+            />
+            {suggestions !== undefined && (
+              <datalist id={list}>
+                {suggestions.map((one) => (
+                  <option key={one} value={one} />
+                ))}
+              </datalist>
+            )}
+          </>
         ) : (
           <textarea {...attributes} {...rest} rows={lines} value={value} onInput={input} spellcheck={false} />
         )
