@@ -57,7 +57,7 @@ describe.skipIf(!HAS_BROWSER)("Logs (needs the backing services and a Chromium)"
     await page.getByLabel("Words").fill("");
     await page.getByRole("button", { name: "WARNING" }).focus();
     await page.keyboard.press("Enter");
-    await page.getByText("late").waitFor();
+    await page.getByText("late", { exact: true }).first().waitFor();
     await shown(page, "by severity", 1);
     await page.getByRole("button", { name: "WARNING" }).click();
     await page.getByLabel("Field of the data").fill("user.id=2");
@@ -110,7 +110,7 @@ describe.skipIf(!HAS_BROWSER)("Logs (needs the backing services and a Chromium)"
     await page.waitForURL(/from=.*to=/);
     await page.getByText("No entry is like that.").waitFor();
     expect(await page.getByLabel("From").inputValue()).toMatch(/^\d{4}-\d\d-\d\dT/);
-    await page.getByLabel("When").selectOption("all");
+    await page.getByLabel("When", { exact: true }).selectOption("all");
     await shown(page, "whenever", 50);
     expect(await open.axe(page)).toEqual([]);
     await open.picture(page, "logs-dark");
@@ -148,10 +148,10 @@ describe.skipIf(!HAS_BROWSER)("Logs (needs the backing services and a Chromium)"
     const page = await open.page(`/console/logs?name=${encodeURIComponent(MARKUP)}`);
     await shown(page, "the entry", 1);
     await entries(page).first().locator("summary").click();
-    await page.getByRole("link", { name: /^[0-9a-f-]{36}$/ }).click();
+    await page.getByRole("link", { name: /^[0-9a-f-]{36}$/ }).first().click();
     await page.getByRole("heading", { name: "<img" }).waitFor();
     await page.goto(`${open.platform.url("broker")}/console/logs?live=1`);
-    await page.getByText("live", { exact: true }).waitFor();
+    await page.getByText("✓ live").waitFor();
     await store([{ name: MARKUP, data: MARKUP }]);
     await shown(page, "it comes", 1);
     expect(await page.title()).not.toBe("run");
@@ -161,7 +161,7 @@ describe.skipIf(!HAS_BROWSER)("Logs (needs the backing services and a Chromium)"
 
   test("live: what is stored is there at once; held, it waits and is counted", async () => {
     const page = await open.page("/console/logs?live=1&name=fresh", { width: 360 });
-    await page.getByText("live", { exact: true }).waitFor();
+    await page.getByText("✓ live").waitFor();
     await store([
       { name: "fresh", data: 1 },
       { name: "other", data: 1 },
@@ -186,7 +186,7 @@ describe.skipIf(!HAS_BROWSER)("Logs (needs the backing services and a Chromium)"
 
   test(`${MANY} entries a second: the page can be used meanwhile`, async () => {
     const page = await open.page("/console/logs?live=1&name=many");
-    await page.getByText("live", { exact: true }).waitFor();
+    await page.getByText("✓ live").waitFor();
     const session = await page.context().newCDPSession(page);
     await session.send("Performance.enable");
     await page.evaluate(`
