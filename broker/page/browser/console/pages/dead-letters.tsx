@@ -26,6 +26,8 @@ type Parked = Letter["parked"];
 type Queue = Schema<"QueueView">;
 
 const PAGE = 50;
+/** Characters of a message that a list has at most. */
+const PREVIEW = 2_000;
 
 const PARKED: readonly (readonly [parked: Parked, shown: string])[] = [
   ["logs", "Events"],
@@ -352,7 +354,7 @@ function Whole({ letter: { id, bytes, content_type, preview, headers = {}, repla
       </p>
       <h3>Message</h3>
       <Code label="Message" text={pretty(preview)} />
-      {preview.length < bytes && <p class="hint">Its beginning: it has {figure(bytes)} bytes.</p>}
+      {preview.length >= PREVIEW && <p class="hint">Its beginning: it has {figure(bytes)} bytes.</p>}
       <h3>Headers</h3>
       {Object.keys(headers).length === 0 ? (
         <p class="hint">None.</p>
