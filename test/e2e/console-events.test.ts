@@ -48,7 +48,8 @@ describe.skipIf(!HAS_BROWSER)("Events in the console (needs the backing services
     const page = await open.page("/console/events");
     const row = page.getByRole("row", { name: /logs\.main\.v1/ });
     await row.waitFor({ timeout: 20_000 });
-    await until("both workers consume", async () => /\b2\b/.test((await row.textContent()) ?? ""), 20_000);
+    const consumers = row.getByRole("cell").nth(5);
+    await until("both workers consume", async () => (await consumers.textContent()) === "2", 20_000);
     await page.getByText("The last quarter of an hour").click();
     await page
       .getByRole("table", { name: /Messages that wait, by queue/ })
@@ -68,7 +69,7 @@ describe.skipIf(!HAS_BROWSER)("Events in the console (needs the backing services
     await reason.waitFor({ timeout: 20_000 });
     await reason.focus();
     await page.keyboard.press("Enter");
-    await section(page).getByRole("region", { name: "Message" }).getByText("onerror").waitFor();
+    await section(page).getByRole("region", { name: "Message", exact: true }).getByText("onerror").waitFor();
     await section(page).getByText("x-evil").waitFor();
     expect(await section(page).getByRole("link", { name: "Its trace" }).getAttribute("href")).toBe(
       "/console/traces/0af7651916cd43dd8448eb211c80319c",

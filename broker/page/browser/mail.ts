@@ -39,21 +39,22 @@ const LEADING = new Set([
   "usemap",
   "autofocus",
 ]);
+/** Its attributes would be lost, such as the colour of the ground. */
+const BODY = /<(\/?)body\b/gi;
+/** Handlers are refused, and that complained of, as soon as they are read: so most of them are not read as such. */
+const TAG = /<[a-z][^<>]*>/gi;
+const withoutHandlers = (tag: string): string => tag.replaceAll(/([\s/"'])on(?=[a-z]+\s*=)/gi, "$1data-on");
 const ELSEWHERE = /url\(\s*(?!\s*['"]?(?:data:|#))[^)]*\)|@import[^;}]*;?|image-set\([^)]*\)/gi;
 
-let styles: readonly Element[] = [];
 let drawn: Omit<Drawn, "height"> = { links: [], left: 0 };
 
 addEventListener("message", ({ data, source }: MessageEvent<Letter>) => {
   if (source !== parent || typeof data?.html !== "string") return;
-  const parsed = new DOMParser().parseFromString(data.html, "text/html");
-  // Not by its properties: what is in a document can take their names.
-  const root = document.createTreeWalker(parsed, NodeFilter.SHOW_ELEMENT).nextNode() as Element;
-  drawn = makeInert(root);
-  for (const old of styles) old.remove();
-  styles = [...root.querySelectorAll("head > style")];
-  document.head.append(...styles);
-  document.body.replaceWith(root.querySelector("body") ?? document.createElement("body"));
+  // What is in a template is of no document: nothing of it is loaded, and it takes the name of no property of one.
+  const template = document.createElement("template");
+  template.innerHTML = data.html.replaceAll(BODY, "<$1div").replaceAll(TAG, withoutHandlers);
+  drawn = makeInert(template.content);
+  document.body.replaceChildren(template.content);
   tell();
 });
 addEventListener("resize", tell);
@@ -64,7 +65,7 @@ function tell(): void {
   parent.postMessage({ ...drawn, height } satisfies Drawn, location.origin);
 }
 
-function makeInert(root: Element): Omit<Drawn, "height"> {
+function makeInert(root: DocumentFragment): Omit<Drawn, "height"> {
   const links = new Set<string>();
   let left = 0;
   const withoutUrls = (css: string): string => css.replaceAll(ELSEWHERE, () => ((left += 1), "none"));
