@@ -28,12 +28,12 @@ export interface components {
     ChaosVerdict: { accepted: number; stored: number; delivered: number; dead_lettered: number; unrouted: number; queued: number; spooled: number; ambiguous: number; failed: number; lost: components["schemas"]["ChaosNames"]; twice: components["schemas"]["ChaosNames"]; altered: components["schemas"]["ChaosNames"]; back_ms?: number; heal_ms?: number; drain_ms?: number; refused: Record<string, number>; dishonest: (string)[] };
     ConfirmRequest: { token: string };
     Credentials: { email: string; password: string };
-    DeadLetter: { id: string; parked: ("logs") | ("jobs") | ("unrouted"); routing_key: string; error: string; at?: string; attempts: number; bytes: number; content_type?: string; preview: string; replayed_by?: string };
+    DeadLetter: { id: string; parked: ("logs") | ("jobs") | ("unrouted"); routing_key: string; error: string; at?: string; attempts: number; bytes: number; content_type?: string; preview: string; headers?: Record<string, string>; replayed_by?: string };
     DeadLetterOutcome: { matched: number; done: number; left: number; scanned: number; complete: boolean; audit_id?: string };
     DeadLetterPage: { items: (components["schemas"]["DeadLetter"])[]; next_cursor?: string; scanned: number; complete: boolean };
     Degraded: Record<string, string>;
     DependencyView: { name: string; state: ("starting") | ("up") | ("down"); required: boolean; since: string; changes?: number; checked_at?: string; took_ms?: number; last_error?: string; last_error_at?: string; circuit?: ("closed") | ("open") | ("half-open") };
-    DropRequest: { parked?: ("logs") | ("jobs") | ("unrouted"); id?: string; routing_key?: string; error?: string; older_than_s?: number; younger_than_s?: number; all?: true; limit?: number; dry_run?: boolean };
+    DropRequest: { parked?: ("logs") | ("jobs") | ("unrouted"); id?: string; routing_key?: string; error?: string; older_than_s?: number; younger_than_s?: number; ids?: (string)[]; all?: true; limit?: number; dry_run?: boolean };
     EdgeFigures: { from: string; to: string; via: ("http") | ("rpc") | ("amqp") | ("sql") | ("mongodb") | ("smtp") | ("redis"); calls_per_s: (number) | (null); failed_per_s: (number) | (null); p95_ms: (number) | (null); breaker: ("closed") | ("half-open") | ("open") | (null); up: (boolean) | (null) };
     Envelope: { error: boolean; message: string; data?: unknown };
     FigureChart: { key: string; title: string; unit: string; series: (components["schemas"]["FigureSeries"])[] };
@@ -65,7 +65,7 @@ export interface components {
     MailPage: { items: (components["schemas"]["MailView"])[]; next_cursor?: string };
     MailRecipient: { address: string; kind: ("to") | ("cc") | ("bcc"); state: ("queued") | ("sending") | ("sent") | ("deferred") | ("failed") | ("expired") | ("ambiguous") | ("cancelled") | ("bounced"); attempts: number; updated_at: string; next_attempt_at?: string; expires_at: string; reply?: { code?: number; text: string; command?: string }; history?: ({ at: string; outcome: string; reply?: { code?: number; text: string; command?: string }; took_ms?: number })[] };
     MailReply: { id: string; state: ("sent") | ("queued") | ("ambiguous") | ("partial"); recipients?: ({ address: string; state: ("queued") | ("sending") | ("sent") | ("deferred") | ("failed") | ("expired") | ("ambiguous") | ("cancelled") | ("bounced"); reason?: string })[] };
-    MailView: { id: string; state: ("queued") | ("sending") | ("sent") | ("deferred") | ("failed") | ("expired") | ("ambiguous") | ("cancelled") | ("bounced") | ("partial"); from: string; to: string; subject: string; attempts: number; created_at: string; updated_at: string; next_attempt_at?: string; expires_at: string; reply?: { code?: number; text: string; command?: string }; recipients: (components["schemas"]["MailRecipient"])[]; priority: ("high") | ("normal") | ("low"); list?: string; template?: { name: string; version: number; locale: string }; attachments?: ({ filename: string; content_type: string; bytes: number })[] };
+    MailView: { id: string; state: ("queued") | ("sending") | ("sent") | ("deferred") | ("failed") | ("expired") | ("ambiguous") | ("cancelled") | ("bounced") | ("partial"); from: string; to: string; subject: string; attempts: number; created_at: string; updated_at: string; next_attempt_at?: string; expires_at: string; reply?: { code?: number; text: string; command?: string }; recipients: (components["schemas"]["MailRecipient"])[]; priority: ("high") | ("normal") | ("low"); list?: string; template?: { name: string; version: number; locale: string }; attachments?: ({ filename: string; content_type: string; bytes: number })[]; trace_id?: string };
     ManagedUser: (components["schemas"]["UserView"]) & ({ role: ("member") | ("operator") | ("admin"); extra_scopes: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("platform:manage") | ("users:read") | ("users:manage") | ("keys:manage"))[]; scopes: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("platform:manage") | ("users:read") | ("users:manage") | ("keys:manage"))[]; email_verified: boolean; version: number; last_login_at?: string });
     ManagedUserPage: { items: (components["schemas"]["ManagedUser"])[]; next_cursor?: string };
     MePatch: { version: number; first_name?: string; last_name?: string };
@@ -83,7 +83,7 @@ export interface components {
     RefreshRequest: { refresh_token: string };
     Registration: { email: string; password: string; first_name?: string; last_name?: string };
     RegistrationView: (components["schemas"]["UserView"]) & ({ registration: ("pending") | ("complete") | ("mail_refused"); mail_id: string });
-    ReplayRequest: { parked?: ("logs") | ("jobs") | ("unrouted"); id?: string; routing_key?: string; error?: string; older_than_s?: number; younger_than_s?: number; rate?: number; limit?: number; dry_run?: boolean };
+    ReplayRequest: { parked?: ("logs") | ("jobs") | ("unrouted"); id?: string; routing_key?: string; error?: string; older_than_s?: number; younger_than_s?: number; ids?: (string)[]; rate?: number; limit?: number; dry_run?: boolean };
     ResetRequest: { token: string; new_password: string };
     ResolveRequest: { as: ("sent") | ("failed") | ("resend"); to?: string };
     ServiceHealth: { name: string; state: ("up") | ("degraded") | ("not_ready") | ("away"); instances: (components["schemas"]["InstanceHealth"])[]; dependencies: (components["schemas"]["DependencyView"])[]; backlog: (components["schemas"]["BacklogView"])[]; took_ms: number };
@@ -684,7 +684,7 @@ export interface paths {
     };
     /** Mails, newest first */
     get: {
-      parameters: { query?: { state?: ("queued") | ("sending") | ("sent") | ("deferred") | ("failed") | ("expired") | ("ambiguous") | ("cancelled") | ("bounced"); to?: string; from?: string; list?: string; since?: string; until?: string; limit?: number; cursor?: string }; header?: never; path?: never; cookie?: never };
+      parameters: { query?: { state?: ("queued") | ("sending") | ("sent") | ("deferred") | ("failed") | ("expired") | ("ambiguous") | ("cancelled") | ("bounced"); to?: string; from?: string; list?: string; template?: string; since?: string; until?: string; limit?: number; cursor?: string }; header?: never; path?: never; cookie?: never };
       requestBody?: never;
       responses: {
         200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["MailPage"] } } };

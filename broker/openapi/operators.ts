@@ -59,6 +59,7 @@ export const OPERATORS = {
                   bytes: 12,
                   content_type: "application/json",
                   preview: '{"data":"x"}',
+                  headers: { "x-error": "name is needed", "x-producer": "shop-1" },
                 },
               ],
               scanned: 1,
@@ -80,6 +81,7 @@ export const OPERATORS = {
       parameters: [IDEMPOTENCY_KEY],
       requestBody: body(ref("ReplayRequest"), {
         "what would be": { error: "deadline", dry_run: true },
+        picked: { parked: "logs", ids: ["order-17", "order-18"] },
         some: { routing_key: "log.*", older_than_s: 60, rate: 100, limit: 1_000 },
       }),
       responses: {

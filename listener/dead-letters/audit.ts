@@ -1,5 +1,5 @@
 /** Entries `audit` in the log: who did what to the dead letters. */
-import type { DeadLetterFilter } from "#contracts/dead-letters";
+import type { DeadLetterChoice } from "#contracts/dead-letters";
 import { RPC_LOG_INFO } from "#contracts/logs";
 import { Failure, ok, type Result } from "#shared/errors";
 import type { RpcClient } from "#shared/rpc";
@@ -14,7 +14,7 @@ export interface AuditData {
   /** Before anything is done; after it. */
   readonly phase: "begin" | "end";
   readonly by: string;
-  readonly filter: DeadLetterFilter;
+  readonly filter: DeadLetterChoice;
   readonly dry_run: false;
   /** Messages that the filter means. */
   readonly matched: number;

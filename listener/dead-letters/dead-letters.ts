@@ -1,6 +1,7 @@
 /** Decides about messages that nobody could use: lists them, sends them again, drops them. docs/dead-letters.md. */
 import {
   type DeadLetter,
+  type DeadLetterChoice,
   type DeadLetterFilter,
   type DeadLetterOutcome,
   type DeadLetterPage,
@@ -74,7 +75,7 @@ export function makeDeadLetters(options: DeadLettersOptions): DeadLetters {
   const readPage = makePageReader({ topology, open });
 
   /** How many of each queue are meant. */
-  async function count(filter: DeadLetterFilter, { deadline }: CallContext): Promise<Result<Counted>> {
+  async function count(filter: DeadLetterChoice, { deadline }: CallContext): Promise<Result<Counted>> {
     const opened = await open();
     if (!opened.ok) return opened;
     await using parked = opened.value;
@@ -187,7 +188,10 @@ export function makeDeadLetters(options: DeadLettersOptions): DeadLetters {
     },
     async drop({ all, limit = DEFAULT_LIMIT, dry_run = false, ...filter }, asked) {
       if (all !== true && isEverything(filter)) {
-        return fail("invalid", "drop needs a condition besides parked (id, routing_key, error, age), or all: true");
+        return fail(
+          "invalid",
+          "drop needs a condition besides parked (id, ids, routing_key, error, age), or all: true",
+        );
       }
       return await act({ action: "drop", filter, rate: undefined, limit, dryRun: dry_run }, asked);
     },

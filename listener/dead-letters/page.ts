@@ -5,7 +5,7 @@ import type { ParkedMessage, ParkedQueues, Topology } from "#shared/amqp";
 import { fail, ok, type Result } from "#shared/errors";
 import type { Deadline } from "#shared/resilience";
 import { makeValidator } from "#shared/validation";
-import { fingerprintOf, letterOf, parkedQueues } from "./view.ts";
+import { fingerprintOf, headersOf, letterOf, parkedQueues } from "./view.ts";
 
 /** Messages that are looked at for one page, and before it begins. */
 const MAX_LOOKED = 10_000;
@@ -67,7 +67,7 @@ export function makePageReader({ topology, open }: PageReaderOptions) {
           } else {
             scanned += 1;
             if (isMeant(message, name)) {
-              const letter = letterOf(message, name, topology);
+              const letter = { ...letterOf(message, name, topology), headers: headersOf(message) };
               items.push(letter);
               bytes += JSON.stringify(letter).length;
             }

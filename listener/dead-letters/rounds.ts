@@ -2,7 +2,7 @@
  * Sends messages again, or drops them, in rounds: each takes a second's worth out of the queue, and others can look
  * between two rounds.
  */
-import type { DeadLetterFilter, Parked } from "#contracts/dead-letters";
+import type { DeadLetterChoice, Parked } from "#contracts/dead-letters";
 import type { ParkedMessage, ParkedQueues, Resender, Topology } from "#shared/amqp";
 import { type Failure, ok, type Result } from "#shared/errors";
 import { type Deadline, pause } from "#shared/resilience";
@@ -21,7 +21,7 @@ const CATCH_UP_MS = 100;
 
 export interface Acting {
   readonly action: "replay" | "drop";
-  readonly filter: DeadLetterFilter;
+  readonly filter: DeadLetterChoice;
   /** Messages a second, of a replay. */
   readonly rate: number | undefined;
 }

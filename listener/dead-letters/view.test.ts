@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import type { DeadLetterFilter, Parked } from "#contracts/dead-letters";
+import type { DeadLetterChoice, Parked } from "#contracts/dead-letters";
 import { type ParkedMessage, topologyOf } from "#shared/amqp";
-import { destinationOf, letterOf, matcherOf, topicMatcher } from "./view.ts";
+import { destinationOf, headersOf, letterOf, matcherOf, topicMatcher } from "./view.ts";
 
 const topology = topologyOf();
 const now = new Date("2026-05-05T12:00:00Z");
@@ -104,13 +104,36 @@ describe("a letter", () => {
   });
 });
 
+test("headers are shown as text, what is none as JSON, and not without end", () => {
+  const headers = {
+    traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "x-attempt": 4,
+    long: "x".repeat(9_000),
+    deep: { large: 2n ** 60n, list: [1, "b"] },
+    nothing: undefined,
+  };
+  expect(headersOf(message({ headers }))).toEqual({
+    traceparent: headers.traceparent,
+    "x-attempt": "4",
+    long: "x".repeat(1_000),
+    deep: '{"large":"1152921504606846976","list":[1,"b"]}',
+    nothing: "",
+  });
+  const many = Object.fromEntries(Array.from({ length: 150 }, (_, at) => [`h${at}`, "x"]));
+  expect(Object.keys(headersOf(message({ headers: many })))).toHaveLength(100);
+});
+
 test("a filter means what meets all its conditions", () => {
-  const means = (filter: DeadLetterFilter, more: Partial<ParkedMessage> = {}, parked: Parked = "logs") =>
+  const means = (filter: DeadLetterChoice, more: Partial<ParkedMessage> = {}, parked: Parked = "logs") =>
     matcherOf(filter, topology, now)(message(more), parked);
   const headers = { "x-error": "Name is NEEDED", "x-failed-at": "2026-05-05T11:59:00Z" };
   expect(means({})).toBe(true);
   expect(means({ id: "m1" })).toBe(true);
   expect(means({ id: "m" })).toBe(false);
+  expect(means({ ids: ["m0", "m1"] })).toBe(true);
+  expect(means({ ids: ["m0", "m1"], routing_key: "log.INFO" })).toBe(false);
+  expect(means({ ids: ["m0"] })).toBe(false);
+  expect(means({ ids: ["m1"] }, { messageId: undefined })).toBe(false);
   expect(means({ routing_key: "log.*", error: "name is" }, { headers })).toBe(true);
   expect(means({ routing_key: "log.INFO", error: "name is" }, { headers })).toBe(false);
   expect(means({ older_than_s: 60 }, { headers })).toBe(true);

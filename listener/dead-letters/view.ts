@@ -1,5 +1,5 @@
 /** What a parked message says of itself, whether somebody means it, and where it goes when it is sent again. */
-import type { DeadLetter, DeadLetterFilter, Parked } from "#contracts/dead-letters";
+import type { DeadLetter, DeadLetterChoice, Parked } from "#contracts/dead-letters";
 import {
   HEADER_ATTEMPT,
   HEADER_CREATED_AT,
@@ -13,6 +13,9 @@ import type { Destination, ParkedMessage, Topology } from "#shared/amqp";
 /** Characters of a body, and of an error, that are shown. */
 const PREVIEW = 2_000;
 const ERROR = 1_000;
+/** Headers that are shown, and characters of each. */
+const HEADERS = 100;
+const HEADER = 1_000;
 /** What speaks of the past of a message that begins anew, and what would send it elsewhere, too (sender-selected distribution). */
 const NOT_REPLAYED =
   /^(x-(attempt|error|failed-at|replayed-by|death|first-death-.*|last-death-.*|delivery-count|acquired-count)|CC|BCC)$/;
@@ -67,6 +70,22 @@ export function letterOf(
   };
 }
 
+/** Headers as they are shown. */
+export function headersOf({ headers }: ParkedMessage): Record<string, string> {
+  const shown = Object.entries(headers)
+    .slice(0, HEADERS)
+    .map(([name, value]) => [
+      name,
+      (typeof value === "string" ? value : jsonOf(value)).slice(0, HEADER).toWellFormed(),
+    ]);
+  return Object.fromEntries(shown) as Record<string, string>;
+}
+
+/** Numbers of 64 bits have no place in JSON. */
+function jsonOf(value: unknown): string {
+  return JSON.stringify(value, (_key, one: unknown) => (typeof one === "bigint" ? String(one) : one)) ?? "";
+}
+
 /** The beginning of a body as text; what is none is shown as U+FFFD. */
 export function textOf(body: Uint8Array, characters: number): string {
   return new TextDecoder()
@@ -116,20 +135,22 @@ function parkedAt(message: ParkedMessage): Date | undefined {
 }
 
 /** Whether it restricts anything but the queue. */
-export function isEverything({ id, routing_key, error, older_than_s, younger_than_s }: DeadLetterFilter): boolean {
-  return [id, routing_key, error, older_than_s, younger_than_s].every((condition) => condition === undefined);
+export function isEverything({ id, ids, routing_key, error, older_than_s, younger_than_s }: DeadLetterChoice): boolean {
+  return [id, ids, routing_key, error, older_than_s, younger_than_s].every((condition) => condition === undefined);
 }
 
 /**
  * Whether a filter means a message; all conditions hold. A message of no known age meets no condition on it.
  * @param now to which ages are reckoned.
  */
-export function matcherOf(filter: DeadLetterFilter, topology: Topology, now: Date) {
+export function matcherOf(filter: DeadLetterChoice, topology: Topology, now: Date) {
+  const picked = filter.ids === undefined ? undefined : new Set(filter.ids);
   const { id, routing_key, older_than_s, younger_than_s } = filter;
   const error = filter.error?.toLowerCase();
   const isMeant = routing_key === undefined ? undefined : topicMatcher(routing_key);
   return (message: ParkedMessage, parked: Parked): boolean => {
     if (id !== undefined && message.messageId !== id) return false;
+    if (picked?.has(message.messageId ?? "") === false) return false;
     if (isMeant !== undefined && !isMeant(routingKeyOf(message, topology))) return false;
     if (error !== undefined && !errorOf(message, parked).toLowerCase().includes(error)) return false;
     if (older_than_s === undefined && younger_than_s === undefined) return true;

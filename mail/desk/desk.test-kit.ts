@@ -77,6 +77,9 @@ const verifyPlain: VerifyUnsubscribe = (token) => {
     : ok({ address, list });
 };
 
+/** Of the request that each mail of a scene came with. */
+const TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 let scenes = 0;
 
 export async function makeScene(): Promise<Scene> {
@@ -125,7 +128,7 @@ export async function makeScene(): Promise<Scene> {
           INSERT INTO mail_messages (id, content_hash, sender, subject, content, message_id, request_id, traceparent,
             list, priority, created_at)
           VALUES (${id}, '\\x00', ${from}, ${subject}, ${tx.json(content as postgres.JSONValue)},
-            ${`${id}@mail.example`}, 'request', '00-1-1-01', ${list ?? null}, ${priority}, ${at}::text::timestamptz)`;
+            ${`${id}@mail.example`}, 'request', ${TRACEPARENT}, ${list ?? null}, ${priority}, ${at}::text::timestamptz)`;
         for (const [ordinal, one] of recipients.entries()) {
           const { address = "you@there.example", kind = "to", state = "sent", attempt = 1, code, text, command } = one;
           const sending = state === "sending";

@@ -28,6 +28,7 @@ describe.skipIf(POSTGRES_URL === undefined)(`GET /mails ${NEEDS}`, () => {
       at: "2020-01-01T00:00:00Z",
       from: "Shop@filter.example",
       list: "news",
+      content: { template: { name: "newsletter", version: 1, locale: "en" } },
       recipients: [
         { address: "Ann@filter.example", state: "sent" },
         { address: "bob@filter.example", state: "failed", code: 550, text: "550 no" },
@@ -50,6 +51,9 @@ describe.skipIf(POSTGRES_URL === undefined)(`GET /mails ${NEEDS}`, () => {
     expect(await idsOf({ from: "shop@filter.example", list: "news" })).toEqual([old]);
     expect(await idsOf({ list: "news", to: "ann@filter.example", state: "sent" })).toEqual([old]);
     expect(await idsOf({ list: "other" })).toEqual([]);
+    expect(await idsOf({ template: "newsletter" })).toEqual([old]);
+    expect(await idsOf({ template: "newsletter", to: "bob@filter.example", state: "failed" })).toEqual([old]);
+    expect(await idsOf({ template: "welcome" })).toEqual([]);
     // Its first moment is of a time, its last is not.
     expect(await idsOf({ since: "2020-01-02T01:00:00+01:00", until: "2020-01-03T00:00:00Z" })).toEqual([middle]);
     const { status, message, data, text } = await list({ to: "bob@filter.example" });
@@ -173,7 +177,8 @@ describe.skipIf(POSTGRES_URL === undefined)(`GET /mails ${NEEDS}`, () => {
     await scene.sql`
       INSERT INTO mail_messages (id, content_hash, sender, subject, content, message_id, request_id, traceparent, list, created_at)
       SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, '\\x00', 's' || n % 500 || '@plan.example',
-        'subject', jsonb_build_object('text', repeat('x', 200)), 'm' || n, 'r', 't',
+        'subject', jsonb_strip_nulls(jsonb_build_object('text', repeat('x', 200), 'template',
+          CASE WHEN n % 20 = 3 THEN jsonb_build_object('name', 'template' || n % 7) END)), 'm' || n, 'r', 't',
         CASE WHEN n % 10 = 0 THEN 'list' || n % 70 END, timestamptz '2025-01-01Z' + n * interval '1 second'
       FROM generate_series(1, 20000) n`;
     await scene.sql`
@@ -187,6 +192,7 @@ describe.skipIf(POSTGRES_URL === undefined)(`GET /mails ${NEEDS}`, () => {
     const to = { to: "r7@plan.example" };
     const from = { from: "s7@plan.example" };
     const ofList = { list: "list30" };
+    const ofTemplate = { template: "template3" };
     const since = { since: new Date("2025-01-01T02:00:00Z") };
     const until = { until: new Date("2025-01-01T03:00:00Z") };
     const cases: [Filter, RegExp][] = [
@@ -198,6 +204,8 @@ describe.skipIf(POSTGRES_URL === undefined)(`GET /mails ${NEEDS}`, () => {
       [to, /^mail_outbox_recipient$/],
       [from, /^mail_messages_sender$/],
       [ofList, /^mail_messages_list$/],
+      [ofTemplate, /^mail_messages_template$/],
+      [{ ...ofTemplate, ...state("sent") }, /^mail_messages_template$/],
       [since, /^mail_messages_newest$/],
       [until, /^mail_messages_newest$/],
       [{ ...to, ...state("failed") }, /^mail_outbox_recipient$/],

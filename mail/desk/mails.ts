@@ -73,7 +73,7 @@ function standing(recipients: readonly Decided[]): string {
   return `${named.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }
 
-function filterOf({ state, to, from, list, since, until }: MailQuery): Result<Filter> {
+function filterOf({ state, to, from, list, template, since, until }: MailQuery): Result<Filter> {
   const after = since === undefined ? undefined : timeOf("since", since);
   if (after?.ok === false) return after;
   const before = until === undefined ? undefined : timeOf("until", until);
@@ -83,6 +83,7 @@ function filterOf({ state, to, from, list, since, until }: MailQuery): Result<Fi
     ...(to === undefined ? {} : { to }),
     ...(from === undefined ? {} : { from }),
     ...(list === undefined ? {} : { list }),
+    ...(template === undefined ? {} : { template }),
     ...(after === undefined ? {} : { since: after.value }),
     ...(before === undefined ? {} : { until: before.value }),
   });

@@ -17,6 +17,8 @@ export interface Filter {
   readonly to?: string;
   readonly from?: string;
   readonly list?: string;
+  /** Its name. */
+  readonly template?: string;
   /** Accepted at or after. */
   readonly since?: Date;
   /** Accepted before. */
@@ -103,6 +105,7 @@ const recipientColumns = (sql: Sql): Fragment => sql`
 async function lookAt(sql: Sql, id: string): Promise<StoredMail | undefined> {
   const [mail] = await sql<(StoredMail & { recipients: StoredRecipient[] | null })[]>`
     SELECT m.id, m.sender, m.subject, m.list, m.priority, m.created_at, m.content -> 'template' AS template,
+      split_part(m.traceparent, '-', 2) AS trace_id,
       (SELECT jsonb_agg(jsonb_build_object('filename', a ->> 'filename', 'content_type', a ->> 'content_type',
           'bytes', length(a ->> 'content') / 4 * 3 - length(a ->> 'content') + length(rtrim(a ->> 'content', '=')))
           ORDER BY nth)
@@ -123,7 +126,7 @@ async function lookAt(sql: Sql, id: string): Promise<StoredMail | undefined> {
  * nor that mails of one recipient are few, would now and then read a whole table.
  */
 function idsOf(sql: Sql, filter: Filter, after: Place | undefined, count: number): Fragment {
-  const { state, to, from, list, since, until } = filter;
+  const { state, to, from, list, template, since, until } = filter;
   const ofRecipient = [
     ...(to === undefined ? [] : [sql`lower(o.recipient) = ${to.toLowerCase()}`]),
     ...(state === undefined ? [] : [sql`o.state = ${state}`]),
@@ -131,6 +134,7 @@ function idsOf(sql: Sql, filter: Filter, after: Place | undefined, count: number
   const ofMail = [
     ...(from === undefined ? [] : [sql`lower(m.sender) = ${from.toLowerCase()}`]),
     ...(list === undefined ? [] : [sql`m.list = ${list}`]),
+    ...(template === undefined ? [] : [sql`m.content -> 'template' ->> 'name' = ${template}`]),
   ];
   const moment = after === undefined ? undefined : momentOf(sql, after);
   const inTime = (createdAt: Fragment, id: Fragment): Fragment[] => [
@@ -140,7 +144,7 @@ function idsOf(sql: Sql, filter: Filter, after: Place | undefined, count: number
       ? []
       : [sql`(${createdAt}, ${id}) < (${moment}, ${after.key}::uuid)`]),
   ];
-  // Most mails are sent: of those, a sender's or a list's are fewer.
+  // Most mails are sent: of those, a sender's, a list's or a template's are fewer.
   const byRecipient = to !== undefined || (state !== undefined && (state !== "sent" || ofMail.length === 0));
   if (byRecipient) {
     const conditions = [...ofRecipient, ...inTime(sql`o.created_at`, sql`o.mail_id`)];

@@ -108,6 +108,7 @@ describe.skipIf(POSTGRES_URL === undefined)(`GET /mails/:id ${NEEDS}`, () => {
       priority: "high",
       list: "news",
       template: { name: "welcome", version: 2, locale: "de" },
+      trace_id: "0af7651916cd43dd8448eb211c80319c",
       attachments: [
         { filename: "a.pdf", content_type: "application/pdf", bytes: 3 },
         { filename: "b.txt", content_type: "text/plain", bytes: 4 },

@@ -44,6 +44,7 @@ export interface StoredMail {
   /** Not read for lists. */
   readonly template?: TemplateUsed | null;
   readonly attachments?: readonly (Pick<Attachment, "filename" | "content_type"> & { readonly bytes: number })[] | null;
+  readonly trace_id?: string;
 }
 
 const timeText = (at: string): string => new Date(at).toISOString();
@@ -79,7 +80,7 @@ function recipientOf(stored: StoredRecipient): MailRecipient {
 }
 
 export function viewOf(mail: StoredMail): MailView {
-  const { id, sender, subject, list, priority, created_at, template, attachments } = mail;
+  const { id, sender, subject, list, priority, created_at, template, attachments, trace_id } = mail;
   const recipients = mail.recipients.map(recipientOf);
   const state = sumOf(recipients.map((recipient) => recipient.state));
   const shown = recipients.find((recipient) => recipient.state === state) ?? recipients[0];
@@ -101,5 +102,6 @@ export function viewOf(mail: StoredMail): MailView {
     ...(list === null ? {} : { list }),
     ...(template ? { template } : {}),
     ...(attachments && attachments.length > 0 ? { attachments: [...attachments] } : {}),
+    ...(trace_id === undefined ? {} : { trace_id }),
   };
 }

@@ -42,15 +42,19 @@ export const DeadLetter = Type.Object({
   content_type: Type.Optional(Type.String()),
   /** The beginning of the body as text, at most 2,000 characters. */
   preview: Type.String(),
+  /** In a list: as text, what is none as JSON; the first 100, each at most 1,000 characters. */
+  headers: Type.Optional(Type.Record(Type.String(), Type.String())),
   replayed_by: Type.Optional(Type.String()),
 });
 export type DeadLetter = Static<typeof DeadLetter>;
+
+const Id = Type.String({ minLength: 1, maxLength: 128 });
 
 /** Which of them; all that is given has to hold. */
 const filter = {
   /** Default: logs and jobs. */
   parked: Type.Optional(Parked),
-  id: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+  id: Type.Optional(Id),
   /** Words and wildcards as in a binding: `log.*`, `#`. */
   routing_key: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
   /** Contained in the error, without regard to case. */
@@ -61,6 +65,11 @@ const filter = {
 };
 export const DeadLetterFilter = Type.Object(filter);
 export type DeadLetterFilter = Static<typeof DeadLetterFilter>;
+
+/** The same where something is done to them: also those that somebody has picked, whose ids are among these. */
+const choice = { ...filter, ids: Type.Optional(Type.Array(Id, { minItems: 1, maxItems: 500 })) };
+export const DeadLetterChoice = Type.Object(choice);
+export type DeadLetterChoice = Static<typeof DeadLetterChoice>;
 
 /** `data` of `GET /events/dead-letters?…&limit=&cursor=`: queue by queue, oldest first in each. */
 export const DeadLetterPage = Type.Object({
@@ -74,7 +83,7 @@ export type DeadLetterPage = Static<typeof DeadLetterPage>;
 
 /** Body of `POST /events/dead-letters/replay`. */
 export const ReplayRequest = Type.Object({
-  ...filter,
+  ...choice,
   /** Messages a second (default 100). */
   rate: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 10_000 })),
   /** Most of them (default 10,000). */
@@ -86,7 +95,7 @@ export type ReplayRequest = Static<typeof ReplayRequest>;
 
 /** Body of `POST /events/dead-letters/drop`: at least one condition, or `all`. */
 export const DropRequest = Type.Object({
-  ...filter,
+  ...choice,
   all: Type.Optional(Type.Literal(true)),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000 })),
   dry_run: Type.Optional(Type.Boolean()),

@@ -217,6 +217,8 @@ export const MailView = Type.Object({
   attachments: Type.Optional(
     Type.Array(Type.Object({ filename: Type.String(), content_type: Type.String(), bytes: Type.Integer() })),
   ),
+  /** Of the request that it came with; only where one mail is asked for. */
+  trace_id: Type.Optional(Type.String()),
 });
 export type MailView = Static<typeof MailView>;
 
@@ -230,6 +232,8 @@ export const MailQuery = Type.Object({
   to: Type.Optional(Address),
   from: Type.Optional(Address),
   list: Type.Optional(Type.String({ maxLength: 64 })),
+  /** The name of the template that it was made from, whatever version and locale. */
+  template: Type.Optional(Type.String({ pattern: TEMPLATE_NAME_PATTERN, description: "the name of a template" })),
   since: When("accepted at or after"),
   until: When("accepted before"),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
