@@ -39,7 +39,7 @@ export function Button(props: ButtonProps) {
     <button
       type={type}
       class={[kind, small === true ? "small" : ""].filter(Boolean).join(" ")}
-      disabled={disabled === true || busy}
+      disabled={(disabled === true && barred === undefined) || busy}
       aria-busy={busy}
       {...(pressed === undefined ? {} : { "aria-pressed": pressed })}
       {...(label === undefined ? {} : { "aria-label": label, title: label })}
