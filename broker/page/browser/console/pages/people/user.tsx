@@ -270,8 +270,9 @@ interface AuditData {
 /** What an audit entry says, in a line. Others may have written it: all of it is text. */
 function saidOf(data: unknown): readonly [what: string, by: string] {
   const { action = "?", by = "?", fields, role } = (data ?? {}) as AuditData;
-  const how = role === undefined ? fields : `role ${String(role.from)} → ${String(role.to)}`;
-  return [how === undefined ? String(action) : `${String(action)}: ${String(how)}`, String(by)];
+  const changed = Array.isArray(fields) ? fields.join(", ") : undefined;
+  const how = role === undefined ? changed : `role ${String(role.from)} → ${String(role.to)}`;
+  return [how === undefined ? String(action) : `${String(action)}: ${how}`, String(by)];
 }
 
 function Audit({ user }: { user: User }) {
