@@ -37,6 +37,7 @@ import { makeBrokerTail } from "./tail/hub.ts";
 import { tailRoutes } from "./tail/routes.ts";
 import { askMe, v1 } from "./v1/routes.ts";
 import { makeDesk } from "./v1/desk.ts";
+import { chaosRoutes, controllerAt } from "./v1/chaos.ts";
 import { figureRoutes } from "./v1/figures.ts";
 import { intakeRoutes } from "./v1/intake.ts";
 import { identityRoutes } from "./v1/identity.ts";
@@ -235,7 +236,7 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
         isDescribed: config.OPENAPI === "on",
         isMeasured: exposure.metrics === "open",
         environment: config.ENVIRONMENT,
-        isBreakable: false,
+        isBreakable: config.CHAOS_URL !== undefined,
       },
     ),
   );
@@ -264,6 +265,9 @@ export async function start(config: Config, runtime: Runtime): Promise<Broker> {
       listenerCommands: { client: listener, edge: edge("listener_commands") },
       logger: loggerReports,
     }),
+  );
+  app.use(
+    chaosRoutes(desk, config.CHAOS_URL === undefined ? undefined : controllerAt(config.CHAOS_URL, config.CHAOS_TOKEN)),
   );
   app.use(traceRoutes(desk, loggerReports));
   app.use(

@@ -61,3 +61,13 @@ test("with nothing set production says all of it at once", () => {
   const missing = ["RABBITMQ_URL", "SERVICE_KEY", "LOGGER_RPC_TOKEN", "RECEIPT_SECRET", "ACCESS"];
   expect(problemsOf(configOf({ ENVIRONMENT: "production" })).map((line) => line.split(" ")[0] ?? "")).toEqual(missing);
 });
+
+test("production can't be broken from its console", () => {
+  const env = { ...KEYS, RABBITMQ_URL, ACCESS: "closed", BROKER_RECEIPT_SECRET: "x".repeat(32) };
+  const chaos = { CHAOS_URL: "http://127.0.0.1:9", CHAOS_TOKEN: "t" };
+  expect(problemsOf(configOf({ ...env, ...chaos }))).toEqual([]);
+  for (const [name, value] of Object.entries(chaos)) {
+    const problems = problemsOf(configOf({ ...env, ENVIRONMENT: "production", [name]: value }));
+    expect(problems).toEqual([expect.stringContaining("CHAOS_URL and CHAOS_TOKEN are for development")]);
+  }
+});

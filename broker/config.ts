@@ -65,6 +65,10 @@ export const fields = {
   ),
   OPERATOR_TOKEN: operatorTokenField,
   OPENAPI: choice("Whether the API's description is there: /openapi.json and the page /openapi", "on", ["on", "off"]),
+  CHAOS_URL: optional(
+    url("Who breaks this platform on behalf of the console: set by bun run up, refused in production", "", ["http"]),
+  ),
+  CHAOS_TOKEN: secret("What is shown there"),
   INBOX_URL: optional(url("Page of the development inbox, for a link on the first page", "", ["http", "https"])),
 };
 
@@ -79,6 +83,7 @@ export function problemsOf(config: Config): string[] {
     ...discoveryProblems(config),
     ...receiptProblems(config),
     ...accessProblems(config),
+    ...chaosProblems(config),
   ];
 }
 
@@ -96,6 +101,11 @@ function receiptProblems({ ENVIRONMENT, RECEIPT_SECRET }: Config): string[] {
 function accessProblems({ ENVIRONMENT, ACCESS }: Config): string[] {
   if (ENVIRONMENT !== "production" || ACCESS !== undefined) return [];
   return ["ACCESS is missing: production needs closed, or open where everybody may log entries and send mails"];
+}
+
+function chaosProblems({ ENVIRONMENT, CHAOS_URL, CHAOS_TOKEN }: Config): string[] {
+  if (ENVIRONMENT !== "production" || (CHAOS_URL === undefined && CHAOS_TOKEN === undefined)) return [];
+  return ["CHAOS_URL and CHAOS_TOKEN are for development: production can't be broken from its console; leave them out"];
 }
 
 /** Whether actions are for everybody, as it was said, else as on a developer's machine. */

@@ -2,6 +2,7 @@
 import { audit } from "./commands/audit.ts";
 import { build } from "./commands/build.ts";
 import { certificates } from "./commands/certificates.ts";
+import { chaos } from "./commands/chaos.ts";
 import { check } from "./commands/check.ts";
 import { demo } from "./commands/demo.ts";
 import { down } from "./commands/down.ts";
@@ -27,6 +28,7 @@ const COMMANDS: readonly Command[] = [
   dlq,
   outbox,
   test,
+  chaos,
   faults,
   security,
   check,

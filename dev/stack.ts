@@ -30,7 +30,7 @@ import {
   type ServiceName,
   urlOf,
 } from "./services.ts";
-import { removeState, type State, writeState } from "./state.ts";
+import { type ChaosAddress, removeState, type State, writeState } from "./state.ts";
 import { stopInOrder } from "./teardown.ts";
 
 /** Between two looks whether all are ready, and whether a log has grown too large (ms). */
@@ -52,6 +52,8 @@ export interface StackOptions {
   readonly env?: Environment;
   /** Files of who calls the services by TLS, as a developer, where `env` gives these certificates; this process uses them. */
   readonly tls?: TlsFiles;
+  /** Where this platform can be broken, for the state. */
+  readonly chaos?: ChaosAddress;
   readonly onEvent?: Listener;
   /** Told of the environment of a service at each of its starts; what it gives back is used. Tests put proxies between. */
   readonly rewire?: (service: ServiceName, environment: Record<string, string>) => Record<string, string>;
@@ -100,6 +102,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const state = (): State => ({
     up,
     ...(options.tls === undefined ? {} : { tls: options.tls }),
+    ...(options.chaos === undefined ? {} : { chaos: options.chaos }),
     ...describe({ services, backing, missing, rpcUrl }),
   });
   const record = (): void => {

@@ -38,6 +38,12 @@ export interface BackingRecord {
   readonly took_ms: number;
 }
 
+/** Where the controller of experiments listens, and what it has to be shown. */
+export interface ChaosAddress {
+  readonly url: string;
+  readonly token: string;
+}
+
 export interface State {
   /** Who supervises, since when (RFC 3339). */
   readonly up: Identity & { readonly since: string; readonly bun: string };
@@ -45,6 +51,8 @@ export interface State {
   readonly backing: Partial<Record<BackingName, BackingRecord>>;
   /** Files of who calls the services by TLS, as a developer; absent where they speak plainly. */
   readonly tls?: TlsFiles;
+  /** Absent where the platform can't be broken: production, and `up --direct`. */
+  readonly chaos?: ChaosAddress;
   /** Backing services that could not be had, and the command that helps. */
   readonly missing: Partial<Record<BackingName, string>>;
 }

@@ -15,6 +15,17 @@ export interface components {
     BounceReport: { recipients: ({ address: string; action: string; status: string; mail_id?: string; suppressed: boolean })[] };
     BounceRequest: { message: string; encoding?: "base64" };
     CancelRequest: { to?: string };
+    ChaosCounters: { calls: number; accepted: number; degraded: number; logins: number; refused: number; unanswered: number };
+    ChaosExperiment: { id: string; suite: boolean; fault: ("kill") | ("crash_loop") | ("stop") | ("freeze") | ("slow") | ("cut") | ("blackhole") | ("trickle"); part: string; phase: ("load") | ("fault") | ("healing") | ("draining") | ("counting"); says: string; step: { number: number; of: number }; counters: components["schemas"]["ChaosCounters"]; samples: (components["schemas"]["ChaosSample"])[]; results: (components["schemas"]["ChaosResult"])[]; started_at: string; ended_at?: string };
+    ChaosNames: { count: number; ids: (string)[] };
+    ChaosOverview: { parts: (components["schemas"]["ChaosPart"])[]; suite: { steps: ({ fault: ("kill") | ("crash_loop") | ("stop") | ("freeze") | ("slow") | ("cut") | ("blackhole") | ("trickle"); part: string })[]; longest_s: number }; defaults: { seconds: number; rate: number }; notes: (string)[]; running: (components["schemas"]["ChaosExperiment"]) | (null); reports: (components["schemas"]["ChaosReportSummary"])[] };
+    ChaosPart: { name: string; state: string; offers: ({ fault: ("kill") | ("crash_loop") | ("stop") | ("freeze") | ("slow") | ("cut") | ("blackhole") | ("trickle"); about: string })[]; refuses: ({ fault: ("kill") | ("crash_loop") | ("stop") | ("freeze") | ("slow") | ("cut") | ("blackhole") | ("trickle"); why: string })[] };
+    ChaosReport: { id: string; title: string; outcome: ("finished") | ("stopped") | ("failed"); started_at: string; took_ms: number; error?: string; verdict?: { accepted: number; stored: number; delivered: number; dead_lettered: number; unrouted: number; queued: number; spooled: number; ambiguous: number; failed: number; lost: components["schemas"]["ChaosNames"]; twice: components["schemas"]["ChaosNames"]; altered: components["schemas"]["ChaosNames"]; back_ms?: number; heal_ms?: number; drain_ms?: number; refused: Record<string, number>; dishonest: (string)[] }; results: (components["schemas"]["ChaosResult"])[]; seed: number; rate: number; machine: { platform: string; cores: number; memory_mib: number }; versions: { platform: string; bun: string; backing: Record<string, string> }; how: (string)[] };
+    ChaosReportSummary: { id: string; title: string; outcome: ("finished") | ("stopped") | ("failed"); started_at: string; took_ms: number; accepted: number; lost: number; twice: number };
+    ChaosRequest: { suite?: boolean; fault?: ("kill") | ("crash_loop") | ("stop") | ("freeze") | ("slow") | ("cut") | ("blackhole") | ("trickle"); part?: string; seconds?: number; rate?: number };
+    ChaosResult: { fault: ("kill") | ("crash_loop") | ("stop") | ("freeze") | ("slow") | ("cut") | ("blackhole") | ("trickle"); part: string; fault_s: number; outcome: ("finished") | ("stopped") | ("failed"); error?: string; started_at: string; counters: components["schemas"]["ChaosCounters"]; verdict?: { accepted: number; stored: number; delivered: number; dead_lettered: number; unrouted: number; queued: number; spooled: number; ambiguous: number; failed: number; lost: components["schemas"]["ChaosNames"]; twice: components["schemas"]["ChaosNames"]; altered: components["schemas"]["ChaosNames"]; back_ms?: number; heal_ms?: number; drain_ms?: number; refused: Record<string, number>; dishonest: (string)[] } };
+    ChaosSample: { t: number; accepted: number; refused: number; p95_ms: (number) | (null) };
+    ChaosVerdict: { accepted: number; stored: number; delivered: number; dead_lettered: number; unrouted: number; queued: number; spooled: number; ambiguous: number; failed: number; lost: components["schemas"]["ChaosNames"]; twice: components["schemas"]["ChaosNames"]; altered: components["schemas"]["ChaosNames"]; back_ms?: number; heal_ms?: number; drain_ms?: number; refused: Record<string, number>; dishonest: (string)[] };
     ConfirmRequest: { token: string };
     Credentials: { email: string; password: string };
     DeadLetter: { id: string; parked: ("logs") | ("jobs") | ("unrouted"); routing_key: string; error: string; at?: string; attempts: number; bytes: number; content_type?: string; preview: string; replayed_by?: string };
@@ -1168,6 +1179,120 @@ export interface paths {
         422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
         503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
+  "/v1/chaos": {
+    /** What can be broken, what is being broken, and what came of it before */
+    get: {
+      parameters: { query?: never; header?: never; path?: never; cookie?: never };
+      requestBody?: never;
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["ChaosOverview"] } } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        404: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
+  "/v1/chaos/experiments": {
+    /** Break a part while requests go on, heal it, and count */
+    post: {
+      parameters: { query?: never; header?: never; path?: never; cookie?: never };
+      requestBody: { content: { "application/json": components["schemas"]["ChaosRequest"] } };
+      responses: {
+        202: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["ChaosExperiment"] } } };
+        400: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        404: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        409: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        413: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        415: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
+  "/v1/chaos/experiments/{id}": {
+    /** The experiment that runs, or the last one */
+    get: {
+      parameters: { query?: never; header?: never; path: { id: string }; cookie?: never };
+      requestBody?: never;
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["ChaosExperiment"] } } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        404: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+    /** Stop it: heal, count what there is, begin nothing further */
+    delete: {
+      parameters: { query?: never; header?: never; path: { id: string }; cookie?: never };
+      requestBody?: never;
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["ChaosExperiment"] } } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        404: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
+  "/v1/chaos/experiments/{id}/heal": {
+    /** End the fault now; the rest goes on */
+    post: {
+      parameters: { query?: never; header?: never; path: { id: string }; cookie?: never };
+      requestBody: { content: { "application/json": Record<string, unknown> } };
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["ChaosExperiment"] } } };
+        400: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        404: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        409: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        413: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        415: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+      };
+    };
+  };
+  "/v1/chaos/reports/{id}": {
+    /** A report: the verdict, and how it was come to */
+    get: {
+      parameters: { query?: { format?: ("json") | ("markdown") }; header?: never; path: { id: string }; cookie?: never };
+      requestBody?: never;
+      responses: {
+        200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["ChaosReport"] } } };
+        401: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        403: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        404: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        422: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        429: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        502: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        503: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
+        504: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
       };
     };
   };

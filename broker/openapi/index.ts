@@ -24,6 +24,7 @@ export function openApi(version: string) {
       { name: "Logs", description: "Asking for log entries" },
       { name: "Operators", description: "Queues, dead letters, completeness; mails, templates, suppressions" },
       { name: "Health", description: "How the platform is" },
+      { name: "Chaos", description: "Breaking a platform that runs for development, and counting what was accepted" },
     ],
     components: COMPONENTS,
     paths: limited(secured({ ...ACTIONS, ...V1, ...OPERATIONS })),

@@ -37,6 +37,19 @@ import {
   QueueView,
   ReplayRequest,
 } from "#contracts/dead-letters";
+import {
+  ChaosCounters,
+  ChaosExperiment,
+  ChaosNames,
+  ChaosOverview,
+  ChaosPart,
+  ChaosReport,
+  ChaosReportSummary,
+  ChaosRequest,
+  ChaosResult,
+  ChaosSample,
+  ChaosVerdict,
+} from "#contracts/chaos";
 import { Envelope } from "#contracts/envelope";
 import {
   EdgeFigures,
@@ -95,6 +108,17 @@ export const SCHEMAS = {
   BounceReport,
   BounceRequest,
   CancelRequest,
+  ChaosCounters,
+  ChaosExperiment,
+  ChaosNames,
+  ChaosOverview,
+  ChaosPart,
+  ChaosReport,
+  ChaosReportSummary,
+  ChaosRequest,
+  ChaosResult,
+  ChaosSample,
+  ChaosVerdict,
   ConfirmRequest,
   Credentials,
   DeadLetter,

@@ -1,5 +1,6 @@
 /** The versioned API as a whole; of it here: receipts, health. */
 import { API_KEYS } from "./api-keys.ts";
+import { CHAOS } from "./chaos.ts";
 import { FIGURES } from "./figures.ts";
 import { LOG_LEVELS } from "./log-levels.ts";
 import { LOGS } from "./logs.ts";
@@ -114,6 +115,7 @@ export const V1 = {
   ...TAIL,
   ...TRACES,
   ...HEALTH,
+  ...CHAOS,
   ...FIGURES,
   // Of both.
   "/v1/logs": { ...LOGS["/v1/logs"], ...INTAKE["/v1/logs"] },

@@ -2,6 +2,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { outsideData } from "../backing/index.ts";
 import { CertificatesError, developerFiles, makeCertificates, tlsEnvironment } from "../certificates/files.ts";
+import { type Chaos, openChaos } from "../chaos/open.ts";
 import { type Command, type Arguments, DATA_OPTION, UsageError } from "../command.ts";
 import { describeHolder } from "../holders.ts";
 import { isFree } from "../backing/ports.ts";
@@ -21,7 +22,7 @@ const READY_MS = 60_000;
 /** Where a backing service is missing, some services never get ready: the others have long been by then (ms). */
 const READY_WITHOUT_MS = 8_000;
 /** What a run leaves below the data directory; anything else in there is not ours to remove. */
-const OURS = ["pg", "mongo", "rmq", "mail", "logs", "spool"];
+const OURS = ["pg", "mongo", "rmq", "mail", "logs", "spool", "chaos"];
 
 export const up: Command = {
   name: "up",
@@ -33,6 +34,10 @@ server that can't be used).`,
   options: {
     fresh: { type: "boolean", about: "remove all data of earlier runs first" },
     ports: { type: "string", value: "usual|free", about: "free: any free ports, to run a second platform beside" },
+    direct: {
+      type: "boolean",
+      about: "no proxies between the parts: then nothing can be broken from the console",
+    },
     tls: {
       type: "boolean",
       about: "TLS between the services and to the broker, by certificates of bun run certificates",
@@ -81,9 +86,23 @@ async function bringUp(args: Arguments, ports: "usual" | "free", dataDir: string
   const live = makeLive(out);
   const narrator = narrate(live, paint);
   let stack: Stack | undefined;
+  let chaos: Chaos | undefined;
   try {
+    if (!args.flag("direct") && process.env["ENVIRONMENT"] !== "production") {
+      const say = (line: string): void =>
+        void out.write(`${paint.dim(new Date().toLocaleTimeString())} ${paint.yellow("!")} Break it: ${line}\n`);
+      chaos = await openChaos({ onSay: say });
+    }
     const secure = args.flag("tls") ? await secured(dataDir) : {};
-    stack = await startStack({ dataDir, ports, ...secure, onEvent: narrator.onEvent, signal: stopping });
+    stack = await startStack({
+      dataDir,
+      ports,
+      ...secure,
+      ...(chaos === undefined ? {} : { chaos: chaos.address, rewire: chaos.rewire }),
+      onEvent: narrator.onEvent,
+      signal: stopping,
+    });
+    chaos?.attach(stack);
     await Promise.race([stack.untilReady(stack.missing.size > 0 ? READY_WITHOUT_MS : READY_MS), aborted(stopping)]);
     narrator.settled();
     live.close();
@@ -96,7 +115,9 @@ async function bringUp(args: Arguments, ports: "usual" | "free", dataDir: string
     if (!stopping.aborted) throw error;
   } finally {
     live.close();
+    await chaos?.settle();
     if (stack !== undefined) await stopAll(stack, out, String(stopping.reason ?? ""));
+    await chaos?.[Symbol.asyncDispose]();
   }
   return 0;
 }

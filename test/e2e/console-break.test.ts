@@ -63,21 +63,29 @@ describe.skipIf(!HAS_BROWSER)("Break it (needs the backing services and a Chromi
     VERDICT_MS + 60_000,
   );
 
-  test("a fault is ended at once by the button, and all is well again", async () => {
-    const page = await open.page("/console/break", { dark: true, width: 360 });
-    await page.getByLabel("For how long").fill("60");
-    await page.getByRole("button", { name: "freeze mail" }).click();
-    const end = page.getByRole("button", { name: "End the fault now" });
-    await end.waitFor({ timeout: 30_000 });
-    expect(await page.evaluate<number>("document.documentElement.scrollWidth")).toBeLessThanOrEqual(360);
-    await end.click();
-    await page.getByText(/^Nothing was lost, nothing came twice/).waitFor({ timeout: VERDICT_MS });
-    expect(await open.axe(page)).toEqual([]);
-    await until("well", async () => {
-      const answer = await fetch(`${open.platform.url("broker")}/v1/health`);
-      return ((await answer.json()) as { message: string }).message === "All is well";
-    }, 30_000);
-    await page.context().close();
-    expect(open.complaints).toEqual([]);
-  }, VERDICT_MS + 60_000);
+  test(
+    "a fault is ended at once by the button, and all is well again",
+    async () => {
+      const page = await open.page("/console/break", { dark: true, width: 360 });
+      await page.getByLabel("For how long").fill("60");
+      await page.getByRole("button", { name: "freeze mail" }).click();
+      const end = page.getByRole("button", { name: "End the fault now" });
+      await end.waitFor({ timeout: 30_000 });
+      expect(await page.evaluate<number>("document.documentElement.scrollWidth")).toBeLessThanOrEqual(360);
+      await end.click();
+      await page.getByText(/^Nothing was lost, nothing came twice/).waitFor({ timeout: VERDICT_MS });
+      expect(await open.axe(page)).toEqual([]);
+      await until(
+        "well",
+        async () => {
+          const answer = await fetch(`${open.platform.url("broker")}/v1/health`);
+          return ((await answer.json()) as { message: string }).message === "All is well";
+        },
+        30_000,
+      );
+      await page.context().close();
+      expect(open.complaints).toEqual([]);
+    },
+    VERDICT_MS + 60_000,
+  );
 });

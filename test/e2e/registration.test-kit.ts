@@ -6,7 +6,7 @@
 import postgres from "postgres";
 import { keyOf } from "#shared/saga";
 import { type SmtpDouble, startSmtpDouble } from "../../mail/smtp/smtp-double.test-kit.ts";
-import { type Proxy, startProxy } from "../faults/proxy.ts";
+import { type Proxy, startProxy } from "../../dev/chaos/proxy.ts";
 import { type Answered, type Platform, startPlatform, until } from "../kit.ts";
 
 /** In the order in which a registration comes to them. */

@@ -10,9 +10,9 @@ import { withDatabase } from "../../dev/backing/addresses.ts";
 import type { BackingName } from "../../dev/backing/types.ts";
 import { freePort } from "../../dev/backing/ports.ts";
 import { ROOT } from "../../dev/paths.ts";
-import { type Call, repeat, type Sample, startLoad } from "../faults/load.ts";
-import { seeded } from "../faults/random.ts";
-import { bringBack } from "../faults/scene.ts";
+import { type Call, repeat, type Sample, startLoad } from "../../dev/chaos/load.ts";
+import { seeded } from "../../dev/chaos/random.ts";
+import { bringBack } from "../../dev/chaos/scene.ts";
 import { ALONE_START_MS, alone, HAS_BACKING, makeLoginCheap, type Platform, startPlatform, until } from "../kit.ts";
 
 const AVOIDED_MS = 2_000;

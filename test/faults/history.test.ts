@@ -2,10 +2,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { LOGS_DEAD_LETTER_EXCHANGE, LOGS_DEAD_LETTER_QUEUE } from "#contracts/events";
 import { HAS_BACKING, type Platform, START_MS, startPlatform } from "../kit.ts";
-import { makeHistory } from "./history.ts";
-import { makeCalls, makeForeignPublisher, repeat } from "./load.ts";
-import { namesInQueue } from "./places.ts";
-import { cutOff, SPOOL_ONLY } from "./scene.ts";
+import { makeHistory } from "../../dev/chaos/history.ts";
+import { makeCalls, makeForeignPublisher, repeat } from "../../dev/chaos/load.ts";
+import { namesInQueue } from "../../dev/chaos/places.ts";
+import { cutOff, SPOOL_ONLY } from "../../dev/chaos/scene.ts";
 
 describe.skipIf(!HAS_BACKING)("the history checker (needs the backing services of `bun run test`)", () => {
   let platform: Platform;

@@ -7,7 +7,7 @@ import { run } from "../../dev/backing/commands.ts";
 import { findInstallation } from "../../dev/backing/rabbitmq-install.ts";
 import type { ServiceName } from "../../dev/services.ts";
 import { type Platform, until } from "../kit.ts";
-import { metricOf } from "./scene.ts";
+import { metricOf } from "../../dev/chaos/scene.ts";
 
 /** The command starts an Erlang machine of its own, which takes seconds. */
 const CTL_MS = 60_000;

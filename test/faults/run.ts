@@ -1,7 +1,7 @@
 /** Runs cases of the fault matrix one after the other, on one platform for as long as they ask for the same one. */
 import { makeLoginCheap, type Platform, startPlatform } from "../kit.ts";
 import type { FaultCase, Measured } from "./case.ts";
-import { seeded, seedFor } from "./random.ts";
+import { seeded, seedFor } from "../../dev/chaos/random.ts";
 
 /** Longest that one case may take (ms): a full one runs for half an hour and drains. */
 const FULL_MS = 60 * 60_000;

@@ -1,6 +1,6 @@
 /** From a verdict to what a case measured: what every case looks at, whatever it is about. */
 import type { Measured } from "./case.ts";
-import type { Verdict } from "./history.ts";
+import type { Verdict } from "../../dev/chaos/history.ts";
 
 export interface Conclusion {
   readonly healMs?: number;

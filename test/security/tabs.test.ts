@@ -1,6 +1,6 @@
 /** Nobody is logged out without a reason: tabs that share a login, answers that are lost. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { between, seeded } from "../faults/random.ts";
+import { between, seeded } from "../../dev/chaos/random.ts";
 import { bearer, HAS_SERVERS, type Login, NEEDS, startTrio, type Trio } from "./trio.ts";
 
 const REFRESHES = 1_000;

@@ -1,9 +1,9 @@
 /** The logger is killed (-9) again and again under load. */
 import type { FaultCase, Measured } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { dishonest, makeCalls, repeat, startLoad, summarize } from "../load.ts";
-import { between } from "../random.ts";
-import { bringBack, kill, untilLogsWell } from "../scene.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { dishonest, makeCalls, repeat, startLoad, summarize } from "../../../dev/chaos/load.ts";
+import { between } from "../../../dev/chaos/random.ts";
+import { bringBack, kill, untilLogsWell } from "../../../dev/chaos/scene.ts";
 import { concluded } from "../verdicts.ts";
 
 const RATE = 200;

@@ -1,9 +1,9 @@
 /** The logger stops in its tracks (SIGSTOP): connections stay open, answers don't come. */
 import { until } from "../../kit.ts";
 import type { FaultCase, Measured } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { dishonest, makeCalls, startLoad, summarize } from "../load.ts";
-import { freeze, metricOf, untilLogsWell } from "../scene.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { dishonest, makeCalls, startLoad, summarize } from "../../../dev/chaos/load.ts";
+import { freeze, metricOf, untilLogsWell } from "../../../dev/chaos/scene.ts";
 import { concluded } from "../verdicts.ts";
 
 const RATE = 200;

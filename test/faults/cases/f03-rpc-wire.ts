@@ -6,9 +6,9 @@ import { makeRpcClient, type RpcClient } from "#shared/rpc";
 import { makeMetrics, newContext } from "#shared/telemetry";
 import { until } from "../../kit.ts";
 import type { FaultCase, Measured } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { type Proxy, startProxy } from "../proxy.ts";
-import { between } from "../random.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { type Proxy, startProxy } from "../../../dev/chaos/proxy.ts";
+import { between } from "../../../dev/chaos/random.ts";
 import { concluded } from "../verdicts.ts";
 
 const RECONNECT_MS = 1_000;

@@ -2,10 +2,10 @@
 import { until } from "../../kit.ts";
 import type { Platform } from "../../kit.ts";
 import type { FaultCase, Measured } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { dishonest, makeCalls, startLoad, summarize } from "../load.ts";
-import { between } from "../random.ts";
-import { bringBack, kill, untilLogsWell } from "../scene.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { dishonest, makeCalls, startLoad, summarize } from "../../../dev/chaos/load.ts";
+import { between } from "../../../dev/chaos/random.ts";
+import { bringBack, kill, untilLogsWell } from "../../../dev/chaos/scene.ts";
 import { concluded } from "../verdicts.ts";
 
 const READY_MS = 5_000;

@@ -1,10 +1,10 @@
 /** The broker is killed (-9) while only its spool can take what it accepts. */
 import { until } from "../../kit.ts";
 import type { FaultCase, Measured } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { dishonest, makeCalls, repeat, startLoad, summarize } from "../load.ts";
-import { between } from "../random.ts";
-import { bringBack, cutOff, kill, SPOOL_ONLY, spooled, untilLogsWell } from "../scene.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { dishonest, makeCalls, repeat, startLoad, summarize } from "../../../dev/chaos/load.ts";
+import { between } from "../../../dev/chaos/random.ts";
+import { bringBack, cutOff, kill, SPOOL_ONLY, spooled, untilLogsWell } from "../../../dev/chaos/scene.ts";
 import { concluded } from "../verdicts.ts";
 
 const RATE = 200;

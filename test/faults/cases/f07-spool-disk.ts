@@ -3,10 +3,10 @@ import { mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { until, type Platform } from "../../kit.ts";
 import type { FaultCase, Measured } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { dishonest, makeCalls, repeat, startLoad, summarize } from "../load.ts";
-import { between, oneOf } from "../random.ts";
-import { bringBack, cutOff, kill, metricOf, SPOOL_ONLY, spooled, untilLogsWell } from "../scene.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { dishonest, makeCalls, repeat, startLoad, summarize } from "../../../dev/chaos/load.ts";
+import { between, oneOf } from "../../../dev/chaos/random.ts";
+import { bringBack, cutOff, kill, metricOf, SPOOL_ONLY, spooled, untilLogsWell } from "../../../dev/chaos/scene.ts";
 import { concluded } from "../verdicts.ts";
 
 const SMALL_DISK = "3m";

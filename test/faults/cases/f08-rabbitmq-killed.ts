@@ -1,10 +1,10 @@
 /** RabbitMQ is killed, or restarted, again and again under load. */
 import type { FaultCase } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { dishonest, makeCalls, makeForeignPublisher, startLoad, summarize } from "../load.ts";
-import { between } from "../random.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { dishonest, makeCalls, makeForeignPublisher, startLoad, summarize } from "../../../dev/chaos/load.ts";
+import { between } from "../../../dev/chaos/random.ts";
 import { countHits, over, untilConsuming, untilEventsFlow, untilResumed } from "../rabbit.ts";
-import { bringBack, kill } from "../scene.ts";
+import { bringBack, kill } from "../../../dev/chaos/scene.ts";
 import { concluded } from "../verdicts.ts";
 
 const RESUME_MS = 5_000;

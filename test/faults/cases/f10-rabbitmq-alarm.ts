@@ -1,9 +1,9 @@
 /** RabbitMQ raises its memory alarm: connections stay, and it reads nothing from those that publish. */
 import type { FaultCase } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { dishonest, makeCalls, startLoad, summarize } from "../load.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { dishonest, makeCalls, startLoad, summarize } from "../../../dev/chaos/load.ts";
 import { countHits, over, rabbitmqctl, residentBytes, stateOf, untilEventsFlow } from "../rabbit.ts";
-import { bringBack, kill, spooled } from "../scene.ts";
+import { bringBack, kill, spooled } from "../../../dev/chaos/scene.ts";
 import { concluded } from "../verdicts.ts";
 import { until } from "../../kit.ts";
 

@@ -1,8 +1,8 @@
 /** Somebody deletes the queue, closes the connections, or puts something of another shape in the queue's place. */
 import { LOGS_QUEUE } from "#contracts/events";
 import type { FaultCase } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { makeCalls, repeat } from "../load.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { makeCalls, repeat } from "../../../dev/chaos/load.ts";
 import {
   countHits,
   over,
@@ -13,7 +13,7 @@ import {
   withChannel,
   withConfirms,
 } from "../rabbit.ts";
-import { waiting } from "../scene.ts";
+import { waiting } from "../../../dev/chaos/scene.ts";
 import { concluded } from "../verdicts.ts";
 import { until } from "../../kit.ts";
 

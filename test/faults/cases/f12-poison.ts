@@ -2,8 +2,8 @@
 import { LOGS_DEAD_LETTER_QUEUE, LOGS_EXCHANGE, routingKeyOf } from "#contracts/events";
 import { SEVERITIES } from "#contracts/logs";
 import type { FaultCase } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { between, oneOf } from "../random.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { between, oneOf } from "../../../dev/chaos/random.ts";
 import { takeAll, withConfirms } from "../rabbit.ts";
 import { concluded } from "../verdicts.ts";
 

@@ -1,9 +1,9 @@
 /** Events that nobody can use, at a moment at which dead letters can't be taken. */
 import { LOGS_DEAD_LETTER_EXCHANGE, LOGS_EXCHANGE } from "#contracts/events";
 import type { FaultCase, Measured } from "../case.ts";
-import { makeHistory } from "../history.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
 import { withChannel, withConfirms } from "../rabbit.ts";
-import { untilLogsWell } from "../scene.ts";
+import { untilLogsWell } from "../../../dev/chaos/scene.ts";
 import { concluded } from "../verdicts.ts";
 
 const refused: FaultCase = {

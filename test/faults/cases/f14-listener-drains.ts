@@ -1,10 +1,10 @@
 /** The listener is told to end while it has its hands full. */
 import { LOGS_QUEUE } from "#contracts/events";
 import type { FaultCase } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { makeForeignPublisher, repeat } from "../load.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { makeForeignPublisher, repeat } from "../../../dev/chaos/load.ts";
 import { over, untilConsuming, withChannel } from "../rabbit.ts";
-import { metricOf } from "../scene.ts";
+import { metricOf } from "../../../dev/chaos/scene.ts";
 import { concluded } from "../verdicts.ts";
 import { until } from "../../kit.ts";
 

@@ -1,8 +1,8 @@
 /** The logger is away for long while events keep coming. */
 import type { FaultCase } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { makeForeignPublisher, startLoad } from "../load.ts";
-import { bringBack, kill, metricOf, queueDepths } from "../scene.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { makeForeignPublisher, startLoad } from "../../../dev/chaos/load.ts";
+import { bringBack, kill, metricOf, queueDepths } from "../../../dev/chaos/scene.ts";
 import { concluded } from "../verdicts.ts";
 import { LOGS_QUEUE } from "#contracts/events";
 import { until } from "../../kit.ts";

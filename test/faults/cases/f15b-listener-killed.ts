@@ -1,9 +1,9 @@
 /** The listener dies with its hands full. */
 import { until } from "../../kit.ts";
 import type { FaultCase, Measured } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { makeForeignPublisher, repeat } from "../load.ts";
-import { bringBack, kill, metricOf, untilLogsWell } from "../scene.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { makeForeignPublisher, repeat } from "../../../dev/chaos/load.ts";
+import { bringBack, kill, metricOf, untilLogsWell } from "../../../dev/chaos/scene.ts";
 import { concluded } from "../verdicts.ts";
 
 const killed: FaultCase = {

@@ -1,9 +1,9 @@
 /** The auth service is killed (-9): no logins, and whoever is logged in goes on working. */
 import type { FaultCase, Measured } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { type Call, dishonest, makeCalls, repeat, startLoad, summarize } from "../load.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { type Call, dishonest, makeCalls, repeat, startLoad, summarize } from "../../../dev/chaos/load.ts";
 import { until } from "../../kit.ts";
-import { bringBack, kill } from "../scene.ts";
+import { bringBack, kill } from "../../../dev/chaos/scene.ts";
 import { concluded } from "../verdicts.ts";
 
 const LOGIN_MS = 3_000;

@@ -1,9 +1,9 @@
 /** PostgreSQL ends its connections, stops at once, is restarted. */
 import postgres from "postgres";
 import type { FaultCase } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { dishonest, makeCalls, type Sample, startLoad } from "../load.ts";
-import { bringBack } from "../scene.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { dishonest, makeCalls, type Sample, startLoad } from "../../../dev/chaos/load.ts";
+import { bringBack } from "../../../dev/chaos/scene.ts";
 import { over } from "../rabbit.ts";
 import { concluded } from "../verdicts.ts";
 import { type Platform, until } from "../../kit.ts";

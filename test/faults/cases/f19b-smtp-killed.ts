@@ -1,9 +1,9 @@
 /** The mail server is killed (-9) again and again while mails are sent, or is away for a minute. */
 import type { FaultCase, Measured } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { dishonest, makeCalls, repeat, startLoad, summarize } from "../load.ts";
-import { between } from "../random.ts";
-import { bringBack, kill, killAndBringBack } from "../scene.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { dishonest, makeCalls, repeat, startLoad, summarize } from "../../../dev/chaos/load.ts";
+import { between } from "../../../dev/chaos/random.ts";
+import { bringBack, kill, killAndBringBack } from "../../../dev/chaos/scene.ts";
 import { concluded } from "../verdicts.ts";
 
 /** Of mails whose content may be on its way at a kill: connections of the mail service. */

@@ -4,9 +4,9 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { FaultCase, Measured } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { dishonest, makeCalls, type Sample, startLoad, summarize } from "../load.ts";
-import { killAndBringBack, untilLogsWell } from "../scene.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { dishonest, makeCalls, type Sample, startLoad, summarize } from "../../../dev/chaos/load.ts";
+import { killAndBringBack, untilLogsWell } from "../../../dev/chaos/scene.ts";
 import { concluded } from "../verdicts.ts";
 
 const HOUR_S = 3_600;

@@ -3,9 +3,9 @@ import { mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { until } from "../../kit.ts";
 import type { FaultCase, Measured } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { makeCalls, runLoad, startLoad, summarize } from "../load.ts";
-import { metricOf, untilLogsWell } from "../scene.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { makeCalls, runLoad, startLoad, summarize } from "../../../dev/chaos/load.ts";
+import { metricOf, untilLogsWell } from "../../../dev/chaos/scene.ts";
 import { concluded } from "../verdicts.ts";
 
 const FILES = 256;

@@ -5,8 +5,8 @@ import { makeService } from "../../../dev/service.ts";
 import { programOf } from "../../../dev/services.ts";
 import { type Platform, until } from "../../kit.ts";
 import type { FaultCase, Measured } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { makeCalls, startLoad, summarize } from "../load.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { makeCalls, startLoad, summarize } from "../../../dev/chaos/load.ts";
 import { concluded } from "../verdicts.ts";
 
 const RATE = 200;

@@ -1,12 +1,12 @@
 /** Everything at once: parts die and freeze, networks fail, in an order that the seed decides. */
 import type { Platform } from "../../kit.ts";
 import type { FaultCase, Measured } from "../case.ts";
-import { makeHistory } from "../history.ts";
-import { HOP_NAMES } from "../hops.ts";
-import { dishonest, makeCalls, makeForeignPublisher, startLoad, summarize } from "../load.ts";
-import type { ProxyFaults } from "../proxy.ts";
-import { between, fork, oneOf } from "../random.ts";
-import { bringBack, freeze, kill, killAndBringBack, type PartName, untilLogsWell } from "../scene.ts";
+import { makeHistory } from "../../../dev/chaos/history.ts";
+import { HOP_NAMES } from "../../../dev/chaos/hops.ts";
+import { dishonest, makeCalls, makeForeignPublisher, startLoad, summarize } from "../../../dev/chaos/load.ts";
+import type { ProxyFaults } from "../../../dev/chaos/proxy.ts";
+import { between, fork, oneOf } from "../../../dev/chaos/random.ts";
+import { bringBack, freeze, kill, killAndBringBack, type PartName, untilLogsWell } from "../../../dev/chaos/scene.ts";
 import { concluded } from "../verdicts.ts";
 
 const RATE = 180;

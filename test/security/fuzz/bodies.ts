@@ -2,7 +2,7 @@
  * Bodies, paths and queries against all routes: those of the broker as its own description tells them (a route that is
  * new is attacked from then on), and those of the services behind.
  */
-import { oneOf } from "../../faults/random.ts";
+import { oneOf } from "../../../dev/chaos/random.ts";
 import type { ServiceName } from "../../../dev/services.ts";
 import { askUntilMeant, makeTurns, type Turns } from "./alone.ts";
 import { Broken, type Campaign } from "./campaign.ts";

@@ -2,7 +2,7 @@
  * What a fuzzer is: a number of attempts, each of which follows from the seed, the fuzzer's id and its own number and
  * from nothing else, so that one that found something is repeated alone (`bun run security --only ID --seed N --at I`).
  */
-import { seeded, seedFor } from "../../faults/random.ts";
+import { seeded, seedFor } from "../../../dev/chaos/random.ts";
 import type { Target } from "./target.ts";
 
 /** The seed that every run begins with, beside one of chance. */

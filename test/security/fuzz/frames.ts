@@ -1,7 +1,7 @@
 /** RPC frames into the decoder, in this process. */
 import { Packr, Unpackr } from "msgpackr";
 import { RPC_LIMITS } from "#contracts/limits";
-import { between, oneOf } from "../../faults/random.ts";
+import { between, oneOf } from "../../../dev/chaos/random.ts";
 // Its inside is attacked here: a socket in between would make of 200,000 frames a few thousand.
 import { WireError } from "../../../shared/rpc/check.ts";
 import { decodeMessage, emptyMessage } from "../../../shared/rpc/decode.ts";

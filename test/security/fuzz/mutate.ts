@@ -1,5 +1,5 @@
 /** Makes good input bad, or only odd, by chance that can be repeated. */
-import { between, oneOf } from "../../faults/random.ts";
+import { between, oneOf } from "../../../dev/chaos/random.ts";
 
 type Random = () => number;
 

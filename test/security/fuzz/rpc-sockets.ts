@@ -1,7 +1,7 @@
 /** RPC frames over sockets against the real logger: beside good calls on the same connection, in pieces, half, too many. */
 import { connect, type Socket } from "node:net";
 import { Packr, Unpackr } from "msgpackr";
-import { between, oneOf } from "../../faults/random.ts";
+import { between, oneOf } from "../../../dev/chaos/random.ts";
 import { WireError } from "../../../shared/rpc/check.ts";
 import { decodeMessage, emptyMessage } from "../../../shared/rpc/decode.ts";
 import { Broken, type Campaign } from "./campaign.ts";

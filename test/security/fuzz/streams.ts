@@ -4,7 +4,7 @@
  */
 import { connect, type Socket } from "node:net";
 import { SERVICE_NAMES } from "../../../dev/services.ts";
-import { between, oneOf } from "../../faults/random.ts";
+import { between, oneOf } from "../../../dev/chaos/random.ts";
 import { ANY_CASES, BODY_CASES } from "../http-cases.ts";
 import { parseAnswers, type RawAnswer } from "../wire.ts";
 import { Broken, type Campaign } from "./campaign.ts";

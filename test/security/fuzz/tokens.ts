@@ -3,7 +3,7 @@ import { createHmac } from "node:crypto";
 import { generateKeyPair, type JWK, SignJWT } from "jose";
 import { ACCESS_TOKEN } from "#contracts/auth";
 import { API_KEY_HEADER } from "#contracts/headers";
-import { between, oneOf } from "../../faults/random.ts";
+import { between, oneOf } from "../../../dev/chaos/random.ts";
 import { askUntilMeant, makeTurns, type Turns } from "./alone.ts";
 import { Broken, type Campaign } from "./campaign.ts";
 import { mutateValue } from "./mutate.ts";

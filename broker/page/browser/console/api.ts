@@ -1,9 +1,7 @@
 /** How the page asks the broker: with the session where there is one, with a deadline always, and with an outcome that never throws. */
-import type { components } from "../../../client/paths.ts";
 import { accessToken, forgetAccess, isSignedIn } from "./session.ts";
 
-/** A type of the API by its name in the description. */
-export type Schema<K extends keyof components["schemas"]> = components["schemas"][K];
+export type { Schema } from "./words.ts";
 
 /**
  *     signed-out   a credential is needed, and none is there or it counts no longer

@@ -112,6 +112,7 @@ export function Chart({
       latest.current,
       box,
     );
+    box.style.color = "";
     chart.current = made;
     const watch = new ResizeObserver(() => made.setSize({ width: Math.max(box.clientWidth, 120), height }));
     watch.observe(box);
@@ -131,27 +132,29 @@ export function Chart({
         {title} <small>{unit}</small>
       </figcaption>
       <div ref={place} aria-hidden="true" />
-      <table class="unseen">
-        <caption>
-          {title}, {unit}
-        </caption>
-        <thead>
-          <tr>
-            <th>of</th>
-            <th>last</th>
-            <th>highest</th>
-          </tr>
-        </thead>
-        <tbody>
-          {series.map(({ name, values }) => (
-            <tr key={name}>
-              <th>{name}</th>
-              <td>{lastOf(values)}</td>
-              <td>{highestOf(values)}</td>
+      <div class="unseen">
+        <table>
+          <caption>
+            {title}, {unit}
+          </caption>
+          <thead>
+            <tr>
+              <th>of</th>
+              <th>last</th>
+              <th>highest</th>
             </tr>
-          ))}
-        </tbody>
-      </table>
+          </thead>
+          <tbody>
+            {series.map(({ name, values }) => (
+              <tr key={name}>
+                <th>{name}</th>
+                <td>{lastOf(values)}</td>
+                <td>{highestOf(values)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
     </figure>
   );
 }

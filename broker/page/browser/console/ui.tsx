@@ -2,9 +2,9 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { makeStore, useStore } from "./store.ts";
+import { MARKS, type Tone } from "./words.ts";
 
-/** `good` it is as it should be, `warn` look at it, `bad` it is not, `info` nothing of these. Never told by colour alone. */
-export type Tone = "good" | "warn" | "bad" | "info";
+export type { Tone } from "./words.ts";
 
 export interface ButtonProps {
   readonly children: ComponentChildren;
@@ -104,8 +104,6 @@ export function Section({ title, actions, children, class: name = "", onKeyDown 
     </section>
   );
 }
-
-const MARKS: Readonly<Record<Tone, string>> = { good: "✓", warn: "!", bad: "✕", info: "i" };
 
 export function Notice({ tone, title, children }: { tone: Tone; title: string; children?: ComponentChildren }) {
   return (

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { makeLog } from "#shared/log";
 import { openSpool } from "#shared/spool";
 import { makeMetrics } from "#shared/telemetry";
-import { type Platform, until } from "../kit.ts";
+import { until } from "../until.ts";
+import type { Grounds } from "./grounds.ts";
 
 /** More than any case leaves behind; reading them takes a second for a few thousand. */
 const PEEK_MAX = 1_000_000;
@@ -15,7 +16,7 @@ const READ_SPOOL_MS = 30_000;
 export type Mentioned = (text: string) => readonly string[];
 
 /** The names that occur in a queue's messages. They are taken without an acknowledgement and given back. */
-export async function namesInQueue(platform: Platform, queue: string, mentioned: Mentioned): Promise<string[]> {
+export async function namesInQueue(platform: Grounds, queue: string, mentioned: Mentioned): Promise<string[]> {
   const model = await platform.rabbit();
   model.on("error", () => undefined);
   try {
@@ -39,7 +40,7 @@ export async function namesInQueue(platform: Platform, queue: string, mentioned:
 }
 
 /** The names that occur in records of the broker's spools that are not yet handed on: read from copies of them. */
-export async function namesInSpools(platform: Platform, mentioned: Mentioned): Promise<string[]> {
+export async function namesInSpools(platform: Grounds, mentioned: Mentioned): Promise<string[]> {
   const spools = join(platform.stack.dataDir, "spool", "broker");
   const copies = await mkdtemp(join(tmpdir(), "platform-spool-"));
   try {

@@ -7,7 +7,9 @@
  */
 import { UNROUTED_QUEUE, JOBS_DEAD_LETTER_QUEUE, LOGS_DEAD_LETTER_QUEUE } from "#contracts/events";
 import { topologyOf } from "#shared/amqp";
-import { type Platform, until } from "../kit.ts";
+import { outgoingTls } from "#shared/tls";
+import { until } from "../until.ts";
+import type { Grounds } from "./grounds.ts";
 import { namesInQueue, namesInSpools } from "./places.ts";
 import { waiting } from "./scene.ts";
 
@@ -16,6 +18,7 @@ const LETTERS: Readonly<Record<Kind, string>> = { log: "l", event: "e", mail: "m
 const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
 /** Receipts that a verdict asks for, evenly from all that were given. */
 const RECEIPTS = 40;
+const RECEIPT_MS = 10_000;
 
 /** What is known of an accepted thing. */
 export interface Acceptance {
@@ -32,6 +35,10 @@ export interface Verdict {
   /** Names that are stored, or delivered as a mail, more than once. */
   readonly twice: readonly string[];
   readonly stored: number;
+  /** Mails that were handed to the mail server, once or more often. */
+  readonly delivered: number;
+  /** Mails that were given up, which their receipts say. */
+  readonly failed: readonly string[];
   readonly deadLettered: readonly string[];
   readonly unrouted: readonly string[];
   /** Still in RabbitMQ, or in the outbox without an end. */
@@ -63,10 +70,23 @@ export interface History {
    * Waits until everything has its end, at most `withinMs` (default 60,000), then says where everything is.
    * All services have to run.
    */
-  verdict(options?: { withinMs?: number }): Promise<Verdict>;
+  verdict(options?: VerdictOptions): Promise<Verdict>;
+}
+
+export interface VerdictOptions {
+  /** Longest that is waited for everything to have its end (ms, default 60,000). */
+  readonly withinMs?: number;
+  /** Gives up at once: the verdict rejects with its reason. */
+  readonly signal?: AbortSignal;
+  /** Nothing waits any more, or the time is over: now it is counted. */
+  readonly onSettled?: () => void;
 }
 
 export interface HistoryOptions {
+  /** Begins all names. Default: one of its own. */
+  readonly tag?: string;
+  /** Entries before this moment are not looked at: in a store that has been filled for days. Default: all are. */
+  readonly since?: Date;
   /** Subjects of all mails that were delivered, once for each delivery. Default: the platform's inbox. */
   readonly delivered?: () => Promise<readonly string[]>;
 }
@@ -83,8 +103,8 @@ const WORK = topologyOf().queues.filter(({ role }) => role === "work" || role ==
 
 let histories = 0;
 
-export function makeHistory(platform: Platform, options: HistoryOptions = {}): History {
-  const tag = `h${process.pid}x${(histories += 1)}`;
+export function makeHistory(platform: Grounds, options: HistoryOptions = {}): History {
+  const { tag = `h${process.pid}x${(histories += 1)}`, since } = options;
   const pattern = new RegExp(`${tag}[${Object.values(LETTERS).join("")}]\\d+z`, "g");
   const accepted: Record<Kind, Map<string, Acceptance>> = { log: new Map(), event: new Map(), mail: new Map() };
   /** Of events that have no name of ours. */
@@ -126,7 +146,9 @@ export function makeHistory(platform: Platform, options: HistoryOptions = {}): H
     const altered: string[] = [];
     const count = (key: string): void => void times.set(key, (times.get(key) ?? 0) + 1);
     // One look at everything: FerretDB reads all of it for each range and each list of ids.
-    const found = platform.entries.find({}, { projection: { name: 1, event_id: 1, data: 1 } });
+    const found = platform.entries.find(since === undefined ? {} : { created_at: { $gte: since } }, {
+      projection: { name: 1, event_id: 1, data: 1 },
+    });
     for await (const { name, event_id, data } of found) {
       if (acceptedIds.has(event_id)) count(event_id);
       if (!name.startsWith(tag)) continue;
@@ -159,10 +181,11 @@ export function makeHistory(platform: Platform, options: HistoryOptions = {}): H
   }
 
   /** How long it took (ms). */
-  async function settle(withinMs: number): Promise<number | undefined> {
+  async function settle(withinMs: number, signal?: AbortSignal): Promise<number | undefined> {
     const began = performance.now();
     const endsAt = began + withinMs;
     while (performance.now() < endsAt) {
+      signal?.throwIfAborted();
       // A part that is just coming back does not answer yet.
       if (await everythingEnded().catch(() => false)) {
         const tookMs = performance.now() - began;
@@ -189,8 +212,9 @@ export function makeHistory(platform: Platform, options: HistoryOptions = {}): H
     },
     lookAtInbox,
 
-    async verdict({ withinMs = 60_000 } = {}) {
-      const drainMs = await settle(withinMs);
+    async verdict({ withinMs = 60_000, onSettled, signal } = {}) {
+      const drainMs = await settle(withinMs, signal);
+      onSettled?.();
       const entries = new Map<string, Acceptance>([
         ...accepted.log,
         ...accepted.event,
@@ -198,7 +222,7 @@ export function makeHistory(platform: Platform, options: HistoryOptions = {}): H
       ]);
       // What was acknowledged by one part and is not yet seen at the next has a moment to arrive.
       // Connections of ours that ended with a killed server are found out one by one.
-      let store = await until("the store is looked through", stored, LOOK_MS);
+      let store = await until("the store is looked through", stored, LOOK_MS, signal);
       await until(
         "all stored",
         async () => {
@@ -230,16 +254,20 @@ export function makeHistory(platform: Platform, options: HistoryOptions = {}): H
       );
 
       const ambiguous: string[] = [];
+      const failed: string[] = [];
+      let arrived = 0;
       if (accepted.mail.size > 0) {
         const states = await outbox();
         const delivered = await deliveries();
         for (const name of accepted.mail.keys()) {
           const state = states.get(name);
           const times = delivered.get(name) ?? 0;
+          if (times > 0) arrived += 1;
           if (times > 1) twice.push(name);
           if (state === undefined && !known(name) && !queued.has(name)) lost.push(name);
           if (state === "sent" && times === 0) lost.push(name);
           if (state === "ambiguous") ambiguous.push(name);
+          if (times === 0 && (state === "failed" || state === "expired")) failed.push(name);
           if (state !== undefined && !ENDED.has(state)) queued.add(name);
         }
       }
@@ -251,6 +279,8 @@ export function makeHistory(platform: Platform, options: HistoryOptions = {}): H
         lost,
         twice,
         stored: [...entries.keys()].filter((name) => store.times.has(name)).length,
+        delivered: arrived,
+        failed,
         deadLettered: [...deadLettered],
         unrouted: [...unrouted],
         queued: [...queued],
@@ -265,13 +295,16 @@ export function makeHistory(platform: Platform, options: HistoryOptions = {}): H
 }
 
 /** Asks the broker for receipts of things whose end is known, by their ids. */
-async function wrongReceipts(platform: Platform, ends: ReadonlyMap<string, string>): Promise<string[]> {
+async function wrongReceipts(platform: Grounds, ends: ReadonlyMap<string, string>): Promise<string[]> {
   const all = [...ends];
   const step = Math.max(1, Math.floor(all.length / RECEIPTS));
   const wrong: string[] = [];
   for (let at = 0; at < all.length; at += step) {
     const [id, end] = all[at]!;
-    const answer = await fetch(`${platform.url("broker")}/v1/receipts/${id}`, { signal: AbortSignal.timeout(10_000) });
+    const answer = await fetch(`${platform.url("broker")}/v1/receipts/${id}`, {
+      ...outgoingTls(),
+      signal: AbortSignal.timeout(RECEIPT_MS),
+    });
     const { data } = (await answer.json()) as { data?: { state?: string } };
     if (data?.state !== end)
       wrong.push(`${id} is ${end}, its receipt says ${answer.status} ${data?.state ?? ""}`.trim());

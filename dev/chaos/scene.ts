@@ -1,9 +1,11 @@
 /** What cases do to parts, and what they ask them. */
 import { topologyOf } from "#shared/amqp";
-import type { Part } from "../../dev/part.ts";
-import type { BackingName } from "../../dev/backing/types.ts";
-import type { ServiceName } from "../../dev/services.ts";
-import { type Platform, until } from "../kit.ts";
+import { outgoingTls } from "#shared/tls";
+import type { Part } from "../part.ts";
+import type { BackingName } from "../backing/types.ts";
+import type { ServiceName } from "../services.ts";
+import { until } from "../until.ts";
+import type { Grounds } from "./grounds.ts";
 import type { Hop } from "./hops.ts";
 
 /** RabbitMQ takes seconds to start, more on a busy machine (ms). */
@@ -13,7 +15,7 @@ const ASK_MS = 2_000;
 export type PartName = ServiceName | BackingName;
 
 /** Kills a part (-9) and keeps it down; give back `start` to have it again. */
-export async function kill(platform: Platform, name: PartName): Promise<void> {
+export async function kill(platform: Pick<Grounds, "stack">, name: PartName): Promise<void> {
   const part: Part = platform.stack.part(name);
   part.kill("SIGKILL");
   // Else the supervisor starts it again when it thinks fit.
@@ -21,7 +23,7 @@ export async function kill(platform: Platform, name: PartName): Promise<void> {
 }
 
 /** Starts a part that was killed or stopped; resolves when it is ready. @returns how long that took (ms). */
-export async function bringBack(platform: Platform, name: PartName): Promise<number> {
+export async function bringBack(platform: Pick<Grounds, "stack">, name: PartName): Promise<number> {
   const part: Part = platform.stack.part(name);
   const began = performance.now();
   // A server that recovers from a kill may refuse its first start.
@@ -31,14 +33,14 @@ export async function bringBack(platform: Platform, name: PartName): Promise<num
 }
 
 /** Kills (-9) and starts again after `awayMs`. @returns how long the start took (ms). */
-export async function killAndBringBack(platform: Platform, name: PartName, awayMs = 0): Promise<number> {
+export async function killAndBringBack(platform: Grounds, name: PartName, awayMs = 0): Promise<number> {
   await kill(platform, name);
   await Bun.sleep(awayMs);
   return bringBack(platform, name);
 }
 
 /** Stops a part's process in its tracks (SIGSTOP) for so long: connections stay, answers don't come. */
-export async function freeze(platform: Platform, name: PartName, ms: number): Promise<void> {
+export async function freeze(platform: Grounds, name: PartName, ms: number): Promise<void> {
   const part: Part = platform.stack.part(name);
   part.kill("SIGSTOP");
   try {
@@ -50,12 +52,15 @@ export async function freeze(platform: Platform, name: PartName, ms: number): Pr
 
 /** The sum of a metric's series at a service whose labels hold all of these; undefined where it has none. */
 export async function metricOf(
-  platform: Platform,
+  platform: Grounds,
   service: ServiceName,
   name: string,
   labels: Readonly<Record<string, string>> = {},
 ): Promise<number | undefined> {
-  const answer = await fetch(`${platform.url(service)}/metrics`, { signal: AbortSignal.timeout(ASK_MS) });
+  const answer = await fetch(`${platform.url(service)}/metrics`, {
+    ...outgoingTls(),
+    signal: AbortSignal.timeout(ASK_MS),
+  });
   let sum: number | undefined;
   for (const line of (await answer.text()).split("\n")) {
     const [, found, given = "", value] = /^(\w+)(?:\{(.*)\})? (\S+)$/.exec(line) ?? [];
@@ -67,12 +72,12 @@ export async function metricOf(
 }
 
 /** Records that wait in the broker's spools. */
-export async function spooled(platform: Platform): Promise<number> {
+export async function spooled(platform: Grounds): Promise<number> {
   return (await metricOf(platform, "broker", "spool_records")) ?? 0;
 }
 
 /** Messages by queue: ready ones, of all queues of the topology that exist. */
-export async function queueDepths(platform: Platform): Promise<Map<string, number>> {
+export async function queueDepths(platform: Grounds): Promise<Map<string, number>> {
   const model = await platform.rabbit();
   model.on("error", () => undefined);
   try {
@@ -94,7 +99,7 @@ export async function queueDepths(platform: Platform): Promise<Map<string, numbe
 }
 
 /** What waits to be worked on: spooled, in work and delay queues, and in the listener's hands. */
-export async function waiting(platform: Platform): Promise<{ spooled: number; queued: number; inHand: number }> {
+export async function waiting(platform: Grounds): Promise<{ spooled: number; queued: number; inHand: number }> {
   const depths = await queueDepths(platform);
   let queued = 0;
   for (const { name, role } of topologyOf().queues)
@@ -109,7 +114,7 @@ export async function waiting(platform: Platform): Promise<{ spooled: number; qu
 let probes = 0;
 
 /** Waits until a log call is stored at once, undegraded. @returns how long that took (ms). */
-export async function untilLogsWell(platform: Platform, ms = 30_000): Promise<number> {
+export async function untilLogsWell(platform: Grounds, ms = 30_000, signal?: AbortSignal): Promise<number> {
   const began = performance.now();
   await until(
     "a log call that is not degraded",
@@ -121,12 +126,13 @@ export async function untilLogsWell(platform: Platform, ms = 30_000): Promise<nu
       return answer.status === 202 && answer.headers.get("x-degraded") === null;
     },
     ms,
+    signal,
   );
   return performance.now() - began;
 }
 
 /** Between the broker and these there is no network any more: connections are reset, new ones refused. */
-export async function cutOff(platform: Platform, hops: readonly Hop[]): Promise<void> {
+export async function cutOff(platform: Grounds, hops: readonly Hop[]): Promise<void> {
   for (const hop of hops) {
     await platform.hops.proxies[hop].misbehave({ refuse: true });
     platform.hops.proxies[hop].cut();

@@ -1,9 +1,10 @@
 /** Load as real clients make it: at a fixed rate whether or not answers come (open loop), and honest about what was accepted. */
 import amqp from "amqplib";
 import { LOGS_EXCHANGE, routingKeyOf } from "#contracts/events";
+import { outgoingTls } from "#shared/tls";
 import type { Envelope } from "#contracts/envelope";
 import { SEVERITIES } from "#contracts/logs";
-import type { Platform } from "../kit.ts";
+import type { Grounds } from "./grounds.ts";
 import type { History } from "./history.ts";
 import { oneOf } from "./random.ts";
 
@@ -53,7 +54,7 @@ export interface CallOptions {
 
 /** The calls of clients, each with a name of its own, noted in the history when it was accepted and only then. */
 export function makeCalls(
-  platform: Platform,
+  platform: Grounds,
   history: History,
   random: () => number,
   { broker = () => platform.url("broker") }: CallOptions = {},
@@ -68,6 +69,7 @@ export function makeCalls(
         method: "POST",
         body: JSON.stringify(body),
         headers: { "content-type": "application/json" },
+        ...outgoingTls(),
         signal: AbortSignal.timeout(CLIENT_MS),
       });
       const envelope = (await answer.json()) as Envelope;
@@ -288,7 +290,7 @@ export interface ForeignPublisher extends AsyncDisposable {
  * A client of RabbitMQ that is none of ours: publishes events straight to the exchange, with confirms, and connects
  * again when it has lost its connection. What was not confirmed may be there or not: it does not count as accepted.
  */
-export function makeForeignPublisher(platform: Platform, history: History, random: () => number): ForeignPublisher {
+export function makeForeignPublisher(platform: Grounds, history: History, random: () => number): ForeignPublisher {
   let channel: amqp.ConfirmChannel | undefined;
   let model: amqp.ChannelModel | undefined;
   const closing = new AbortController();

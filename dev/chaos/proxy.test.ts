@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { until } from "../kit.ts";
+import { until } from "../until.ts";
 import { type Proxy, startProxy } from "./proxy.ts";
 import { seeded } from "./random.ts";
 
