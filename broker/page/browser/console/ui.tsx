@@ -424,7 +424,8 @@ const SHOWN: Readonly<Record<NonNullable<TimeProps["how"]>, (date: Date) => stri
 /** How long ago, in words, roughly. */
 export function ago(at: number): string {
   const s = Math.round((Date.now() - at) / 1_000);
-  return s < 2 ? "just now" : s < 0 ? `in ${span(-s)}` : `${span(s)} ago`;
+  if (Math.abs(s) < 2) return "just now";
+  return s < 0 ? `in ${span(-s)}` : `${span(s)} ago`;
 }
 
 function span(s: number): string {

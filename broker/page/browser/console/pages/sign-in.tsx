@@ -132,7 +132,7 @@ function Why({ trouble: { status, message }, isOver }: { trouble: SignInTrouble;
     case 401:
       return (
         <Notice tone="bad" title="That was not right">
-          Is it the address that you registered with? Each wrong attempt makes the next one wait longer.
+          <p>Is it the address that you registered with? Look at Caps Lock and the language of the keyboard, too.</p>
         </Notice>
       );
     case 429:
@@ -140,13 +140,15 @@ function Why({ trouble: { status, message }, isOver }: { trouble: SignInTrouble;
         <Notice tone="info" title="You can try again now" />
       ) : (
         <Notice tone="warn" title="Too many attempts">
-          There were too many wrong ones, by you or by somebody else. Nobody is locked out for ever: wait a little.
+          <p>
+            There were too many wrong ones, by you or by somebody else. Nobody is locked out for ever: wait a little.
+          </p>
         </Notice>
       );
     case 0:
       return (
         <Notice tone="bad" title="The broker does not answer">
-          Is the platform running, and the network there?
+          <p>Is the platform running, and the network there?</p>
         </Notice>
       );
     case 502:
@@ -154,7 +156,7 @@ function Why({ trouble: { status, message }, isOver }: { trouble: SignInTrouble;
     case 504:
       return (
         <Notice tone="bad" title="Nobody can sign in just now">
-          The part that knows the passwords is away. Whoever is signed in stays so; try again in a moment.
+          <p>The part that knows the passwords is away. Whoever is signed in stays so; try again in a moment.</p>
         </Notice>
       );
     default:

@@ -62,8 +62,10 @@ export function InvitePage() {
       />
       {problem !== undefined && (
         <Notice tone="bad" title={problem}>
-          What was done before that stays:{" "}
-          <a href={`/console/people/users?q=${encodeURIComponent(email)}`}>look for the user</a>.
+          <p>
+            What was done before that stays:{" "}
+            <a href={`/console/people/users?q=${encodeURIComponent(email)}`}>look for the user</a>.
+          </p>
         </Notice>
       )}
       <form

@@ -59,7 +59,7 @@ function Account({ me }: { me: Me }) {
         <dd>{me.id}</dd>
       </dl>
       {!me.email_verified && (
-        <div class="actions">
+        <p>
           <Button
             onClick={async () => {
               await change("POST", "/v1/email-verifications", {
@@ -70,7 +70,7 @@ function Account({ me }: { me: Me }) {
           >
             Send me a link that verifies it
           </Button>
-        </div>
+        </p>
       )}
       <p class="hint">Who manages users can give you another address or role.</p>
     </Section>
@@ -133,13 +133,14 @@ function Password() {
     setCurrent("");
     setNext("");
     const { ended } = reply.data;
-    toast(`Your password is changed; ${ended === 0 ? "no other session was open" : `${ended} other sessions ended`}`);
+    const others = ended === 0 ? "no other session was open" : `other sessions that ended: ${ended}`;
+    toast(`Your password is changed; ${others}`);
   };
   return (
     <Section title="Your password">
       {problem !== undefined && (
         <Notice tone="bad" title="The password is as it was">
-          {problem}
+          <p>{problem}</p>
         </Notice>
       )}
       <form
