@@ -120,6 +120,7 @@ withServer(`the right password: 202, the user and his tokens, nothing of the has
       access_token: expect.stringMatching(/^ey/),
       refresh_token: expect.stringMatching(/^[\w-]{43}$/),
       expires_in: 600,
+      refresh_expires_in: 30 * 86_400,
     },
   });
   const age = Date.now() - Date.parse(String(reply.json.data?.["created_at"]));

@@ -3,7 +3,7 @@
  * time. A change is told by the database itself at its commit; what this replica changes it forgets by itself, before it
  * answers.
  */
-import { isScope } from "#contracts/access";
+import { isScope } from "#contracts/scopes";
 import { type Codec, makeCache } from "#shared/cache";
 import type { Database } from "#shared/postgres";
 import type { Redis } from "#shared/redis";

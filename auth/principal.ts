@@ -1,5 +1,5 @@
 /** Who is asking at auth: an access token or an API key to whose it is, as he is now. Knows no SQL. */
-import type { Scope } from "#contracts/access";
+import type { Scope } from "#contracts/scopes";
 import { API_KEY_HEADER } from "#contracts/headers";
 import type { KeyHolder } from "#contracts/auth";
 import { Failure, fail, ok, type Result } from "#shared/errors";

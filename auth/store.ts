@@ -1,5 +1,5 @@
 /** The tables of auth. Talks SQL, decides nothing. */
-import { isScope, type Role, type Scope } from "#contracts/access";
+import { isScope, type Role, type Scope } from "#contracts/scopes";
 import type { RegistrationState } from "#contracts/auth";
 import type { Result } from "#shared/errors";
 import type { Database, Sql, WorkContext } from "#shared/postgres";

@@ -39,6 +39,7 @@ export const USER = {
   access_token: "canary-access",
   refresh_token: "canary-refresh",
   expires_in: 600,
+  refresh_expires_in: 2_592_000,
 };
 export const AUTH = { action: "auth", auth: { email: USER.email, password: "canary-password" } };
 export const LOG = { action: "log", log: { name: "n", data: { text: "canary-data" }, severity: "WARNING" } };

@@ -1,5 +1,5 @@
 /** Administrators, made by whoever has the database: the first one, and others when nobody can log in. Knows no SQL. */
-import type { Role, Scope } from "#contracts/access";
+import type { Role, Scope } from "#contracts/scopes";
 import type { ManagedUser, Registration } from "#contracts/auth";
 import { fail, ok, type Result } from "#shared/errors";
 import type { CallContext } from "#shared/telemetry";

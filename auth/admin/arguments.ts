@@ -1,5 +1,5 @@
 /** What was typed behind `auth admin`. */
-import { isScope, ROLES, type Role, SCOPES, type Scope } from "#contracts/access";
+import { isScope, ROLES, type Role, SCOPES, type Scope } from "#contracts/scopes";
 import { ADDRESS_PATTERN } from "#contracts/mail";
 import { readAction, UsageError } from "#shared/terminal";
 

@@ -1,7 +1,7 @@
 /** `auth admin …`: users from a terminal. Works on the database, with the operations of the routes, also while no auth runs. */
 import { readFile } from "node:fs/promises";
 import { Registration, type ManagedUser } from "#contracts/auth";
-import { SCOPES, isScope } from "#contracts/access";
+import { SCOPES, isScope } from "#contracts/scopes";
 import { Failure, fail, messageOf, ok, type Result } from "#shared/errors";
 import { type Command, EXIT } from "#shared/lifecycle";
 import { silentLog } from "#shared/log";

@@ -1,6 +1,6 @@
 /** API keys over HTTP on a real PostgreSQL: who may make, see and end them, and what one is worth. */
 import { afterAll, beforeAll, expect, setDefaultTimeout } from "bun:test";
-import type { Role, Scope } from "#contracts/access";
+import type { Role, Scope } from "#contracts/scopes";
 import { Secret } from "#shared/config";
 import { makeSealer } from "../keys.ts";
 import { NEEDS, type Reply, startAuth, type TestAuth, until, withServer } from "../service.test-kit.ts";

@@ -4,7 +4,7 @@
  * Whoever makes a key gives it only what he has himself. A user's key makes, shows and ends no keys of his; one with
  * `keys:manage` manages those of services.
  */
-import type { Scope } from "#contracts/access";
+import type { Scope } from "#contracts/scopes";
 import type { ApiKeyFilter, ApiKeyPage, ApiKeyRequest, ApiKeyView, KeyHolder, NewApiKey } from "#contracts/auth";
 import { fail, ok, type Result } from "#shared/errors";
 import type { Sql, WorkContext } from "#shared/postgres";

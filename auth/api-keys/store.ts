@@ -1,5 +1,6 @@
 /** The table of API keys. Talks SQL, decides nothing. */
-import { isScope, type Role, type Scope, scopesOf } from "#contracts/access";
+import { scopesOf } from "#contracts/access";
+import { isScope, type Role, type Scope } from "#contracts/scopes";
 import { Failure, type Result } from "#shared/errors";
 import type { Database, Sql, WorkContext } from "#shared/postgres";
 

@@ -115,6 +115,7 @@ export function makeLogin(ports: LoginPorts): Login {
       access_token: accessToken.value,
       refresh_token: refreshToken,
       expires_in: ACCESS_TOKEN.lifetimeS,
+      refresh_expires_in: Math.floor(idleMs / 1_000),
     });
   }
 

@@ -47,6 +47,7 @@ withServer(
     expect(next.session_id).toBe(first.session_id);
     expect(next.refresh_token).not.toBe(first.refresh_token);
     expect(next).toMatchObject({ expires_in: 600, refresh_token: expect.stringMatching(/^[\w-]{43}$/) });
+    expect([first.refresh_expires_in, next.refresh_expires_in]).toEqual([10 * 86_400, 10 * 86_400]);
     const [before, after] = [claimsOf(first.access_token), claimsOf(next.access_token)];
     expect(after).toMatchObject({ sid: first.session_id, roles: ["operator"], av: 2, auth_time: before["auth_time"] });
     expect(String(after["scope"]).split(" ")).toContain("logs:read");
@@ -168,6 +169,7 @@ withServer(`a session lasts 10 days after its last use, and 20 in all ${NEEDS}`,
   const third = await refreshed(second.refresh_token);
   const held = await sessionOf(first.session_id);
   expect([Math.round(held?.days ?? 0), Math.round(held?.total ?? 0)]).toEqual([5, 20]);
+  expect(Math.round(third.refresh_expires_in / 86_400)).toBe(5);
   await age(5);
   expect((await refresh(third.refresh_token)).status).toBe(401);
 });

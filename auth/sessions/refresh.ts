@@ -83,10 +83,12 @@ export function makeRefresh(ports: RefreshPorts): Refresh {
     const { user, sessionId, startedAt } = value.held;
     const accessToken = await tokens.sign({ user, sessionId, authTime: startedAt });
     if (!accessToken.ok) return accessToken;
+    const leftMs = startedAt.getTime() + life.maxMs - Date.now();
     return ok({
       access_token: accessToken.value,
       refresh_token: value.token,
       expires_in: ACCESS_TOKEN.lifetimeS,
+      refresh_expires_in: Math.max(0, Math.floor(Math.min(life.idleMs, leftMs) / 1_000)),
       session_id: sessionId,
     });
   };

@@ -1,7 +1,7 @@
 /** HTTP side of sessions. Translates only: who is let in, and what ends, is decided beside. */
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import type { Scope } from "#contracts/access";
+import type { Scope } from "#contracts/scopes";
 import { ACCESS_TOKEN, Credentials, PasswordChange, RefreshRequest, type SessionsEnded } from "#contracts/auth";
 import { orThrow } from "#shared/errors";
 import { contextOf, envelope } from "#shared/http";

@@ -5,7 +5,8 @@
  * of whoever makes it. Without that, `users:manage` would be all scopes: by another role, or by another address
  * for an administrator and a new password for that address.
  */
-import { type Scope, SCOPES, isScope, scopesOf } from "#contracts/access";
+import { scopesOf } from "#contracts/access";
+import { type Scope, SCOPES, isScope } from "#contracts/scopes";
 import type { ManagedUser, ManagedUserPage, MePatch, UserFilter, UserPatch } from "#contracts/auth";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Sql } from "#shared/postgres";

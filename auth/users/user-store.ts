@@ -1,6 +1,6 @@
 /** Users in PostgreSQL, for whoever manages them. Talks SQL, decides nothing. */
 import type { PendingQuery, Row } from "postgres";
-import type { Role, Scope } from "#contracts/access";
+import type { Role, Scope } from "#contracts/scopes";
 import type { Result } from "#shared/errors";
 import type { Database, Sql, WorkContext } from "#shared/postgres";
 import { type StoredUser, type UserRow, userColumns, userOf } from "../store.ts";

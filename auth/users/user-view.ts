@@ -1,5 +1,6 @@
 /** A user as anybody may see him, as he sees himself, and as those see him who manage users. */
-import { type Scope, scopesOf } from "#contracts/access";
+import { scopesOf } from "#contracts/access";
+import type { Scope } from "#contracts/scopes";
 import type { ManagedUser, MeView, UserView } from "#contracts/auth";
 import type { StoredUser } from "../store.ts";
 

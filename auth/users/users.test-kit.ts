@@ -1,5 +1,5 @@
 /** What tests of users and their mails share: calls with any method, who is logged in, and what lies in the outbox. */
-import type { Role, Scope } from "#contracts/access";
+import type { Role, Scope } from "#contracts/scopes";
 import type { Secret } from "#shared/config";
 import { loadConfig } from "#shared/config";
 import { fields, secretOf } from "../config.ts";

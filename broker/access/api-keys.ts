@@ -3,7 +3,7 @@
  * memory longer than its request.
  */
 import { LRUCache } from "lru-cache";
-import type { Scope } from "#contracts/access";
+import type { Scope } from "#contracts/scopes";
 import type { KeyHolder } from "#contracts/auth";
 import type { Degraded } from "#contracts/broker";
 import type { Revocation } from "#contracts/identity";

@@ -1,5 +1,5 @@
 /** Who is asking, as the broker has found out. */
-import { SCOPES, type Scope } from "#contracts/access";
+import { SCOPES, type Scope } from "#contracts/scopes";
 import type { Degraded } from "#contracts/broker";
 import type { Session } from "../sessions/sessions.ts";
 

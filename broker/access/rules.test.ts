@@ -1,6 +1,6 @@
 /** Who may use which route: every one of the application's, with every kind of credential, through the broker's door. */
 import { expect, test } from "bun:test";
-import { SCOPES, type Scope } from "#contracts/access";
+import { SCOPES, type Scope } from "#contracts/scopes";
 import type { KeyHolder } from "#contracts/auth";
 import { OPERATOR_TOKEN, versionedBrokers } from "../v1/v1.test-kit.ts";
 import { checkRules, isByAction, type Route, type Rule, ruleOf, RULES } from "./rules.ts";

@@ -2,7 +2,7 @@
  * Who may use a route: the one place where it is decided. A route that is not here is closed, and the broker does not
  * start with it. Auth and the other owners decide again where something is theirs.
  */
-import type { Scope } from "#contracts/access";
+import type { Scope } from "#contracts/scopes";
 import { Failure, fail, ok, type Result } from "#shared/errors";
 import type { Principal } from "./principal.ts";
 

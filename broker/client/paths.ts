@@ -58,7 +58,7 @@ export interface components {
     LogPage: { items: (components["schemas"]["LogItem"])[]; next_cursor?: string; text?: ("index") | ("pattern") };
     LogEntriesRequest: { entries: (components["schemas"]["LogRequest"])[] };
     LogRequest: { name: string; data: unknown; severity?: ("INFO") | ("WARNING") | ("ERROR") };
-    LoginReply: (components["schemas"]["MeView"]) & ({ access_token: string; refresh_token: string; expires_in: number });
+    LoginReply: (components["schemas"]["MeView"]) & ({ access_token: string; refresh_token?: string; expires_in: number; refresh_expires_in: number });
     MailAction: { action: "mail"; mail: { from: string; to: string; subject: string; message: string } };
     MailContent: { subject: string; text: string; html: string; template?: { name: string; version: number; locale: string } };
     MailMessage: { from: string; to: (string) | ((string)[]); cc?: (string)[]; bcc?: (string)[]; reply_to?: string; subject?: string; message?: string; template?: { name: string; version?: number; locale?: string; variables?: Record<string, unknown> }; attachments?: ({ filename: string; content_type: string; content: string; content_id?: string })[]; headers?: Record<string, string>; priority?: ("high") | ("normal") | ("low"); send_at?: string; list?: string };
@@ -95,7 +95,7 @@ export interface components {
     SuppressRequest: { address: string; list?: string; reason?: string };
     TemplateList: { items: (components["schemas"]["TemplateView"])[] };
     TemplateView: { name: string; version: number; locales: (string)[]; description: string; schema: unknown; example: Record<string, unknown> };
-    TokenReply: { access_token: string; refresh_token: string; expires_in: number; session_id: string };
+    TokenReply: { access_token: string; refresh_token?: string; expires_in: number; refresh_expires_in: number; session_id: string };
     UserPatch: { version: number; email?: string; first_name?: string; last_name?: string; active?: boolean; role?: ("member") | ("operator") | ("admin"); extra_scopes?: (("logs:write") | ("logs:read") | ("mails:send") | ("mails:read") | ("mails:manage") | ("events:read") | ("events:manage") | ("platform:read") | ("platform:manage") | ("users:read") | ("users:manage") | ("keys:manage"))[] };
     UserView: { id: number; email: string; first_name: string; last_name: string; active: number; created_at: string; updated_at: string };
   };
@@ -143,7 +143,7 @@ export interface paths {
   "/v1/sessions": {
     /** Log in */
     post: {
-      parameters: { query?: never; header?: { "Idempotency-Key"?: string }; path?: never; cookie?: never };
+      parameters: { query?: never; header?: { "X-Session"?: "cookie"; "Idempotency-Key"?: string }; path?: never; cookie?: never };
       requestBody: { content: { "application/json": components["schemas"]["Credentials"] } };
       responses: {
         201: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["LoginReply"] } } };
@@ -193,8 +193,8 @@ export interface paths {
   "/v1/sessions/refresh": {
     /** Go on with a session: new tokens for a refresh token */
     post: {
-      parameters: { query?: never; header?: never; path?: never; cookie?: never };
-      requestBody: { content: { "application/json": components["schemas"]["RefreshRequest"] } };
+      parameters: { query?: never; header?: { "X-Session"?: "cookie" }; path?: never; cookie?: never };
+      requestBody: { content: { "application/json": (components["schemas"]["RefreshRequest"]) | (Record<string, unknown>) } };
       responses: {
         200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["TokenReply"] } } };
         400: { headers: Record<string, unknown>; content: { "application/json": components["schemas"]["Envelope"] } };
@@ -212,7 +212,7 @@ export interface paths {
   "/v1/sessions/current": {
     /** Log out */
     delete: {
-      parameters: { query?: never; header?: never; path?: never; cookie?: never };
+      parameters: { query?: never; header?: { "X-Session"?: "cookie" }; path?: never; cookie?: never };
       requestBody?: never;
       responses: {
         200: { headers: Record<string, unknown>; content: { "application/json": { error: false; message: string; data: components["schemas"]["SessionsEnded"] } } };

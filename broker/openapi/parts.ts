@@ -8,7 +8,7 @@ import {
   ApiKeyView,
   ConfirmRequest,
   Credentials,
-  LoginReply,
+  LoginGiven,
   ManagedUser,
   ManagedUserPage,
   MePatch,
@@ -22,7 +22,7 @@ import {
   SessionPage,
   SessionsEnded,
   SessionView,
-  TokenReply,
+  TokensGiven,
   UserPatch,
   UserView,
 } from "#contracts/auth";
@@ -151,7 +151,7 @@ export const SCHEMAS = {
   LogPage,
   LogEntriesRequest,
   LogRequest,
-  LoginReply,
+  LoginReply: LoginGiven,
   MailAction,
   MailContent,
   MailMessage,
@@ -188,7 +188,7 @@ export const SCHEMAS = {
   SuppressRequest,
   TemplateList,
   TemplateView,
-  TokenReply,
+  TokenReply: TokensGiven,
   UserPatch,
   UserView,
 } as const satisfies Record<string, TSchema>;
@@ -257,6 +257,12 @@ export const HEADERS = {
     schema: TEXT,
     example: 'Bearer realm="platform", error="invalid_token"',
   },
+  "Set-Cookie": {
+    description:
+      "Where the request has `X-Session: cookie`: the refresh token, `HttpOnly; SameSite=Strict; Path=/v1/sessions`; empty and over where the session is",
+    schema: TEXT,
+    example: "platform_refresh=sXZ1Q0x…; Path=/v1/sessions; Max-Age=2592000; HttpOnly; SameSite=Strict; Secure",
+  },
 } as const;
 export type HeaderName = keyof typeof HEADERS;
 
@@ -269,8 +275,16 @@ const PARAMETERS = {
     schema: { type: "string", minLength: 1, maxLength: 255 },
     example: "5f0c1e9a-order-17",
   },
+  Session: {
+    name: "X-Session",
+    in: "header",
+    description:
+      "`cookie`: the refresh token comes and goes in a cookie that no script can read, and is in no body. For pages of this origin: CORS lets no other send this header",
+    schema: { type: "string", enum: ["cookie"] },
+  },
 } as const;
 export const IDEMPOTENCY_KEY = { $ref: "#/components/parameters/IdempotencyKey" };
+export const SESSION_BY = { $ref: "#/components/parameters/Session" };
 
 export const COMPONENTS = {
   schemas: Object.fromEntries(Object.entries(SCHEMAS).map(([name, schema]) => [name, referring(schema)])),

@@ -32,6 +32,7 @@ export const TOKENS = {
   access_token: "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.…",
   refresh_token: "sXZ1Q0xq7n0Jm0o2yqk1C6yJb0G4o3u2Vw8s5rT1xY0",
   expires_in: 600,
+  refresh_expires_in: 2_592_000,
 };
 export const ONE_TIME_TOKEN = "Q2n0cY1b7o3u2Vw8s5rT1xY0sXZ1Q0xq7n0Jm0o2yqk";
 export const PASSWORD = "correct horse battery staple";

@@ -1,5 +1,5 @@
 /** Who may use a route, as the rules of access say: written into the description of each, so that both cannot differ. */
-import { SCOPES } from "#contracts/access";
+import { SCOPES } from "#contracts/scopes";
 import { OPERATOR_SCOPES } from "../access/principal.ts";
 import { isByAction, type Rule, ruleOf, type ScopeRule } from "../access/rules.ts";
 import { eachOf, type Paths, refusal } from "./parts.ts";

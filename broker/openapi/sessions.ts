@@ -1,6 +1,18 @@
 /** The versioned API: logging in, going on, logging out; the user of a session. */
 import { PageQuery } from "../v1/identity.ts";
-import { answer, AT, BEHIND, body, BODY_REFUSALS, IDEMPOTENCY_KEY, NO_QUERY, query, ref, refusal } from "./parts.ts";
+import {
+  answer,
+  AT,
+  BEHIND,
+  body,
+  BODY_REFUSALS,
+  IDEMPOTENCY_KEY,
+  NO_QUERY,
+  query,
+  ref,
+  refusal,
+  SESSION_BY,
+} from "./parts.ts";
 import { CHANGED_MEANWHILE, ME, PASSWORD, SESSION_ID, SESSION_OF, TOKENS, USER, USER_ID } from "./people.ts";
 
 const SESSION = {
@@ -27,8 +39,8 @@ export const SESSIONS = {
       tags,
       summary: "Log in",
       description:
-        "Begins a session. Keep `refresh_token` where no script reads it. The answer is the same, and takes the same time, whether the address or the password is wrong.",
-      parameters: [IDEMPOTENCY_KEY],
+        "Begins a session. Keep `refresh_token` where no script reads it: for a page, `X-Session: cookie` does so. The answer is the same, and takes the same time, whether the address or the password is wrong.",
+      parameters: [SESSION_BY, IDEMPOTENCY_KEY],
       requestBody: body(ref("Credentials"), { login: { email: "admin@example.com", password: "verysecret" } }),
       responses: {
         "201": answer(
@@ -37,7 +49,7 @@ export const SESSIONS = {
             schema: ref("LoginReply"),
             example: { message: `Logged in user ${USER.email}`, data: { ...ME, ...TOKENS } },
           },
-          ["Idempotent-Replayed"],
+          ["Idempotent-Replayed", "Set-Cookie"],
         ),
         "401": refusal("`Invalid Credentials`", "WWW-Authenticate"),
         "409": refusal("The same Idempotency-Key is under way", "Retry-After"),
@@ -63,13 +75,21 @@ export const SESSIONS = {
       summary: "Go on with a session: new tokens for a refresh token",
       description:
         "A refresh token works once. The same one again within 10 s gets the same successor, so that a lost answer or a second tab ends nothing; later it ends the session.",
-      requestBody: body(ref("RefreshRequest"), { refresh: { refresh_token: TOKENS.refresh_token } }),
+      parameters: [SESSION_BY],
+      requestBody: body(
+        { anyOf: [ref("RefreshRequest"), { type: "object", additionalProperties: false }] },
+        { refresh: { refresh_token: TOKENS.refresh_token }, "by cookie": {} },
+      ),
       responses: {
-        "200": answer("The tokens to go on with", {
-          schema: ref("TokenReply"),
-          example: { message: "Session refreshed", data: { ...TOKENS, session_id: SESSION_ID } },
-        }),
-        "401": refusal("The refresh token works no longer: log in again", "WWW-Authenticate"),
+        "200": answer(
+          "The tokens to go on with",
+          {
+            schema: ref("TokenReply"),
+            example: { message: "Session refreshed", data: { ...TOKENS, session_id: SESSION_ID } },
+          },
+          ["Set-Cookie"],
+        ),
+        "401": refusal("The refresh token works no longer: log in again", "WWW-Authenticate", "Set-Cookie"),
         ...BODY_REFUSALS,
         ...BEHIND,
       },
@@ -80,7 +100,8 @@ export const SESSIONS = {
       tags,
       summary: "Log out",
       description: "This session ends; its access token is refused by every broker within a second.",
-      responses: { "200": answer("Done", ONE), ...NO_QUERY, ...BEHIND },
+      parameters: [SESSION_BY],
+      responses: { "200": answer("Done", ONE, ["Set-Cookie"]), ...NO_QUERY, ...BEHIND },
     },
   },
   "/v1/sessions/{id}": {

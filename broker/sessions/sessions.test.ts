@@ -269,7 +269,13 @@ test("an answer for another session or user is none", async () => {
 
 test("a login through this broker is remembered, without its tokens", async () => {
   const { auth, sessions, current } = await withAnswers();
-  sessions.opened({ ...ME, access_token: await sign(key), refresh_token: "canary", expires_in: 600 });
+  sessions.opened({
+    ...ME,
+    access_token: await sign(key),
+    refresh_token: "canary",
+    expires_in: 600,
+    refresh_expires_in: 9,
+  });
   auth.answer = () => fail("unavailable");
   expect(await current()).toEqual(ok({ user: ME, degraded: { auth: "cached;age=0" } }));
 });

@@ -3,7 +3,7 @@
  * while remembered for the time that auth is away.
  */
 import { errors, jwtVerify } from "jose";
-import { isScope, type Scope } from "#contracts/access";
+import { isScope, type Scope } from "#contracts/scopes";
 import { ACCESS_TOKEN, type LoginReply, type MeView } from "#contracts/auth";
 import type { Degraded } from "#contracts/broker";
 import type { Revocation } from "#contracts/identity";
@@ -105,7 +105,7 @@ export function makeSessions(options: SessionsOptions): Sessions {
         return known;
       }),
 
-    opened({ access_token: _access, refresh_token: _refresh, expires_in: _expires, ...user }) {
+    opened({ access_token: _a, refresh_token: _r, expires_in: _s, refresh_expires_in: _t, ...user }) {
       cache.keep(user.session_id, user, cache.now());
     },
 

@@ -35,7 +35,8 @@ export interface DeskOptions {
   readonly stopping: AbortSignal;
 }
 
-interface Call {
+/** What of a handler's context is looked at. */
+export interface Call {
   readonly params: Readonly<Record<string, string>>;
   readonly request: Request;
   readonly set: Settable;

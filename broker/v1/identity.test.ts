@@ -8,8 +8,20 @@ const { broker, sessionToken } = versionedBrokers();
 
 const AT = "2026-11-29T12:00:00.000Z";
 const ME = { ...USER, session_id: "session-1" };
-const LOGIN = { ...ME, access_token: "canary-access", refresh_token: "canary-refresh", expires_in: 600 };
-const TOKENS = { access_token: "canary-access", refresh_token: "canary-refresh", expires_in: 600, session_id: "s" };
+const LOGIN = {
+  ...ME,
+  access_token: "canary-access",
+  refresh_token: "canary-refresh",
+  expires_in: 600,
+  refresh_expires_in: 3_600,
+};
+const TOKENS = {
+  access_token: "canary-access",
+  refresh_token: "canary-refresh",
+  expires_in: 600,
+  refresh_expires_in: 3_500,
+  session_id: "s",
+};
 const MANAGED = { ...USER, extra_scopes: [] };
 const KEY = { id: "k", name: "n", prefix: "pk_x", scopes: [], created_at: AT };
 const NEW_KEY = { ...KEY, key: "canary-key" };
@@ -214,4 +226,77 @@ test("a login here is remembered for the time that auth is away, and a login tha
   expect((await login()).headers.get("idempotent-replayed")).toBe("true");
   await auth.down();
   expect((await me()).status).toBe(503);
+});
+
+const BY_COOKIE = { "x-session": "cookie" };
+const LONG = "canary-refresh-token-of-a-page";
+
+test("a page's refresh token comes and goes in a cookie: with the header only, and in no body", async () => {
+  const { auth, request, bearer } = await identity();
+  auth.answer = ({ path }) =>
+    path === "/sessions"
+      ? Response.json({ error: false, message: "", data: { ...LOGIN, refresh_token: LONG } }, { status: 201 })
+      : path === "/sessions/refresh"
+        ? Response.json({ error: false, message: "", data: { ...TOKENS, refresh_token: `${LONG}-2` } })
+        : Response.json({ error: false, message: "", data: { ended: 1 } });
+  const credentials = { email: "canary@example.com", password: PASSWORD };
+  const plain = await request("POST", "/sessions", credentials);
+  expect([plain.headers.has("set-cookie"), plain.body.data]).toEqual([false, { ...LOGIN, refresh_token: LONG }]);
+
+  const login = await request("POST", "/sessions", credentials, BY_COOKIE);
+  const { refresh_token: _, ...others } = LOGIN;
+  expect([login.status, login.body.data]).toEqual([201, others]);
+  expect(login.headers.get("set-cookie")).toBe(
+    `platform_refresh=${LONG}; Path=/v1/sessions; Max-Age=3600; HttpOnly; SameSite=Strict`,
+  );
+
+  const cookie = `platform_refresh=${LONG}`;
+  const next = await request("POST", "/sessions/refresh", {}, { ...BY_COOKIE, cookie });
+  expect([next.status, auth.asked.at(-1)?.body]).toEqual([200, { refresh_token: LONG }]);
+  expect(next.headers.get("set-cookie")).toStartWith(`platform_refresh=${LONG}-2; Path=/v1/sessions; Max-Age=3500;`);
+  expect(JSON.stringify(next.body)).not.toContain(LONG);
+  // Without the header the cookie is nothing, and what came by a body goes by the body.
+  expect((await request("POST", "/sessions/refresh", {}, { cookie })).status).toBe(422);
+  const inBody = await request("POST", "/sessions/refresh", { refresh_token: LONG }, { cookie });
+  expect([inBody.headers.has("set-cookie"), JSON.stringify(inBody.body).includes(LONG)]).toEqual([false, true]);
+  expect((await request("POST", "/sessions/refresh", { refresh_token: LONG }, BY_COOKIE)).status).toBe(422);
+
+  const out = await request("DELETE", "/sessions/current", undefined, { ...bearer, ...BY_COOKIE, cookie });
+  expect([out.status, out.headers.get("set-cookie")]).toEqual([
+    200,
+    "platform_refresh=; Path=/v1/sessions; Max-Age=0; HttpOnly; SameSite=Strict",
+  ]);
+});
+
+test("a cookie that works no longer is taken away; one that could not be asked about stays", async () => {
+  const { auth, request } = await identity();
+  const refresh = (headers: Record<string, string>) =>
+    request("POST", "/sessions/refresh", {}, { ...BY_COOKIE, ...headers });
+  const none = await refresh({});
+  expect([none.status, none.body.message]).toEqual([401, "this browser has no session: log in"]);
+  expect(none.headers.get("www-authenticate")).toBe('Bearer realm="platform"');
+  expect(auth.asked).toEqual([]);
+  const cookie = `platform_refresh=${LONG}`;
+  auth.answer = () => Response.json({ error: true, message: "log in again" }, { status: 401 });
+  const over = await refresh({ cookie });
+  expect([over.status, over.body.message]).toEqual([401, "log in again"]);
+  expect(over.headers.get("set-cookie")).toContain("platform_refresh=; Path=/v1/sessions; Max-Age=0");
+  await auth.down();
+  const away = await refresh({ cookie });
+  expect([away.status, away.headers.has("set-cookie")]).toEqual([503, false]);
+});
+
+test("no page of another origin may send the header that makes the cookie count", async () => {
+  const { app } = await identity({ CORS_ORIGINS: "https://app.example.com" });
+  const answer = await fetch(`${app.url}/v1/sessions/refresh`, {
+    method: "OPTIONS",
+    headers: {
+      origin: "https://app.example.com",
+      "access-control-request-method": "POST",
+      "access-control-request-headers": "x-session",
+    },
+  });
+  expect(answer.headers.get("access-control-allow-origin")).toBe("https://app.example.com");
+  expect(answer.headers.get("access-control-allow-headers")?.toLowerCase()).not.toContain("x-session");
+  expect(answer.headers.get("access-control-allow-credentials")).toBeNull();
 });

@@ -26,9 +26,12 @@ import {
   UserPatch,
 } from "#contracts/auth";
 import { REPLAYED_HEADER } from "#contracts/headers";
-import { Failure } from "#shared/errors";
+import { Failure, orThrow } from "#shared/errors";
+import { makeValidator } from "#shared/validation";
 import type { Neighbour } from "../forward.ts";
-import { at, type Desk, NO_QUERY, type OwnersPath } from "./desk.ts";
+import { challenge } from "../sessions/bearer.ts";
+import { endCookie, intoCookie, isByCookie, refreshTokenOf } from "../sessions/cookie.ts";
+import { at, type Call, type Desk, NO_QUERY, type OwnersPath } from "./desk.ts";
 
 const paging = {
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200 })),
@@ -40,6 +43,9 @@ export const ApiKeysQuery = Type.Object({ ...ApiKeyFilter.properties, ...paging 
 
 /** Where the message says all. */
 const SAID = Type.Unknown();
+
+/** Body of a refresh whose token is in the cookie: nothing. */
+const nothingOf = makeValidator(Type.Object({}), { unknown: "refuse" });
 
 /** Auth has them by a query. */
 const sessionsOfUser: OwnersPath = ({ id = "" }) => {
@@ -60,6 +66,26 @@ export interface IdentityRoutes {
 export function identityRoutes({ desk, hashing, commands, reads, onLogin }: IdentityRoutes) {
   const { reading, removing, doing, exchanging, changing } = desk;
   const login = doing(hashing, "/sessions", Credentials, LoginReply);
+  const refresh = exchanging(commands, "/sessions/refresh", RefreshRequest, TokenReply);
+  const logOut = removing(commands, "/sessions/current", NO_QUERY, SessionsEnded);
+
+  async function refreshByCookie(call: Call & { readonly body: unknown }) {
+    const { params, request, set } = call;
+    orThrow(nothingOf(call.body));
+    const token = refreshTokenOf(request);
+    try {
+      if (token === undefined) throw new Failure("unauthenticated", "this browser has no session: log in");
+      const told = await refresh({ params, request, set, body: { refresh_token: token } });
+      return { ...told, data: intoCookie(told.data as TokenReply, request, set) };
+    } catch (error) {
+      if (error instanceof Failure && error.code === "unauthenticated") {
+        challenge(error, request, set);
+        endCookie(request, set);
+      }
+      throw error;
+    }
+  }
+
   return (
     new Elysia({ name: "broker.identity", prefix: "/v1" })
       .get("/users", reading(reads, "/users", UsersQuery, ManagedUserPage))
@@ -73,14 +99,19 @@ export function identityRoutes({ desk, hashing, commands, reads, onLogin }: Iden
       .post("/sessions", async (call) => {
         const told = await login(call);
         // As the desk has checked it; what was answered before is no news.
-        if (call.set.headers[REPLAYED_HEADER] === undefined) onLogin(told.data as LoginReply);
-        return told;
+        const reply = told.data as LoginReply;
+        if (call.set.headers[REPLAYED_HEADER] === undefined) onLogin(reply);
+        return isByCookie(call.request) ? { ...told, data: intoCookie(reply, call.request, call.set) } : told;
       })
       // A refresh token is its own key: within its grace the same one gets the same answer (docs/sessions.md).
-      .post("/sessions/refresh", exchanging(commands, "/sessions/refresh", RefreshRequest, TokenReply))
+      .post("/sessions/refresh", (call) => (isByCookie(call.request) ? refreshByCookie(call) : refresh(call)))
       .get("/sessions", reading(reads, "/sessions", PageQuery, SessionPage))
       .delete("/sessions", removing(commands, "/sessions", NO_QUERY, SessionsEnded))
-      .delete("/sessions/current", removing(commands, "/sessions/current", NO_QUERY, SessionsEnded))
+      .delete("/sessions/current", async (call) => {
+        const told = await logOut(call);
+        if (isByCookie(call.request)) endCookie(call.request, call.set);
+        return told;
+      })
       .delete("/sessions/:id", removing(commands, at("/sessions", "id"), NO_QUERY, SessionsEnded))
       .post("/email-verifications", doing(commands, "/email-verifications", AddressRequest, SAID))
       .post("/email-verifications/confirm", doing(commands, "/email-verifications/confirm", ConfirmRequest, SAID))

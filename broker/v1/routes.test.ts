@@ -157,7 +157,12 @@ describe("/v1/me", () => {
 
   test("a login through this broker is remembered, before anybody asked who it is", async () => {
     const { auth, me, handle } = await broker();
-    const tokens = { access_token: await sessionToken(), refresh_token: "canary-refresh", expires_in: 600 };
+    const tokens = {
+      access_token: await sessionToken(),
+      refresh_token: "canary-refresh",
+      expires_in: 600,
+      refresh_expires_in: 9,
+    };
     auth.answer = () =>
       Response.json(
         { error: false, message: "", data: { ...USER, session_id: "session-1", ...tokens } },

@@ -71,15 +71,15 @@ export const MeView = Type.Intersect([
 ]);
 export type MeView = Static<typeof MeView>;
 
+const TOKENS = {
+  access_token: Type.String({ description: "JWT (RFC 9068), signed with EdDSA" }),
+  refresh_token: Type.String({ description: "Opaque; works once" }),
+  expires_in: Type.Integer({ description: "Seconds until the access token expires" }),
+  refresh_expires_in: Type.Integer({ description: "Seconds until the session ends, if it is not used before" }),
+};
+
 /** The answer to a login: the user and his tokens. */
-export const LoginReply = Type.Intersect([
-  MeView,
-  Type.Object({
-    access_token: Type.String({ description: "JWT (RFC 9068), signed with EdDSA" }),
-    refresh_token: Type.String({ description: "Opaque; works once" }),
-    expires_in: Type.Integer({ description: "Seconds until the access token expires" }),
-  }),
-]);
+export const LoginReply = Type.Intersect([MeView, Type.Object(TOKENS)]);
 export type LoginReply = Static<typeof LoginReply>;
 
 /** Body of `POST /sessions/refresh`. */
@@ -87,13 +87,18 @@ export const RefreshRequest = Type.Object({ refresh_token: Type.String({ minLeng
 export type RefreshRequest = Static<typeof RefreshRequest>;
 
 /** `data` of `POST /sessions/refresh`: tokens of the same session. The refresh token that was given works no longer (but see docs/sessions.md, "A lost answer"). */
-export const TokenReply = Type.Object({
-  access_token: Type.String({ description: "JWT (RFC 9068), signed with EdDSA" }),
-  refresh_token: Type.String({ description: "Opaque; works once" }),
-  expires_in: Type.Integer({ description: "Seconds until the access token expires" }),
-  session_id: Type.String(),
-});
+export const TokenReply = Type.Object({ ...TOKENS, session_id: Type.String() });
 export type TokenReply = Static<typeof TokenReply>;
+
+const TOKENS_GIVEN = {
+  ...TOKENS,
+  refresh_token: Type.Optional(
+    Type.String({ description: "Opaque; works once. Absent where `X-Session: cookie` has put it into a cookie" }),
+  ),
+};
+/** Both, as the broker's clients get them. */
+export const LoginGiven = Type.Intersect([MeView, Type.Object(TOKENS_GIVEN)]);
+export const TokensGiven = Type.Object({ ...TOKENS_GIVEN, session_id: Type.String() });
 
 /** One login that has not ended. */
 export const SessionView = Type.Object({

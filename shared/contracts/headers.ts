@@ -20,6 +20,9 @@ export const ACTOR_HEADER = "x-actor";
 /** A key of a service or of a person, as auth has made it (`pk_…`). */
 export const API_KEY_HEADER = "x-api-key";
 
+/** `cookie`: the refresh token comes and goes in a cookie, for pages (docs/sessions.md). No page of another origin can send it. */
+export const SESSION_HEADER = "x-session";
+
 /** What a service of ours proves with that it is one, to another. */
 export const SERVICE_KEY_HEADER = "x-service-key";
 /** `WWW-Authenticate` of an answer to a service whose key is missing, not known, or not good for what it asked. */

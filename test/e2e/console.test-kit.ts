@@ -35,7 +35,7 @@ export interface Console extends AsyncDisposable {
   readonly browser: Browser;
   /** What pages complained of: errors of scripts, violations of the security policy. Refusals that are answered do not count. */
   readonly complaints: string[];
-  /** A page of the console, in a browser context of its own: nobody is signed in. */
+  /** A page of the console, in a browser context of its own: nobody is signed in. `page.context().newPage()` is a second tab. */
   readonly page: (path: string, options?: PageOptions) => Promise<Page>;
   /** Serious and critical findings of axe-core, by the rules of WCAG 2.2 A and AA. */
   readonly axe: (page: Page) => Promise<string[]>;
@@ -65,13 +65,14 @@ export async function openConsole(options: PlatformOptions = {}): Promise<Consol
       await context.addInitScript(
         "addEventListener('securitypolicyviolation', (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`))",
       );
-      const page = await context.newPage();
-      page.on("console", (message) => {
+      // Of all its pages: a test may open a second tab.
+      context.on("console", (message) => {
         // The browser itself reports each 4xx as an error: those are asked for here.
         if (message.type() === "error" && !message.text().includes("Failed to load resource"))
-          complaints.push(`${path}: ${message.text()}`);
+          complaints.push(`${message.page()?.url() ?? path}: ${message.text()}`);
       });
-      page.on("pageerror", (error) => complaints.push(`${path}: ${error.message}`));
+      context.on("weberror", (error) => complaints.push(`${error.page()?.url() ?? path}: ${error.error().message}`));
+      const page = await context.newPage();
       await page.goto(platform.url("broker") + path);
       return page;
     },

@@ -83,7 +83,7 @@ describe.skipIf(!HAS_BACKING)("sessions while auth is away (needs the backing se
     JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString()) as Record<string, unknown>;
 
   test("a session's user is told by auth, and by memory while auth is killed; nobody logs in meanwhile; fresh again at once", async () => {
-    const { access_token, refresh_token: _refresh, expires_in: _expires, ...user } = await login();
+    const { access_token, refresh_token: _t, expires_in: _s, refresh_expires_in: _r, ...user } = await login();
     const fresh = await me(access_token);
     expect(fresh.status).toBe(200);
     expect(userOf(fresh)).toMatchObject({ id: user.id, email: ADMIN.email, session_id: claimsOf(access_token)["sid"] });

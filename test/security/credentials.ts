@@ -1,5 +1,5 @@
 /** For the matrix: how a broker may be set up, whatever somebody may show at its door, and what has to come of the two. */
-import { SCOPES, type Scope } from "#contracts/access";
+import { SCOPES, type Scope } from "#contracts/scopes";
 import type { Revocation } from "#contracts/identity";
 import type { SimpleRule } from "../../broker/access/rules.ts";
 import { makeAuthDouble, makeKey, revocationList, sign, type TestKey, USER } from "../../broker/auth.test-kit.ts";

@@ -3,7 +3,7 @@
  * of broker/access/rules.ts, and what has to come of the two is worked out here once more. A route without a rule fails.
  */
 import { beforeAll, expect, test } from "bun:test";
-import type { Scope } from "#contracts/access";
+import type { Scope } from "#contracts/scopes";
 import {
   checkRules,
   isByAction,

@@ -105,7 +105,15 @@ export const OPERATION: readonly Line[] = [
   {
     number: 42,
     demand: "cookies are safe ones",
-    proofs: by("test/security/checklist/source.test.ts", "[42] "),
+    proofs: [
+      ...by("test/security/checklist/source.test.ts", "[42] "),
+      ...by(
+        "broker/sessions/cookie.test.ts",
+        "the token is in the cookie and in nothing else, as long as it works, for the routes of sessions, out of reach of scripts",
+        "only the header asks for it, and the end takes it away",
+      ),
+      ...by("broker/v1/identity.test.ts", "no page of another origin may send the header that makes the cookie count"),
+    ],
   },
   {
     number: 43,

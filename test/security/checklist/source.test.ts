@@ -15,7 +15,10 @@ const CALLS_OUT: Readonly<Record<string, string>> = {
   "shared/tracing/otlp.ts": "TRACES_URL, and the collector in the configuration",
   "broker/page/browser/account.ts": "in the browser, the page's own origin",
   "broker/page/browser/api.ts": "in the browser, the page's own origin",
-  "broker/page/browser/home.ts": "in the browser, the page's own origin",
+  "broker/page/browser/console/api.ts": "in the browser, the page's own origin",
+  "broker/page/browser/console/requests.ts": "none: text that is copied, of a call that somebody makes himself",
+  "broker/page/browser/console/session.ts": "in the browser, the page's own origin",
+  "broker/page/browser/console/stream.ts": "in the browser, the page's own origin",
   "mail/events/post.ts": "WEBHOOK_URLS, of which a redirect is not followed",
   "listener/unrouted.ts": "RABBITMQ_MANAGEMENT_URL",
 };
@@ -56,8 +59,15 @@ const PUBLIC_COMPARISONS: readonly string[] = [
   "logger/audit/verify.ts if (sequence === known.there.size",
 ];
 
-test("[42] no cookie is set or read: a session is a token that a page has to send itself", () => {
-  expect(matching(lines, /set-cookie|\.cookie\b|headers\.get\("cookie"\)/i)).toEqual([]);
+test("[42] one cookie is set and read, in one place, and what it is good for takes a header that the page has to send itself", () => {
+  const about = /set-cookie|\.cookie\b|headers\.get\("cookie"\)/i;
+  const described = ["broker/sessions/cookie.ts", "broker/openapi/sessions.ts", "broker/openapi/parts.ts"];
+  expect(matching(lines, about, described)).toEqual([]);
+  const [set, ...others] = matching(lines, /Path=/, described.slice(1));
+  expect([set?.includes("Path=/v1/sessions; Max-Age=${maxAgeS}; HttpOnly; SameSite=Strict${secure}"), others]).toEqual([
+    true,
+    [],
+  ]);
 });
 
 test("[43] no text becomes code, and no RPC frame can make msgpackr compile one", () => {

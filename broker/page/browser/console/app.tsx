@@ -1,7 +1,7 @@
 /** The console: what is on every page, and which page is at which address. */
 import { LocationProvider, Route, Router, useLocation } from "preact-iso";
 import type { Schema } from "./api.ts";
-import { useAsked } from "./asked.tsx";
+import { leave, useAsked } from "./asked.tsx";
 import { Finder, openFinder } from "./finder.tsx";
 import { BreakPage } from "./pages/break.tsx";
 import { EventsPage } from "./pages/events.tsx";
@@ -18,10 +18,10 @@ import { TemplatesPage } from "./pages/templates.tsx";
 import { TracePage, TracesPage } from "./pages/traces.tsx";
 import { TryPage } from "./pages/try.tsx";
 import { FACTS } from "./platform.ts";
-import { session, signOut } from "./session.ts";
+import { session } from "./session.ts";
 import { useStore } from "./store.ts";
 import { chooseTheme, THEMES, theme } from "./theme.ts";
-import { Button, Confirmation, Empty, PageTitle, Toasts, toast } from "./ui.tsx";
+import { Button, Confirmation, Empty, PageTitle, Toasts } from "./ui.tsx";
 
 /** Ours; everything else is the browser's to open. */
 const SCOPE = /^\/(\?.*)?$|^\/console(\/|$)/;
@@ -154,13 +154,7 @@ function Who() {
       <a href="/console/people" title={`${me.email}, ${me.role}`}>
         {name}
       </a>
-      <Button
-        small
-        onClick={async () => {
-          await signOut();
-          toast("Signed out");
-        }}
-      >
+      <Button small onClick={leave}>
         Sign out
       </Button>
     </span>

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { ask, type AskOptions, type Reply, type Trouble } from "./api.ts";
-import { may, session } from "./session.ts";
+import { may, session, signOut } from "./session.ts";
 import { useStore } from "./store.ts";
 import { Button, Notice, Spinner, toast } from "./ui.tsx";
 
@@ -128,11 +128,19 @@ export interface TroubleProps {
 
 /** Each kind of trouble in words, with what can be done about it. */
 export function TroubleNotice({ trouble, what, onRetry }: TroubleProps) {
-  const { ended } = useStore(session);
+  const { me, ended, held } = useStore(session);
   const retry = onRetry !== undefined && <Button onClick={onRetry}>Try again</Button>;
   const here = encodeURIComponent(location.pathname + location.search);
   switch (trouble.kind) {
     case "signed-out":
+      if (me !== undefined && held !== undefined) {
+        return (
+          <Notice tone="bad" title="Your session can't be renewed now">
+            <p>{held}. You stay signed in.</p>
+            {retry}
+          </Notice>
+        );
+      }
       return (
         <Notice tone="info" title={`Sign in to see ${what}`}>
           <p>{ended === undefined ? "It is only for people who are known." : `Your session has ended: ${ended}.`}</p>
@@ -205,6 +213,13 @@ function inWords({ kind, message, scope, retryAfterS }: Trouble): string {
   if (kind === "signed-out") return `Sign in first: ${message}`;
   if (scope !== undefined) return `It takes the right ${scope}`;
   return retryAfterS === undefined ? message : `${message}; try again in ${retryAfterS} s`;
+}
+
+/** Signs out, and tells how that went. */
+export async function leave(): Promise<void> {
+  const why = await signOut();
+  if (why === undefined) toast("Signed out");
+  else toast(`Signed out here, but the session itself goes on: ${why}`, { tone: "warn" });
 }
 
 /** Why whoever looks may not do what takes this right: for `Button barred`. Undefined where he may, or the broker decides. */

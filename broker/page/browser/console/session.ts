@@ -1,6 +1,6 @@
 /**
- * Who uses the page. The access token is in memory only; the refresh token is in the tab's own storage, so that a reload keeps the
- * session and closing the tab ends it here. Two requests that find the access token old wait for one refresh.
+ * Who uses the page. The access token is in memory only, the refresh token in a cookie that no script reads (docs/sessions.md). In
+ * localStorage is a note of who is signed in, without any token: a reload and other tabs find the session by it, and hear of its end.
  */
 import type { components } from "../../../client/paths.ts";
 import { makeStore } from "./store.ts";
@@ -9,47 +9,72 @@ type Me = Pick<
   components["schemas"]["MeView"],
   "id" | "email" | "first_name" | "last_name" | "role" | "scopes" | "session_id"
 >;
+type Tokens = components["schemas"]["TokenReply"];
 
 export interface Session {
   readonly me: Me | undefined;
   /** Told once, where a session ended by itself. */
   readonly ended?: string;
+  /** Why the session, which may well go on, could not be renewed the last time. */
+  readonly held?: string;
 }
 
-interface Tokens {
-  readonly access_token: string;
-  readonly refresh_token: string;
-  /** Seconds. */
-  readonly expires_in: number;
+/** Why somebody was not let in. */
+export interface SignInTrouble {
+  /** 0 where no answer came. */
+  readonly status: number;
+  readonly message: string;
+  /** Seconds after which trying again makes sense. */
+  readonly retryAfterS?: number;
 }
 
-const KEY = "platform.session";
+const NOTE = "platform.session";
+const LOCK = "platform.session";
 /** A token that ends within this time is renewed before it is used (ms). */
 const EARLY_MS = 15_000;
 const WITHIN_MS = 10_000;
+/** Longest that other tabs are waited for (ms). */
+const LOCK_MS = 2 * WITHIN_MS;
 
-export const session = makeStore<Session>({ me: kept()?.me });
+export const session = makeStore<Session>({ me: noted() });
 
 let access: { readonly token: string; readonly until: number } | undefined;
 let renewing: Promise<void> | undefined;
 
-interface Kept {
-  readonly me: Me;
-  readonly refresh: string;
+// Of other tabs; and of a page that the browser had put aside, which was told of nothing meanwhile.
+addEventListener("storage", ({ key }) => (key === NOTE || key === null) && follow());
+addEventListener("pageshow", ({ persisted }) => persisted && follow());
+
+function follow(): void {
+  const me = noted();
+  if (me?.session_id !== session.get().me?.session_id) access = undefined;
+  session.set({ me });
 }
 
-function kept(): Kept | undefined {
-  const text = sessionStorage.getItem(KEY);
-  return text === null ? undefined : (JSON.parse(text) as Kept);
+function noted(): Me | undefined {
+  try {
+    const note = JSON.parse(localStorage.getItem(NOTE) ?? "null") as Partial<Me> | null;
+    return typeof note?.session_id === "string" && Array.isArray(note.scopes) ? (note as Me) : undefined;
+  } catch {
+    // Somebody else's, or not to be had: then nobody is signed in.
+    return undefined;
+  }
 }
 
-function keep(me: Me, tokens: Tokens): void {
-  sessionStorage.setItem(KEY, JSON.stringify({ me, refresh: tokens.refresh_token } satisfies Kept));
-  access = { token: tokens.access_token, until: performance.now() + tokens.expires_in * 1_000 };
+/** What is known of whoever is signed in, where it has changed. */
+export function noteMe({ id, email, first_name, last_name, role, scopes, session_id }: Me): void {
+  const me: Me = { id, email, first_name, last_name, role, scopes, session_id };
+  localStorage.setItem(NOTE, JSON.stringify(me));
+  session.set({ me });
+}
+
+function keep(me: Me, { access_token: token, expires_in }: Pick<Tokens, "access_token" | "expires_in">): void {
+  access = { token, until: performance.now() + expires_in * 1_000 };
+  noteMe(me);
 }
 
 function forget(ended?: string): void {
-  sessionStorage.removeItem(KEY);
+  localStorage.removeItem(NOTE);
   access = undefined;
   session.set({ me: undefined, ...(ended === undefined ? {} : { ended }) });
 }
@@ -67,7 +92,7 @@ export function forgetAccess(): void {
   access = undefined;
 }
 
-/** @returns undefined where nobody is signed in, or the session has ended. */
+/** @returns undefined where nobody is signed in, the session has ended, or it could not be renewed (`Session.held`). */
 export async function accessToken(): Promise<string | undefined> {
   if (!isSignedIn()) return undefined;
   if (access === undefined || access.until - EARLY_MS < performance.now()) {
@@ -79,53 +104,109 @@ export async function accessToken(): Promise<string | undefined> {
   return access?.token;
 }
 
+/** One tab at a time: each takes the cookie that the one before has left. */
+function alone<T>(work: () => Promise<T>): Promise<T> {
+  // Not there without HTTPS; two at once do no harm either (docs/sessions.md, "A lost answer").
+  if (!("locks" in navigator)) return work();
+  return navigator.locks.request(LOCK, { signal: AbortSignal.timeout(LOCK_MS) }, work) as Promise<T>;
+}
+
 async function renew(): Promise<void> {
-  const before = kept();
-  if (before === undefined) return forget();
   try {
-    const answer = await post("/v1/sessions/refresh", { refresh_token: before.refresh });
-    const { data, message } = (await answer.json()) as { message: string; data?: Tokens };
-    if (answer.ok && data !== undefined) keep(before.me, data);
-    else if (answer.status === 401) forget(message);
-    // Else auth is away: the old token may still do, or the request says what is wrong.
-  } catch {
-    // No answer: whoever asked gets none either, and says so.
-  }
-}
-
-/** @returns why not, in words. */
-export async function signIn(email: string, password: string): Promise<string | undefined> {
-  try {
-    const answer = await post("/v1/sessions", { email, password });
-    const { data, message } = (await answer.json()) as { message: string; data?: Me & Tokens };
-    if (!answer.ok || data === undefined) return message;
-    const { id, first_name, last_name, role, scopes, session_id } = data;
-    const me: Me = { id, email: data.email, first_name, last_name, role, scopes, session_id };
-    keep(me, data);
-    session.set({ me });
-    return undefined;
+    await alone(async () => {
+      // Another tab may have signed out meanwhile, or somebody else in.
+      const me = noted();
+      if (me === undefined) return forget();
+      // It reaches its end also where the page does not: the next cookie is not lost.
+      const { status, message, data } = await send<Tokens>("POST", "/v1/sessions/refresh", {
+        body: {},
+        keepalive: true,
+      });
+      if (status === 401) return forget("it was ended, or not used for too long");
+      // The old token may still do, or the request says what is wrong.
+      if (data === undefined) return session.set({ me, held: message });
+      if (data.session_id !== me.session_id) return forget("this browser has another one now");
+      keep({ ...me, ...rightsIn(data.access_token) }, data);
+    });
   } catch (error) {
-    return `No answer from the broker: ${error instanceof Error ? error.message : String(error)}`;
+    session.set({ me: session.get().me, held: reasonOf(error) });
   }
 }
 
-/** Here it is over at once; what the platform says of it is of no interest any more. */
-export async function signOut(): Promise<void> {
-  const bearer = await accessToken();
-  forget();
-  if (bearer === undefined) return;
-  await fetch("/v1/sessions/current", {
-    method: "DELETE",
-    headers: { authorization: `Bearer ${bearer}` },
-    signal: AbortSignal.timeout(WITHIN_MS),
-  }).catch(() => undefined);
+/** What the token is good for (claims `scope` and `roles`): they may have changed since the login. */
+function rightsIn(token: string): Pick<Me, "role" | "scopes"> {
+  const base64 = (token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/");
+  const { scope, roles } = JSON.parse(atob(base64)) as { scope: string; roles: [Me["role"]] };
+  return { role: roles[0], scopes: scope.split(" ").filter(Boolean) as Me["scopes"] };
 }
 
-function post(path: string, body: unknown): Promise<Response> {
-  return fetch(path, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
+/** @returns why not; undefined where it went well. */
+export async function signIn(email: string, password: string): Promise<SignInTrouble | undefined> {
+  try {
+    return await alone(async () => {
+      const answer = await send<Me & Tokens>("POST", "/v1/sessions", { body: { email, password } });
+      const { status, message, retryAfterS, data } = answer;
+      if (data === undefined) return { status, message, ...(retryAfterS === undefined ? {} : { retryAfterS }) };
+      keep(data, data);
+      return undefined;
+    });
+  } catch (error) {
+    return { status: 0, message: reasonOf(error) };
+  }
+}
+
+/** Here it is over at once. @returns why the platform does not know, where it could not be told: there the session goes on. */
+export async function signOut(): Promise<string | undefined> {
+  const bearer = await accessToken();
+  const { me, held } = session.get();
+  if (me === undefined) return undefined;
+  forget();
+  if (bearer === undefined) return held;
+  try {
+    const { status, message } = await alone(() => send("DELETE", "/v1/sessions/current", { bearer }));
+    return status === 200 || status === 401 ? undefined : message;
+  } catch (error) {
+    return reasonOf(error);
+  }
+}
+
+interface Sent {
+  readonly body?: unknown;
+  readonly bearer?: string;
+  readonly keepalive?: boolean;
+}
+
+interface Told<T> {
+  readonly status: number;
+  readonly message: string;
+  readonly retryAfterS?: number;
+  /** Of a success. */
+  readonly data: T | undefined;
+}
+
+/** With the header that makes the cookie count. @throws where no answer comes, or none that is ours. */
+async function send<T>(method: string, path: string, { body, bearer, keepalive = false }: Sent): Promise<Told<T>> {
+  const answer = await fetch(path, {
+    method,
+    headers: {
+      "x-session": "cookie",
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    keepalive,
     signal: AbortSignal.timeout(WITHIN_MS),
   });
+  const { message, data } = (await answer.json()) as { message: string; data?: T };
+  const retryAfterS = Number(answer.headers.get("retry-after") ?? Number.NaN);
+  return {
+    status: answer.status,
+    message,
+    ...(Number.isNaN(retryAfterS) ? {} : { retryAfterS }),
+    data: answer.ok ? data : undefined,
+  };
+}
+
+function reasonOf(error: unknown): string {
+  return `no answer from the broker${error instanceof Error && error.message !== "" ? `: ${error.message}` : ""}`;
 }

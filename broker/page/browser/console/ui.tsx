@@ -39,7 +39,7 @@ export function Button(props: ButtonProps) {
     <button
       type={type}
       class={[kind, small === true ? "small" : ""].filter(Boolean).join(" ")}
-      disabled={disabled === true || busy}
+      disabled={(disabled === true && barred === undefined) || busy}
       aria-busy={busy}
       {...(pressed === undefined ? {} : { "aria-pressed": pressed })}
       {...(label === undefined ? {} : { "aria-label": label, title: label })}
@@ -444,7 +444,8 @@ const SHOWN: Readonly<Record<NonNullable<TimeProps["how"]>, (date: Date) => stri
 /** How long ago, in words, roughly. */
 export function ago(at: number): string {
   const s = Math.round((Date.now() - at) / 1_000);
-  return s < 2 ? "just now" : s < 0 ? `in ${span(-s)}` : `${span(s)} ago`;
+  if (Math.abs(s) < 2) return "just now";
+  return s < 0 ? `in ${span(-s)}` : `${span(s)} ago`;
 }
 
 function span(s: number): string {
