@@ -1,7 +1,7 @@
 /** The eight things that can happen to a part of the running platform, and how each ends. */
 import { type ChaosFault, CHAOS_FAULTS, type ChaosPart } from "#contracts/chaos";
 import type { Part } from "../part.ts";
-import { SERVICE_NAMES, type ServiceName } from "../services.ts";
+import type { ServiceName } from "../services.ts";
 import { until } from "../until.ts";
 import type { Grounds } from "./grounds.ts";
 import { endsOf, HOP_NAMES, type Hop, type Hops } from "./hops.ts";
@@ -142,8 +142,7 @@ function whyNot({ stack, hops }: Ground, name: PartName, fault: ChaosFault): str
 
 /** All parts that are there, each with what can happen to it. */
 export function partsOf(ground: Ground): ChaosPart[] {
-  const names: PartName[] = [...SERVICE_NAMES.filter((name) => ground.stack.services.has(name))];
-  names.push(...ground.stack.backing.keys());
+  const names: PartName[] = [...ground.stack.services.keys(), ...ground.stack.backing.keys()];
   return names.map((name) => {
     const why = CHAOS_FAULTS.map((fault) => ({ fault, why: whyNot(ground, name, fault) }));
     return {

@@ -13,7 +13,12 @@ describe.skipIf(!HAS_BACKING)("breaking a platform that runs (needs the backing 
   }, START_MS);
   afterAll(() => platform?.[Symbol.asyncDispose](), 60_000);
 
-  async function ask<T>(method: string, path: string, body?: unknown) {
+  interface Told<T> {
+    readonly status: number;
+    readonly message: string;
+    readonly data: T;
+  }
+  async function ask<T>(method: string, path: string, body?: unknown): Promise<Told<T>> {
     const answer = await fetch(`${platform.url("broker")}/v1/chaos${path}`, {
       method,
       ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),

@@ -148,7 +148,10 @@ describe.skipIf(!HAS_BROWSER)("Logs (needs the backing services and a Chromium)"
     const page = await open.page(`/console/logs?name=${encodeURIComponent(MARKUP)}`);
     await shown(page, "the entry", 1);
     await entries(page).first().locator("summary").click();
-    await page.getByRole("link", { name: /^[0-9a-f-]{36}$/ }).first().click();
+    await page
+      .getByRole("link", { name: /^[0-9a-f-]{36}$/ })
+      .first()
+      .click();
     await page.getByRole("heading", { name: "<img" }).waitFor();
     await page.goto(`${open.platform.url("broker")}/console/logs?live=1`);
     await page.getByText("✓ live").waitFor();

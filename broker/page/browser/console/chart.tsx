@@ -49,7 +49,7 @@ export function Chart({
   select.current = onSelect;
   const names = series.map(({ name }) => name).join("\n");
   // The topmost first: bars of lower ones are drawn over it.
-  const drawn = stacked ? series.map((_one, index) => index).reverse() : series.map((_one, index) => index);
+  const drawn = stacked ? series.map((_one, index) => index).toReversed() : series.map((_one, index) => index);
   const sums = stacked ? summed(series) : series.map(({ values }) => values);
   const data = [at, ...drawn.map((index) => sums[index])] as unknown as uPlot.AlignedData;
   const own = useRef(series);

@@ -90,7 +90,7 @@ export function useLive(path: string, held: boolean): Live {
       if (isHeld.current) return tell(() => ({ waiting: come.length, count: more, dropped }));
       if (come.length === 0)
         return tell((before) => (before.dropped === dropped && before.waiting === 0 ? {} : { dropped, waiting: 0 }));
-      const fresh = come.reverse().slice(0, DRAWN);
+      const fresh = come.toReversed().slice(0, DRAWN);
       come = [];
       tell(({ entries }) => ({
         entries: [...fresh, ...entries].slice(0, DRAWN),
