@@ -1,5 +1,6 @@
 /** The log in the browser: asked by what is in the address, counted, kept, and followed while much of it comes. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { loadavg } from "node:os";
 import type { Page } from "playwright-core";
 import { START_MS, until } from "../kit.ts";
 import { type Console, HAS_BROWSER, openConsole } from "./console.test-kit.ts";
@@ -11,6 +12,10 @@ const MANY = 500;
 const MANY_S = 6;
 /** Longest task of the page while they come (ms of its own computing): others share the machine. */
 const TASK_MS = 100;
+/** Of them so many are drawn. */
+const DRAWN = 100;
+/** Below this load (1 min) the machine is ours. */
+const QUIET = 1.5;
 
 describe.skipIf(!HAS_BROWSER)("Logs (needs the backing services and a Chromium)", () => {
   let open: Console;
@@ -211,15 +216,18 @@ describe.skipIf(!HAS_BROWSER)("Logs (needs the backing services and a Chromium)"
       await store(Array.from({ length: BATCH }, (_one, index) => ({ name: "many", data: { number: sent + index } })));
     }
     const tookS = (performance.now() - beganAt) / 1_000;
-    await page.getByText(`The newest 200 of ${(MANY * MANY_S).toLocaleString("en-US")}`).waitFor({ timeout: 30_000 });
+    await page
+      .getByText(`The newest ${DRAWN} of ${(MANY * MANY_S).toLocaleString("en-US")}`)
+      .waitFor({ timeout: 30_000 });
     const longest = await page.evaluate<number>("globalThis.longest");
     const share = ((await computed()) - before) / tookS;
     console.log(
       `longest task ${Math.round(longest)} ms, ${Math.round(share * 100)} % of a core, ${Math.round((MANY * MANY_S) / tookS)} entries/s`,
     );
-    // By the clock a task also lasts while others have the core: half of it has to be free in any case.
-    expect(Math.min(longest, share * 1_000)).toBeLessThan(longest < TASK_MS ? Number.POSITIVE_INFINITY : 500);
-    expect(await entries(page).count()).toBe(200);
+    // By the clock a task also lasts while others have the core.
+    expect(longest).toBeLessThan((loadavg()[0] ?? 0) < QUIET ? TASK_MS : 6 * TASK_MS);
+    expect(share).toBeLessThan(0.9);
+    expect(await entries(page).count()).toBe(DRAWN);
     await page.context().close();
   }, 120_000);
 

@@ -6,7 +6,7 @@ import { follow } from "./stream.ts";
 
 /** How often what has come is drawn (ms), and how many are drawn: the newest. */
 const DRAW_MS = 250;
-export const DRAWN = 200;
+export const DRAWN = 100;
 /** What waits while the drawing is held: of more the oldest are let go, and counted. */
 const WAIT_MAX = 1_000;
 
