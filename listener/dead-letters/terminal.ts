@@ -33,7 +33,7 @@ export function bodyOf(body: Uint8Array): { readonly body: string; readonly body
 }
 
 export function wholeText({ letter, headers, body }: WholeLetter, terminal: Terminal): string {
-  const { preview: _preview, ...facts } = letter;
+  const { preview: _preview, headers: _all, ...facts } = letter;
   const rows = Object.entries(facts).map(
     ([name, value]) => `${dim(name.padEnd(13), terminal)} ${oneLine(String(value))}`,
   );

@@ -78,7 +78,7 @@ function makeInert(root: DocumentFragment): Omit<Drawn, "height"> {
   for (const form of root.querySelectorAll("form")) form.replaceWith(...form.childNodes);
   for (const style of root.querySelectorAll("style")) style.textContent = withoutUrls(style.textContent ?? "");
   for (const element of root.querySelectorAll("*")) {
-    for (const { name, value } of [...element.attributes]) {
+    for (const { name, value } of Array.from(element.attributes)) {
       // Also what draws in SVG, such as `fill`.
       if (/url\(|image-set/i.test(value)) element.setAttribute(name, withoutUrls(value));
       if (name === "href" && element.matches("a,area") && links.size < LINKS_MAX) links.add(value.slice(0, LINK_MAX));

@@ -146,20 +146,18 @@ export function DeadLetters({ queues, onChanged }: { queues: readonly Queue[]; o
             </Empty>
           ) : (
             <>
-              <Letters letters={letters} picked={picked} onPick={setPicked} />
-              <More of={pages} />
-              <div class="picked" role="group" aria-label="What is done">
-                {(["replay", "drop"] as const).map((deed) => (
-                  <Button
-                    key={deed}
-                    {...(deed === "drop" ? { kind: "danger" as const } : {})}
-                    barred={barred}
-                    disabled={picked.size === 0}
-                    onClick={() => start(deed, slices)}
-                  >
-                    {DEEDS[deed].verb} {figure(picked.size)} picked
-                  </Button>
-                ))}
+              <div class="actions deeds" role="group" aria-label="What is done">
+                {picked.size > 0 &&
+                  (["replay", "drop"] as const).map((deed) => (
+                    <Button
+                      key={deed}
+                      {...(deed === "drop" ? { kind: "danger" as const } : {})}
+                      barred={barred}
+                      onClick={() => start(deed, slices)}
+                    >
+                      {DEEDS[deed].verb} {figure(picked.size)} picked
+                    </Button>
+                  ))}
                 {(["replay", "drop"] as const).map((deed) => (
                   <Button
                     key={deed}
@@ -174,6 +172,8 @@ export function DeadLetters({ queues, onChanged }: { queues: readonly Queue[]; o
                   Who did what is an <a href="/console/logs?name=audit">entry in the log</a>.
                 </small>
               </div>
+              <Letters letters={letters} picked={picked} onPick={setPicked} />
+              <More of={pages} />
             </>
           )
         }
@@ -189,7 +189,7 @@ function useRun(onDone: () => void) {
   useEffect(() => () => stopping.current.abort(), []);
   return {
     doing,
-    async start(deed: Deed, choices: readonly Choice[]): Promise<void> {
+    start: async (deed: Deed, choices: readonly Choice[]): Promise<void> => {
       stopping.current = new AbortController();
       const { signal } = stopping.current;
       const of = await count(deed, choices, signal);
@@ -327,7 +327,9 @@ function Letters({ letters, picked, onPick }: LettersProps) {
               isOpen && (
                 <tr key={`${id}${index} whole`}>
                   <td colSpan={6}>
-                    <Whole letter={letter} />
+                    <div class="whole">
+                      <Whole letter={letter} />
+                    </div>
                   </td>
                 </tr>
               ),

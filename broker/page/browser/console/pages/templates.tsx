@@ -201,7 +201,7 @@ interface VariableFacts {
   readonly type?: unknown;
   readonly format?: unknown;
   readonly enum?: readonly unknown[];
-  readonly description?: unknown;
+  readonly description?: string;
 }
 
 /** What the template's JSON Schema says of each variable, on its first level. */
@@ -234,7 +234,7 @@ function Variables({ schema }: { schema: unknown }) {
                   </td>
                   <td>{kindOf(properties[one] ?? {})}</td>
                   <td>{required.includes(one) ? "yes" : "no"}</td>
-                  <td class="wide">{String(properties[one]?.description ?? "")}</td>
+                  <td class="wide">{properties[one]?.description}</td>
                 </tr>
               ))}
             </tbody>
