@@ -1,7 +1,8 @@
 /** The eight things that can happen to a part of the running platform, and how each ends. */
 import { type ChaosFault, CHAOS_FAULTS, type ChaosPart } from "#contracts/chaos";
+import { BACKING_NAMES, type BackingName } from "../backing/types.ts";
 import type { Part } from "../part.ts";
-import type { ServiceName } from "../services.ts";
+import { SERVICE_NAMES, type ServiceName } from "../services.ts";
 import { until } from "../until.ts";
 import type { Grounds } from "./grounds.ts";
 import { endsOf, HOP_NAMES, type Hop, type Hops } from "./hops.ts";
@@ -134,7 +135,7 @@ function whyNot({ stack, hops }: Ground, name: PartName, fault: ChaosFault): str
     return waysOf(hops, name).length > 0 ? undefined : "it is not on this machine: no proxy stands before it";
   }
   if (stack.services.has(name as ServiceName)) return undefined;
-  const part = stack.backing.get(name as never);
+  const part = stack.backing.get(name as BackingName);
   if (part?.current.pid === undefined) return `it is not ours to end: ${part?.current.source ?? "it was not started"}`;
   if (fault === "freeze" && name === "postgres") return "it is many processes: its open connections would go on";
   return undefined;
@@ -142,7 +143,10 @@ function whyNot({ stack, hops }: Ground, name: PartName, fault: ChaosFault): str
 
 /** All parts that are there, each with what can happen to it. */
 export function partsOf(ground: Ground): ChaosPart[] {
-  const names: PartName[] = [...ground.stack.services.keys(), ...ground.stack.backing.keys()];
+  const { services, backing } = ground.stack;
+  const names: PartName[] = [...SERVICE_NAMES, ...BACKING_NAMES].filter(
+    (name) => services.has(name as ServiceName) || backing.has(name as BackingName),
+  );
   return names.map((name) => {
     const why = CHAOS_FAULTS.map((fault) => ({ fault, why: whyNot(ground, name, fault) }));
     return {
