@@ -4,6 +4,7 @@
  */
 import postgres from "postgres";
 import type { LoginReply } from "#contracts/auth";
+import type { ChaosExperiment, ChaosOverview } from "#contracts/chaos";
 import { bounceOf } from "../../mail/bounces/bounces.test-kit.ts";
 import { type Platform, until } from "../kit.ts";
 
@@ -13,6 +14,10 @@ const PASSWORD = "a first secret";
 const DAY_MS = 86_400_000;
 /** The examples drop the first one. */
 const DEAD_LETTERS = ["order-17", "order-18", "order-19"];
+
+/** A fault that nobody notices, and how long an experiment takes to heal and to be counted (ms). */
+const HARMLESS = { fault: "trickle", part: "smtp", seconds: 1, rate: 1 } as const;
+const EXPERIMENT_MS = 30_000;
 
 /** What is sent besides the example, or in the place of a part of it. */
 export interface Needs {
@@ -45,6 +50,33 @@ export async function makeWorld(platform: Platform): Promise<World> {
     const answer = await platform.post("broker", path, body, headers);
     if (answer.body.error) throw new Error(`POST ${path}: ${answer.status} ${answer.body.message}`);
     return answer.body.data as T;
+  }
+
+  /** Ends the experiment that is under way, if one is, and waits for its report. */
+  async function endExperiment(): Promise<void> {
+    await until(
+      "no experiment is under way",
+      async () => {
+        const { data } = await asked<ChaosOverview>("GET", "/v1/chaos");
+        if (data.running === null) return true;
+        await asked("DELETE", `/v1/chaos/experiments/${data.running.id}`);
+        return false;
+      },
+      EXPERIMENT_MS,
+    );
+  }
+  /** The id of an experiment whose fault has begun: one that disturbs no other example. */
+  async function breaking(): Promise<string> {
+    await endExperiment();
+    const { id } = await send<ChaosExperiment>("/v1/chaos/experiments", { ...HARMLESS, seconds: 60 });
+    return until("it is broken", async () => {
+      const { data } = await asked<ChaosExperiment>("GET", `/v1/chaos/experiments/${id}`);
+      return data.phase === "fault" && id;
+    });
+  }
+  async function asked<T>(method: string, path: string): Promise<{ data: T }> {
+    const answer = await fetch(`${platform.url("broker")}${path}`, { method });
+    return (await answer.json()) as { data: T };
   }
 
   const login = (who: { email: string; password: string }) => send<LoginReply>("/v1/sessions", who);
@@ -285,6 +317,19 @@ export async function makeWorld(platform: Platform): Promise<World> {
     "POST /v1/events/dead-letters/drop": nothing,
     "GET /v1/log-levels": nothing,
     "PUT /v1/log-levels": nothing,
+    "GET /v1/chaos": nothing,
+    "POST /v1/chaos/experiments": async () => {
+      await endExperiment();
+      return { body: { suite: false, ...HARMLESS } };
+    },
+    "GET /v1/chaos/experiments/{id}": async () => ({ path: { id: await breaking() } }),
+    "POST /v1/chaos/experiments/{id}/heal": async () => ({ path: { id: await breaking() } }),
+    "DELETE /v1/chaos/experiments/{id}": async () => ({ path: { id: await breaking() } }),
+    "GET /v1/chaos/reports/{id}": async () => {
+      const id = await breaking();
+      await endExperiment();
+      return { path: { id }, query: { format: "json" } };
+    },
     "GET /v1/logs/tail": () => ({
       query: {
         name: "payment",

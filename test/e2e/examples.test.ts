@@ -38,7 +38,7 @@ describe.skipIf(!HAS_BACKING)("examples of the description (needs the backing se
   let operations: Map<string, Operation>;
   let world: World;
   beforeAll(async () => {
-    platform = await startPlatform({ env: ENV });
+    platform = await startPlatform({ env: ENV, chaos: true });
     description = (await (await fetch(`${platform.url("broker")}/openapi.json`)).json()) as Description;
     operations = operationsOf(description);
     world = await makeWorld(platform);
