@@ -104,6 +104,8 @@ export interface Download {
   readonly bytes: number;
   /** There is more than `maxBytes`. */
   readonly cut: boolean;
+  /** Its last 1,024 bytes as text: a file that says of itself whether it is whole says it there. */
+  readonly end: string;
 }
 
 const DOWNLOAD_MAX = 64 * 1_024 * 1_024;
@@ -142,10 +144,11 @@ export async function download(path: string, name: string, options: DownloadOpti
       break;
     }
     const type = answer.headers.get("content-type") ?? "text/plain";
-    const url = URL.createObjectURL(new Blob(parts, { type }));
+    const file = new Blob(parts, { type });
+    const url = URL.createObjectURL(file);
     Object.assign(document.createElement("a"), { href: url, download: name }).click();
     URL.revokeObjectURL(url);
-    return { bytes, cut };
+    return { bytes, cut, end: await file.slice(-1_024).text() };
   } catch (error) {
     return { kind: "offline", status: 0, message: `the file did not come${because(error)}` };
   }

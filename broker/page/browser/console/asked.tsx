@@ -14,8 +14,9 @@ export interface Asked<T> {
   /** Why the last one was none. */
   readonly trouble: Trouble | undefined;
   readonly loading: boolean;
-  /** When the last success came (epoch, ms). */
+  /** When the last success came (epoch, ms), and how long it took (ms). */
   readonly at: number | undefined;
+  readonly ms: number | undefined;
   /** Asks anew. */
   readonly refresh: () => void;
 }
@@ -39,6 +40,7 @@ export function useAsked<T>(path: string | undefined, { everyMs, takes, withinMs
     message?: string;
     trouble?: Trouble;
     at?: number;
+    ms?: number;
     loading: boolean;
   }>({
     for: path,
@@ -63,7 +65,7 @@ export function useAsked<T>(path: string | undefined, { everyMs, takes, withinMs
       if (ended.signal.aborted) return;
       setState((before) =>
         reply.ok
-          ? { for: key, data: reply.data, message: reply.message, at: Date.now(), loading: false }
+          ? { for: key, data: reply.data, message: reply.message, at: Date.now(), ms: reply.ms, loading: false }
           : { ...before, for: key, trouble: reply.trouble, loading: false },
       );
       // Whoever may not look is not helped by asking again.
@@ -90,6 +92,7 @@ export function useAsked<T>(path: string | undefined, { everyMs, takes, withinMs
     message: fits ? state.message : undefined,
     trouble: fits ? state.trouble : undefined,
     at: fits ? state.at : undefined,
+    ms: fits ? state.ms : undefined,
     loading: fits ? state.loading : path !== undefined,
     refresh,
   };

@@ -1,6 +1,6 @@
 /** Log entries, one below the other: what each says in a line, and all of it when it is opened. */
 import { memo } from "preact/compat";
-import type { Schema } from "./api.ts";
+import { type Schema, withQuery } from "./api.ts";
 import { Badge, Code, Time, type Tone } from "./ui.tsx";
 
 export type Entry = Schema<"LogItem"> & { readonly data_cut?: number };
@@ -58,7 +58,8 @@ function lineOf(data: unknown): string {
 
 /** Everything that is known of an entry, with what leads on from it. */
 export function EntryFields({ entry }: { entry: Entry }) {
-  const { event_id, name, data, created_at, stored_at, source, request_id, trace_id, producer, data_cut } = entry;
+  const { event_id, name, data, created_at, stored_at, source, request_id, trace_id, producer, origin, data_cut } =
+    entry;
   const id = encodeURIComponent(event_id);
   return (
     <div class="entry-fields">
@@ -109,10 +110,21 @@ export function EntryFields({ entry }: { entry: Entry }) {
             , its number {producer.sequence}
           </dd>,
         ]}
+        {origin !== undefined && [
+          <dt key="origin">event</dt>,
+          <dd key="origin-key">
+            <code>{origin.routing_key}</code> of <code>{origin.exchange}</code>
+          </dd>,
+        ]}
         <dt>more</dt>
         <dd>
-          <a href={`/console/logs?name=${encodeURIComponent(name)}`}>of this name</a>,{" "}
-          <a href={`/console/logs?${around(created_at)}`}>a minute before and after</a>
+          <a href={`/console/logs?name=${encodeURIComponent(name)}`}>of this name</a>; a minute before and after:{" "}
+          <a href={around(created_at)}>of everybody</a>, <a href={around(created_at, { name })}>of this name</a>
+          {producer !== undefined && (
+            <>
+              , <a href={around(created_at, { producer: producer.id })}>of this producer</a>
+            </>
+          )}
         </dd>
       </dl>
     </div>
@@ -121,10 +133,11 @@ export function EntryFields({ entry }: { entry: Entry }) {
 
 const AROUND_MS = 60_000;
 
-function around(at: string): string {
+function around(at: string, more: Readonly<Record<string, string>> = {}): string {
   const moment = Date.parse(at);
-  return new URLSearchParams({
+  return withQuery("/console/logs", {
+    ...more,
     from: new Date(moment - AROUND_MS).toISOString(),
     to: new Date(moment + AROUND_MS).toISOString(),
-  }).toString();
+  });
 }

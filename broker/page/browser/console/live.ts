@@ -1,110 +1,105 @@
 /** Entries as they are stored, for a page: drawn in batches, so that however many come the page can be used. */
 import type { EventSourceMessage } from "eventsource-parser";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Schema, Trouble } from "./api.ts";
+import type { Trouble } from "./api.ts";
+import { type LiveEntries, type LiveEntry, makeLiveEntries } from "./live-entries.ts";
 import { follow } from "./stream.ts";
 
-/** How often what has come is drawn (ms), and how many are drawn: the newest. */
+/** How often what has come is drawn (ms). */
 const DRAW_MS = 250;
-export const DRAWN = 100;
-/** What waits while the drawing is held: of more the oldest are let go, and counted. */
-const WAIT_MAX = 1_000;
+const NOTES = 5;
 
-export interface LiveEntry extends Schema<"LogItem"> {
-  /** Size of `data` as JSON (characters) where only its beginning was sent. */
-  readonly data_cut?: number;
+/** What else is to be known of the stream, in words. */
+export interface Note {
+  readonly id: number;
+  readonly text: string;
+  /** Stored between these times (RFC 3339) some may be missing. */
+  readonly between?: { readonly from: string; readonly to: string };
 }
 
-export interface Live {
-  /** Newest first. */
-  readonly entries: readonly LiveEntry[];
-  /** All that have come since it was begun. */
-  readonly count: number;
-  /** Come while it is held. */
-  readonly waiting: number;
-  /** Left out here or by the broker, since more came than can be shown: the log has them. */
-  readonly dropped: number;
-  /** What else is to be known, in words; the newest last, at most five. */
-  readonly notes: readonly string[];
+export interface Live extends Pick<LiveEntries, "shown" | "waiting" | "count" | "dropped" | "clear"> {
+  /** The newest last, at most five. */
+  readonly notes: readonly Note[];
+  /** How many loggers are not followed. */
+  readonly missing: number;
   readonly state: "connecting" | "live" | "broken";
+  /** Why it is broken, and when it is tried again (ms); never where that is undefined. */
   readonly trouble: Trouble | undefined;
-  readonly clear: () => void;
+  readonly againInMs: number | undefined;
 }
 
 type Told = Omit<Live, "clear">;
 const NOTHING: Told = {
-  entries: [],
-  count: 0,
+  shown: [],
   waiting: 0,
+  count: 0,
   dropped: 0,
   notes: [],
+  missing: 0,
   state: "connecting",
   trouble: undefined,
+  againInMs: undefined,
 };
-const NOTES = 5;
 
-/** @param path of the stream. @param held nothing is drawn meanwhile. */
+/** @param path of the stream. @param held nothing more is shown meanwhile. */
 export function useLive(path: string, held: boolean): Live {
   const [told, setTold] = useState(NOTHING);
   const isHeld = useRef(held);
   isHeld.current = held;
+  const clear = useRef<() => void>(() => undefined);
 
   useEffect(() => {
     const ended = new AbortController();
+    const entries = makeLiveEntries();
+    let notes = 0;
     setTold(NOTHING);
-    let come: LiveEntry[] = [];
-    let more = 0;
-    let dropped = 0;
-    const tell = (change: (before: Told) => Partial<Told>): void =>
-      setTold((before) => ({ ...before, ...change(before) }));
-    const note = (text: string): void => tell(({ notes }) => ({ notes: [...notes, text].slice(-NOTES) }));
+    const tell = (change: Partial<Told>): void => setTold((before) => ({ ...before, ...change }));
+    const note = (text: string, more: Pick<Note, "between"> = {}): void => {
+      notes += 1;
+      const one = { id: notes, text, ...more };
+      setTold((before) => ({ ...before, notes: [...before.notes, one].slice(-NOTES) }));
+    };
 
     const onEvent = ({ event, data }: EventSourceMessage): void => {
+      const said: unknown = JSON.parse(data);
       switch (event) {
         case "entry":
-          come.push(JSON.parse(data) as LiveEntry);
-          more += 1;
-          if (come.length > WAIT_MAX) {
-            come.shift();
-            dropped += 1;
-          }
-          return;
+          return entries.add(said as LiveEntry);
         case "dropped":
-          dropped += (JSON.parse(data) as { count: number }).count;
-          return;
+          return entries.leaveOut((said as { count: number }).count);
         case "gap": {
-          const { from, to, reason } = JSON.parse(data) as { from: string; to: string; reason: string };
-          return note(`Between ${shown(from)} and ${shown(to)} some may be missing: ${reason}`);
+          const { from, to, reason } = said as { from: string; to: string; reason: string };
+          return note(`Some may be missing: ${reason}`, { between: { from, to } });
         }
         case "partial":
-          return note(`Not all loggers can be followed: ${(JSON.parse(data) as { missing: number }).missing} missing`);
         case "whole":
-          return note("All loggers are followed again");
+          return tell({ missing: (said as { missing: number }).missing });
         case "bye":
-          return note(`The broker has ended it: ${(JSON.parse(data) as { reason: string }).reason}`);
+          return note(`The broker has ended the stream: ${(said as { reason: string }).reason}`);
         default:
       }
     };
 
     const draw = (): void => {
-      if (isHeld.current) return tell(() => ({ waiting: come.length, count: more, dropped }));
-      if (come.length === 0)
-        return tell((before) => (before.dropped === dropped && before.waiting === 0 ? {} : { dropped, waiting: 0 }));
-      const fresh = come.toReversed().slice(0, DRAWN);
-      come = [];
-      tell(({ entries }) => ({
-        entries: [...fresh, ...entries].slice(0, DRAWN),
-        count: more,
-        waiting: 0,
-        dropped,
-      }));
+      if (!isHeld.current) entries.show();
+      const { shown, waiting, count, dropped } = entries;
+      setTold((before) =>
+        before.shown === shown && before.waiting === waiting && before.count === count && before.dropped === dropped
+          ? before
+          : { ...before, shown, waiting, count, dropped },
+      );
+    };
+    clear.current = () => {
+      entries.clear();
+      tell({ notes: [] });
+      draw();
     };
     const timer = setInterval(draw, DRAW_MS);
     void follow(path, {
       signal: ended.signal,
       onEvent,
-      onOpen: () => tell(() => ({ state: "live", trouble: undefined })),
-      onTrouble: (trouble) => tell(() => ({ state: "broken", trouble })),
+      onOpen: () => tell({ state: "live", trouble: undefined, missing: 0 }),
+      onTrouble: (trouble, againInMs) => tell({ state: "broken", trouble, againInMs }),
     });
     return () => {
       ended.abort();
@@ -112,7 +107,5 @@ export function useLive(path: string, held: boolean): Live {
     };
   }, [path]);
 
-  return { ...told, clear: () => setTold((before) => ({ ...before, entries: [], notes: [], dropped: 0 })) };
+  return { ...told, clear: () => clear.current() };
 }
-
-const shown = (at: string): string => new Date(at).toLocaleTimeString();

@@ -102,3 +102,16 @@ export function fieldProblem(text: string): string | undefined {
   if (text === "" || /^[^=\s][^=]*=/.test(text)) return undefined;
   return "a path, =, and a value: user.id=42";
 }
+
+/** Why an export is not whole, by its end; undefined where it is. */
+export function exportProblem(end: string): string | undefined {
+  const last = end.trimEnd().split("\n").at(-1) ?? "";
+  try {
+    const { $export } = JSON.parse(last) as { $export?: { complete: boolean; error?: string } };
+    if ($export?.complete === true) return undefined;
+    if ($export !== undefined) return $export.error ?? "the logger has ended it";
+  } catch {
+    // The middle of an entry.
+  }
+  return "it was cut off";
+}

@@ -16,6 +16,8 @@ const FIRST_MS = 500;
 const MOST_MS = 15_000;
 /** A heartbeat comes every 5 s: after so long without anything the connection is dead, though nobody has said so (ms). */
 const SILENT_MS = 20_000;
+/** Most of one event (characters): more is no stream of ours. */
+const EVENT_MAX = 4 * 1_048_576;
 
 /** Follows `path` until the signal fires: connects again with backoff and jitter, going on after the last event that came. */
 export async function follow(path: string, { signal, onEvent, onOpen, onTrouble }: StreamOptions): Promise<void> {
@@ -40,11 +42,11 @@ export async function follow(path: string, { signal, onEvent, onOpen, onTrouble 
   }
 
   async function once(): Promise<Trouble> {
-    const silent = new AbortController();
+    const over = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const heard = (): void => {
       clearTimeout(timer);
-      timer = setTimeout(() => silent.abort(new Error("nothing came any more")), SILENT_MS);
+      timer = setTimeout(() => over.abort(new Error(`nothing came for ${SILENT_MS / 1_000} s`)), SILENT_MS);
     };
     try {
       heard();
@@ -55,7 +57,7 @@ export async function follow(path: string, { signal, onEvent, onOpen, onTrouble 
           ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
           ...(lastId === undefined ? {} : { "last-event-id": lastId }),
         },
-        signal: AbortSignal.any([signal, silent.signal]),
+        signal: AbortSignal.any([signal, over.signal]),
       });
       if (!answer.ok || answer.body === null) {
         const body = (await answer.json().catch(() => ({}))) as { message?: string };
@@ -64,9 +66,13 @@ export async function follow(path: string, { signal, onEvent, onOpen, onTrouble 
       attempt = 0;
       isRenewed = false;
       onOpen?.();
-      const parser = createParser({ onEvent });
-      const ids = placesIn((id) => {
-        lastId = id;
+      const parser = createParser({
+        onEvent,
+        // Heartbeats have one, too, and nothing else.
+        onId(id) {
+          lastId = id;
+        },
+        maxBufferSize: EVENT_MAX,
       });
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       for (;;) {
@@ -74,32 +80,17 @@ export async function follow(path: string, { signal, onEvent, onOpen, onTrouble 
         if (done) break;
         heard();
         parser.feed(value);
-        ids(value);
       }
       return { kind: "offline", status: 0, message: "the stream has ended" };
     } catch (error) {
-      const why = silent.signal.aborted ? silent.signal.reason : error;
+      const why = over.signal.aborted ? over.signal.reason : error;
       return { kind: "offline", status: 0, message: why instanceof Error ? why.message : String(why) };
     } finally {
       clearTimeout(timer);
+      // What could not be read is not received any further.
+      over.abort();
     }
   }
-}
-
-/** Reads ids also of heartbeats, which are events without data, as the browser's own EventSource does: parsers tell none of these. */
-function placesIn(onPlace: (id: string) => void): (chunk: string) => void {
-  let rest = "";
-  let place: string | undefined;
-  return (chunk) => {
-    const lines = `${rest}${chunk}`.split("\n");
-    rest = lines.pop() ?? "";
-    for (const line of lines) {
-      if (line.startsWith("id:")) place = line.slice(3).trim();
-      if (line.trim() !== "" || place === undefined) continue;
-      onPlace(place);
-      place = undefined;
-    }
-  };
 }
 
 const backoff = (attempt: number): number => Math.random() * Math.min(MOST_MS, FIRST_MS * 2 ** attempt) + 100;

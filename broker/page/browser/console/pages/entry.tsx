@@ -4,7 +4,7 @@ import type { Schema } from "../api.ts";
 import { Show, useAsked } from "../asked.tsx";
 import { type Entry, EntryFields, Severity } from "../entries.tsx";
 import { Timeline } from "../timeline.tsx";
-import { Code, CopyButton, durationOf, PageTitle, Section } from "../ui.tsx";
+import { Button, CopyButton, durationOf, Empty, PageTitle, Section } from "../ui.tsx";
 
 export function EntryPage() {
   const { params } = useRoute();
@@ -17,31 +17,46 @@ export function EntryPage() {
           All entries
         </a>
       </PageTitle>
-      <Show of={asked} what="the entry">
-        {(entry) => (
-          <>
-            <Section
-              title={entry.name}
-              actions={
-                <>
-                  <Severity of={entry.severity} />
-                  <CopyButton text={() => JSON.stringify(entry, null, 2)}>Copy as JSON</CopyButton>
-                </>
-              }
-            >
-              <EntryFields entry={entry} />
-              {entry.origin !== undefined && (
-                <details>
-                  <summary>The event that it came from</summary>
-                  <Code label="Its origin" text={JSON.stringify(entry.origin, null, 2)} />
-                </details>
-              )}
-            </Section>
-            {entry.trace_id !== undefined && <ItsTrace id={entry.trace_id} />}
-          </>
-        )}
-      </Show>
+      {asked.trouble?.kind === "not-found" ? (
+        <NotThere id={id} onRetry={asked.refresh} />
+      ) : (
+        <Show of={asked} what="the entry">
+          {(entry) => (
+            <>
+              <Section
+                title={entry.name}
+                actions={
+                  <>
+                    <Severity of={entry.severity} />
+                    <CopyButton text={() => JSON.stringify(entry, null, 2)}>Copy as JSON</CopyButton>
+                  </>
+                }
+              >
+                <EntryFields entry={entry} />
+              </Section>
+              {entry.trace_id !== undefined && <ItsTrace id={entry.trace_id} />}
+            </>
+          )}
+        </Show>
+      )}
     </>
+  );
+}
+
+/** What never came here may be elsewhere. */
+function NotThere({ id, onRetry }: { id: string; onRetry: () => void }) {
+  const its = encodeURIComponent(id);
+  return (
+    <Empty title="No entry has this id.">
+      <p>
+        <code>{id}</code> was never stored, is still on its way, or was removed since.{" "}
+        <Button small onClick={onRetry}>
+          Look again
+        </Button>
+      </p>
+      <a href={`/console/receipts/${its}`}>Its receipt</a> tells where it is, if it was accepted here. Or it is among
+      the <a href={`/console/events?id=${its}`}>dead letters</a>.
+    </Empty>
   );
 }
 
