@@ -70,8 +70,21 @@ describe.skipIf(!HAS_BROWSER)("Logs (needs the backing services and a Chromium)"
     await page.reload();
     await shown(page, "after a reload", 20);
     expect(await page.getByLabel("Field of the data").inputValue()).toBe("user.id=2");
-    await page.getByLabel("Field of the data").fill("nonsense");
+    await page.getByLabel("And field 2 of the data").fill("number=5");
+    await shown(page, "by both fields", 1);
+    await page.getByLabel("And field 3 of the data").fill("nonsense");
     await page.getByText("a path, =, and a value").waitFor();
+    await page.goBack();
+    await shown(page, "one step back", 20);
+    await page.getByLabel("Name").fill("payment");
+    await page.getByText("No entry is like that.").waitFor();
+    expect(
+      await page.locator("datalist option").evaluateAll((all) => all.map((one) => one.getAttribute("value"))),
+    ).toContain("order");
+    await page.getByText("By an id").click();
+    await page.getByLabel("Trace").fill("no trace");
+    await page.getByText("This can't be asked").waitFor();
+    await page.getByText(/^trace_id/).waitFor();
     await page.context().close();
   }, 60_000);
 
@@ -80,6 +93,7 @@ describe.skipIf(!HAS_BROWSER)("Logs (needs the backing services and a Chromium)"
     await shown(page, "the first page", 50);
     await page.getByRole("button", { name: "Show more" }).click();
     await shown(page, "all of them", 60);
+    await page.getByText(/^60 of 60; the first page took \d/).waitFor();
     await entries(page).first().getByText("order").click();
     await page.getByRole("region", { name: "Data of order" }).first().waitFor();
     await open.picture(page, "logs");
@@ -94,6 +108,14 @@ describe.skipIf(!HAS_BROWSER)("Logs (needs the backing services and a Chromium)"
     await page.getByRole("heading", { name: "traced" }).waitFor();
     await page.getByRole("heading", { name: /The request that it came of, / }).waitFor({ timeout: 20_000 });
     await open.picture(page, "entry");
+    expect(await open.axe(page)).toEqual([]);
+    await page.getByRole("link", { name: "of this name" }).last().click();
+    await shown(page, "around it", 1);
+    await page.goto(`${open.platform.url("broker")}/console/logs/never-stored`);
+    await page.getByText("No entry has this id.").waitFor();
+    expect(await page.getByRole("link", { name: "Its receipt" }).getAttribute("href")).toBe(
+      "/console/receipts/never-stored",
+    );
     expect(await open.axe(page)).toEqual([]);
     await page.context().close();
   }, 60_000);
@@ -117,8 +139,13 @@ describe.skipIf(!HAS_BROWSER)("Logs (needs the backing services and a Chromium)"
     expect(await page.getByLabel("From").inputValue()).toMatch(/^\d{4}-\d\d-\d\dT/);
     await page.getByLabel("When", { exact: true }).selectOption("all");
     await shown(page, "whenever", 50);
+    await counts.getByText(/^Mark a stretch to ask for it\. Counted is the day from/).waitFor();
     expect(await open.axe(page)).toEqual([]);
     await open.picture(page, "logs-dark");
+    await page.goBack();
+    await page.getByText("No entry is like that.").waitFor();
+    await page.goBack();
+    await shown(page, "before it was marked", 50);
     await page.context().close();
   }, 60_000);
 
@@ -132,13 +159,21 @@ describe.skipIf(!HAS_BROWSER)("Logs (needs the backing services and a Chromium)"
     await page.getByRole("link", { name: "declined cards" }).click();
     await page.waitForURL(/name=payment/);
     await shown(page, "what was saved", 1);
-    await page.getByRole("button", { name: "Forget declined cards" }).click();
-    await page.getByRole("button", { name: "Undo" }).click();
-    await page.getByRole("link", { name: "declined cards" }).waitFor();
+    await page.getByRole("button", { name: "Rename declined cards" }).focus();
+    await page.keyboard.press("Enter");
+    await page.getByLabel("New name").fill("cards");
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Forget cards" }).click();
+    await page.getByText('"cards" is forgotten').waitFor();
+    await page.locator(".toast").filter({ hasText: "is forgotten" }).getByRole("button", { name: "Undo" }).click();
+    await page.reload();
+    await page.getByText("Saved questions (1)").click();
+    await page.getByRole("link", { name: "cards", exact: true }).waitFor();
     const [kept] = await Promise.all([
       page.waitForEvent("download"),
       page.getByRole("button", { name: "Export" }).click(),
     ]);
+    await page.getByText(/KiB are kept as entries\.ndjson/).waitFor();
     const text = await Bun.file(await kept.path()).text();
     expect(
       text
@@ -180,8 +215,11 @@ describe.skipIf(!HAS_BROWSER)("Logs (needs the backing services and a Chromium)"
       { name: "fresh", data: 2 },
       { name: "fresh", data: 3 },
     ]);
-    await page.getByText("held, 2 more").waitFor();
+    await page.getByText("! 2 more").waitFor();
     expect(await entries(page).count()).toBe(1);
+    // What is held stands still: it can be opened.
+    await entries(page).first().locator("summary").click();
+    await page.getByRole("region", { name: "Data of fresh" }).waitFor();
     await page.getByRole("button", { name: "Hold" }).click();
     await shown(page, "what waited", 3);
     expect(await page.evaluate<number>("document.documentElement.scrollWidth")).toBeLessThanOrEqual(360);
@@ -230,6 +268,53 @@ describe.skipIf(!HAS_BROWSER)("Logs (needs the backing services and a Chromium)"
     expect(await entries(page).count()).toBe(DRAWN);
     await page.context().close();
   }, 120_000);
+
+  test("a connection that says nothing any more is broken: it is made again, and nothing is missing", async () => {
+    let isSilent = false;
+    let streams = 0;
+    // As a network that has forgotten a connection: it stays open, and nothing comes.
+    using way = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      idleTimeout: 60,
+      async fetch({ url, headers, signal }) {
+        const { pathname, search } = new URL(url);
+        const place = headers.get("last-event-id");
+        const answer = await fetch(open.platform.url("broker") + pathname + search, {
+          headers: place === null ? {} : { "last-event-id": place },
+          signal,
+        });
+        streams += 1;
+        const isFirst = streams === 1;
+        const kept = answer.body?.pipeThrough(
+          new TransformStream<Uint8Array, Uint8Array>({
+            transform(chunk, out) {
+              if (!isFirst || !isSilent) out.enqueue(chunk);
+            },
+          }),
+        );
+        return new Response(kept ?? null, { headers: { "content-type": "text/event-stream" } });
+      },
+    });
+    const page = await open.page("/console/logs");
+    await page.route("**/v1/logs/tail?*", (route) => {
+      const { pathname, search } = new URL(route.request().url());
+      return route.continue({ url: way.url.origin + pathname + search });
+    });
+    await page.getByLabel("Name").fill("silent");
+    await page.waitForURL(/name=silent/);
+    await page.getByRole("button", { name: "Live" }).click();
+    await page.getByText("✓ live").waitFor();
+    await store([{ name: "silent", data: 1 }]);
+    await shown(page, "the first", 1);
+    isSilent = true;
+    await store([{ name: "silent", data: 2 }]);
+    await page.getByText(/nothing came for 20 s; tried again in/).waitFor({ timeout: 40_000 });
+    await shown(page, "what was stored meanwhile, and the first not again", 2);
+    await page.getByText("✓ live").waitFor();
+    expect(streams).toBe(2);
+    await page.context().close();
+  }, 90_000);
 
   test("no page has complained", () => {
     expect(open.complaints).toEqual([]);
