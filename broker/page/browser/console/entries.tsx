@@ -41,9 +41,10 @@ const Opened = memo(({ entry }: { entry: Entry }) => (
 ));
 
 function Said({ entry: { created_at, severity, name, data } }: { entry: Entry }) {
+  const isToday = new Date(created_at).toDateString() === new Date().toDateString();
   return (
     <>
-      <Time at={created_at} how="clock" />
+      <Time at={created_at} how={isToday ? "clock" : "instant"} />
       <Severity of={severity} />
       <strong>{name}</strong>
       <span class="said">{lineOf(data)}</span>
