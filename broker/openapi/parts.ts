@@ -48,7 +48,6 @@ import {
   ChaosRequest,
   ChaosResult,
   ChaosSample,
-  ChaosVerdict,
 } from "#contracts/chaos";
 import { Envelope } from "#contracts/envelope";
 import {
@@ -118,7 +117,6 @@ export const SCHEMAS = {
   ChaosRequest,
   ChaosResult,
   ChaosSample,
-  ChaosVerdict,
   ConfirmRequest,
   Credentials,
   DeadLetter,

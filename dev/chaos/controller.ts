@@ -28,7 +28,7 @@ const SUITE_PARTS = ["logger", "listener", "mail"] as const;
 const SUITE: readonly Step[] = SUITE_PARTS.flatMap((part) => CHAOS_FAULTS.map((fault) => ({ fault, part })));
 const SUITE_LONGEST_S = 300;
 /** How long a fault of the suite lasts, and requests before a fault (ms). */
-const SUITE_FAULT_MS = 4_000;
+const SUITE_FAULT_MS = 2_500;
 const SUITE_LEAD_MS = 500;
 const LEAD_MS = 1_500;
 /** Longest that a platform that is to be stopped waits for an experiment to heal it (ms). */

@@ -57,9 +57,9 @@ export async function makeWorld(platform: Platform): Promise<World> {
     await until(
       "no experiment is under way",
       async () => {
-        const { data } = await asked<ChaosOverview>("GET", "/v1/chaos");
-        if (data.running === null) return true;
-        await asked("DELETE", `/v1/chaos/experiments/${data.running.id}`);
+        const { running } = (await asked("GET", "/v1/chaos")) as ChaosOverview;
+        if (running === null) return true;
+        await asked("DELETE", `/v1/chaos/experiments/${running.id}`);
         return false;
       },
       EXPERIMENT_MS,
@@ -70,13 +70,13 @@ export async function makeWorld(platform: Platform): Promise<World> {
     await endExperiment();
     const { id } = await send<ChaosExperiment>("/v1/chaos/experiments", { ...HARMLESS, seconds: 60 });
     return until("it is broken", async () => {
-      const { data } = await asked<ChaosExperiment>("GET", `/v1/chaos/experiments/${id}`);
-      return data.phase === "fault" && id;
+      const { phase } = (await asked("GET", `/v1/chaos/experiments/${id}`)) as ChaosExperiment;
+      return phase === "fault" && id;
     });
   }
-  async function asked<T>(method: string, path: string): Promise<{ data: T }> {
+  async function asked(method: string, path: string): Promise<unknown> {
     const answer = await fetch(`${platform.url("broker")}${path}`, { method });
-    return (await answer.json()) as { data: T };
+    return ((await answer.json()) as { data: unknown }).data;
   }
 
   const login = (who: { email: string; password: string }) => send<LoginReply>("/v1/sessions", who);
@@ -157,6 +157,11 @@ export async function makeWorld(platform: Platform): Promise<World> {
     apiKey({ service: "billing" }),
     mail(),
     mail({ list: "news" }),
+    send(
+      "/v1/mails",
+      { from: MAIL.from, to: MAIL.to, template: { name: "welcome", variables: { address: MAIL.to } } },
+      admin,
+    ),
     suppressed(),
     suppressed(),
     person(),
@@ -277,6 +282,7 @@ export async function makeWorld(platform: Platform): Promise<World> {
         to: MAIL.to,
         from: MAIL.from,
         list: "news",
+        template: "welcome",
         since: new Date(0).toISOString(),
         until: tomorrow(),
       },

@@ -194,19 +194,18 @@ function Node({ name, state, work, waits }: Shown) {
       class={`node ${state.tone}`}
       href={`/console/platform/${name}`}
       // What is seen, in the same order (WCAG 2.5.3).
-      aria-label={[`${TITLES[name]} ${said}`, ...lines].join(" · ")}
+      aria-label={[TITLES[name], said, lines.join(" · ")].filter(Boolean).join(" ")}
     >
       <g transform={`translate(${x} ${y})`}>
         <rect x={-width / 2} y={-height / 2} width={width} height={height} rx={10} />
-        <text class="name" y={lines.length > 1 ? -13 : lines.length > 0 ? -6 : 0}>
+        <text class="name" y={lines.length > 0 ? -11 : -3}>
           {TITLES[name]}
         </text>{" "}
-        <text class="state" y={lines.length > 1 ? 2 : lines.length > 0 ? 11 : 18}>
+        <text class="state" y={lines.length > 0 ? 6 : 16}>
           {said}
-          {lines.length === 1 && ` · ${lines[0]}`}
         </text>{" "}
-        {lines.length > 1 && (
-          <text class="state" y={20}>
+        {lines.length > 0 && (
+          <text class="state" y={23}>
             {lines.join(" · ")}
           </text>
         )}

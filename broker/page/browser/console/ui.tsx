@@ -48,7 +48,7 @@ export function Button(props: ButtonProps) {
     >
       {children}
       {barred !== undefined && (
-        <span id={id} class="unseen">
+        <span id={id} hidden>
           {barred}
         </span>
       )}

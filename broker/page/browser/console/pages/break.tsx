@@ -23,7 +23,7 @@ import {
 type Overview = Schema<"ChaosOverview">;
 type Experiment = Schema<"ChaosExperiment">;
 type Report = Schema<"ChaosReport">;
-type Verdict = Schema<"ChaosVerdict">;
+type Verdict = NonNullable<Report["verdict"]>;
 type Result = Schema<"ChaosResult">;
 type Part = Schema<"ChaosPart">;
 
