@@ -281,7 +281,7 @@ function Audit({ user }: { user: User }) {
   return (
     <Section
       title="What was done about this user"
-      actions={<a href={withQuery("/console/logs", query)}>All of it in the logs</a>}
+      actions={<a href={withQuery("/console/logs", { ...query, last: "all" })}>All of it in the logs</a>}
     >
       <Show of={found} what="the audit">
         {({ items }) =>
